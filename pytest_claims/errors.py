@@ -1,0 +1,57 @@
+"""What can go wrong, for the person who must act on it.
+
+Every error that a user can cause derives from `ClaimsError` and reads as one or more complete sentences: where, what was
+found, what was expected, the nearest valid name, the next step. None of them is ever shown with a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class ClaimsError(Exception):
+    """Base of all errors that a user can act on; `str()` of it is the whole message."""
+
+
+class SpecError(ClaimsError):
+    """A claim file is not what it must be: one line per problem, each with `file:line`."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class SettingsError(ClaimsError):
+    """A command-line option or an ini value is not valid."""
+
+
+class NotAttempted(ClaimsError):  # noqa: N818 - named after the status it leads to
+    """The claim cannot be tried here: no weights, no data, no accelerator.
+
+    Args:
+        reason: one sentence, what is missing.
+        next_step: the command or the action that would make the attempt possible.
+    """
+
+    def __init__(self, reason: str, next_step: str) -> None:
+        self.reason = reason
+        self.next_step = next_step
+        super().__init__(f"{reason} {next_step}".strip())
+
+
+class EvaluationError(ClaimsError):
+    """The run broke, or produced something that must not be scored."""
+
+
+class MetricError(ClaimsError, ValueError):
+    """The input of a metric is not valid; names the id of the first offending image."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`", did you mean 'tolerance'?"` if something close to `name` is known, else `""`."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f", did you mean {matches[0]!r}?" if matches else ""
