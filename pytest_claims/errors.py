@@ -51,7 +51,12 @@ class MetricError(ClaimsError, ValueError):
     """The input of a metric is not valid; names the id of the first offending image."""
 
 
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to `name`, or None if none is close."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """`", did you mean 'tolerance'?"` if something close to `name` is known, else `""`."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f", did you mean {matches[0]!r}?" if matches else ""
+    match = nearest_name(name, known)
+    return f", did you mean {match!r}?" if match else ""

@@ -1,0 +1,40 @@
+"""Count the parameters of a configuration as a claim's evidence."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pytest_claims import files
+from pytest_claims.evaluation.machine import machine
+from pytest_claims.evidence import Basis, Evidence
+
+if TYPE_CHECKING:
+    from pytest_claims.protocol import Plan
+    from pytest_claims.spec.models import ParametersRun
+
+
+def evaluate(plan: Plan, run: ParametersRun) -> Evidence:
+    """Count on the meta device: no weights, no network.
+
+    Raises:
+        NotAttempted: the configuration file is not there.
+        EvaluationError: it does not describe a model.
+    """
+    from pytest_claims.evaluation.parameters import count_parameters
+
+    path = files.need(run.config.path, plan.folders, "The configuration")
+    counts = count_parameters(path, run.trainable)
+    return Evidence(
+        basis=Basis.COUNTED,
+        quantities={"trainable_parameters": counts.trainable, "total_parameters": counts.total},
+        parts=dict(counts.groups),
+        provenance={
+            **machine(),
+            "architecture": counts.architecture,
+            "config": run.config.path,
+            "config_digest": files.digest([path])[:16],
+            "trainable": " + ".join(run.trainable),
+        },
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

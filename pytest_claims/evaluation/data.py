@@ -1,0 +1,230 @@
+"""A claim's data set: images and references by id, read with `datasets`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_claims import files
+from pytest_claims.errors import EvaluationError, NotAttempted, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from PIL.Image import Image
+
+    from pytest_claims.spec.models import Columns, Dataset
+
+MAX_PIXELS = 100_000_000
+"""A photograph has some 50 million pixels at most; more is a decompression bomb (PIL warns at 89 million)."""
+
+LOADERS: Mapping[str, str] = {
+    ".parquet": "parquet",
+    ".json": "json",
+    ".jsonl": "json",
+    ".csv": "csv",
+    ".arrow": "arrow",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The rows of the paper's split, after filtering."""
+
+    rows: Any
+    """`datasets.Dataset`, images not decoded."""
+    columns: Columns
+    index: Mapping[str, int]
+    """Id → row."""
+    references: Mapping[str, tuple[str, ...]]
+    facts: Mapping[str, Any]
+    """What was read: id, revision, where, images, fingerprint."""
+    folders: tuple[Path, ...]
+    """Where image paths in the rows may lead."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All ids, sorted."""
+        return tuple(sorted(self.index))
+
+    def draw(self, size: int | None, seed: int) -> tuple[str, ...]:
+        """`size` ids drawn by `seed`, sorted; all of them if `size` is None or not smaller.
+
+        The ids with the smallest SHA-256 of seed and id: a draw without replacement that depends on no library version and
+        on no order of rows, and in which a smaller sample is part of a larger one.
+        """
+        ids = self.ids
+        if size is None or size >= len(ids):
+            return ids
+        ranked = sorted(ids, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+        return tuple(sorted(ranked[:size]))
+
+    def image(self, name: str) -> Image:
+        """The image as RGB, decoded as LAVIS does it: `Image.open(path).convert("RGB")`, EXIF orientation ignored.
+
+        Raises:
+            EvaluationError: it is missing or cannot be decoded; the message names the id.
+        """
+        value = self.rows[self.index[name]][self.columns.image]
+        return decode(value, name, self.folders)
+
+
+def decode(value: Any, name: str, folders: Sequence[Path]) -> Image:
+    """The RGB image of a row's value.
+
+    Args:
+        value: `{"bytes", "path"}` as `datasets` gives it, bytes, or the name of a file.
+        name: the image's id, for messages.
+        folders: where file names may lead.
+
+    Raises:
+        NotAttempted: no folder holds the file.
+        EvaluationError: it cannot be decoded, is too large or lies elsewhere.
+    """
+    import PIL.Image
+
+    data = value.get("bytes") if isinstance(value, dict) else value if isinstance(value, bytes) else None
+    path = value.get("path") if isinstance(value, dict) else value
+    if data is None and not (isinstance(path, str) and path):
+        raise EvaluationError(f"Image {name}: the row holds no image.")
+    source: Any = BytesIO(data) if data is not None else _image_file(str(path), name, folders)
+    try:
+        with PIL.Image.open(source) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise EvaluationError(
+                    f"Image {name}: {image.width} × {image.height} pixels; more than {MAX_PIXELS:,} are refused."
+                )
+            return image.convert("RGB")
+    except PIL.UnidentifiedImageError:
+        raise EvaluationError(f"Image {name}: cannot be decoded: not an image in a format that PIL knows.") from None
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        raise EvaluationError(f"Image {name}: cannot be decoded: {error}.") from None
+
+
+def _image_file(path: str, name: str, folders: Sequence[Path]) -> Path:
+    if not Path(path).is_absolute():
+        return files.need(path, folders, f"Image {name}:")
+    # `imagefolder` gives absolute paths below the folder that it was given.
+    if not any(Path(path).resolve().is_relative_to(folder.resolve()) for folder in folders):
+        raise EvaluationError(f"Image {name}: the path {path!r} leads out of the folders that the claim may read.")
+    return Path(path)
+
+
+def load(dataset: Dataset, columns: Columns, folders: Sequence[Path]) -> Split:
+    """Read a data set's split.
+
+    Args:
+        dataset: the claim's data set.
+        columns: which column is what.
+        folders: where a local data set may lie.
+
+    Raises:
+        NotAttempted: the data cannot be had here.
+        EvaluationError: they are there and are not what the claim says.
+    """
+    rows, home = _rows(dataset, folders)
+    known = list(rows.column_names)
+    for role, column in columns.model_dump().items():
+        if column not in known:
+            raise EvaluationError(
+                f"The data set {dataset.id} has no column {column!r} ({role}){nearest(column, known)}; "
+                f"its columns: {', '.join(known)}."
+            )
+    for column, wanted in (dataset.where or {}).items():
+        if column not in known:
+            raise EvaluationError(
+                f"The data set {dataset.id} has no column {column!r} (where){nearest(column, known)}; "
+                f"its columns: {', '.join(known)}."
+            )
+        keep = [position for position, value in enumerate(rows[column]) if value == wanted]
+        rows = rows.select(keep)
+    if not len(rows):
+        raise EvaluationError(f"The data set {dataset.id} has no rows left in split {dataset.split!r} after filtering.")
+    ids = [str(value) for value in rows[columns.id]]
+    index = {name: position for position, name in enumerate(ids)}
+    if len(index) < len(ids):
+        seen: set[str] = set()
+        double = next(name for name in ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise EvaluationError(
+            f"The data set {dataset.id} has the id {double!r} more than once in column {columns.id!r}."
+        )
+    references = {name: _references(value, name) for name, value in zip(ids, rows[columns.references], strict=True)}
+    content = json.dumps([[name, references[name]] for name in sorted(ids)])
+    return Split(
+        rows=rows,
+        columns=columns,
+        index=index,
+        references=references,
+        folders=(home, *folders) if home else tuple(folders),
+        facts={
+            "id": dataset.id,
+            "revision": dataset.revision,
+            "where": dataset.where,
+            "images": len(ids),
+            "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
+        },
+    )
+
+
+def _references(value: Any, name: str) -> tuple[str, ...]:
+    texts = (value,) if isinstance(value, str) else tuple(value or ())
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise EvaluationError(f"Image {name}: expected one or more reference captions as text, got {value!r}.")
+    return texts
+
+
+def _rows(dataset: Dataset, folders: Sequence[Path]) -> tuple[Any, Path | None]:
+    import datasets
+
+    path = files.find(dataset.id, folders)
+    if path is None and files.is_local(dataset.id):
+        path = files.need(dataset.id, folders, "The data set")
+    try:
+        with _quiet(datasets):
+            if path is None:
+                rows = datasets.load_dataset(dataset.id, revision=dataset.revision, split=dataset.split)
+            elif path.is_dir():
+                rows = datasets.load_dataset("imagefolder", data_dir=str(path), split=dataset.split)
+            else:
+                loader = LOADERS.get(path.suffix.lower())
+                if loader is None:
+                    raise EvaluationError(
+                        f"The data set {dataset.id}: expected a folder or a file that ends in {', '.join(LOADERS)}."
+                    )
+                files_by_split = {dataset.split: str(path)}
+                rows = datasets.load_dataset(loader, data_files=files_by_split, split=dataset.split)
+    except (ConnectionError, FileNotFoundError) as error:
+        raise NotAttempted(
+            f"The data set {dataset.id} cannot be had here: {_line(error)}.",
+            "Connect to the hub once, or unset HF_HUB_OFFLINE, and run the claim again.",
+        ) from None
+    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
+        raise EvaluationError(f"The data set {dataset.id} cannot be read: {_line(error)}.") from None
+    image = [name for name, feature in rows.features.items() if isinstance(feature, datasets.Image)]
+    for name in image:
+        # Decoding here would turn images by their EXIF tag, which LAVIS does not; and one at a time is enough.
+        rows = rows.cast_column(name, datasets.Image(decode=False))
+    return rows, (path if path.is_dir() else path.parent) if path else None
+
+
+def _line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+
+
+class _quiet:  # noqa: N801 - used like a function
+    """Keeps `datasets`' own progress bars out of the terminal while a table is being read."""
+
+    def __init__(self, library: Any) -> None:
+        self.library = library
+
+    def __enter__(self) -> None:
+        self.shown = self.library.is_progress_bar_enabled()
+        self.library.disable_progress_bars()
+
+    def __exit__(self, *_: object) -> None:
+        if self.shown:
+            self.library.enable_progress_bars()

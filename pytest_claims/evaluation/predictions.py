@@ -1,0 +1,200 @@
+"""Score captions that somebody released: no model, no torch.
+
+The axes of generation are not observed: a file of captions does not show its prompt, its beams or its weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pytest_claims import files
+from pytest_claims.errors import EvaluationError, nearest
+from pytest_claims.evaluation.machine import machine
+from pytest_claims.evidence import Basis, Caption, Evidence
+from pytest_claims.protocol import Observed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pytest_claims.protocol import Plan
+    from pytest_claims.spec.models import PredictionsFile, PredictionsRun, ReferencesFile
+
+MAX_BYTES = 500_000_000
+"""COCO's largest annotation file of captions has 90 MB."""
+
+MAX_CAPTION = 2_000_000
+"""Characters. A caption has some sixty; more than this is another file by mistake."""
+
+
+def evaluate(plan: Plan, run: PredictionsRun) -> Evidence:
+    """Pair released captions with their references.
+
+    Raises:
+        NotAttempted: a file is not there.
+        EvaluationError: a file is not what the claim says: an id is missing, unknown or given twice, a caption is not text, or
+            the number of images is not the protocol's.
+    """
+    stated = plan.settings.dataset
+    assert stated is not None  # noqa: S101 - spec.load.NEEDS
+    predictions_path = files.need(run.predictions.path, plan.folders, "The predictions file")
+    references_path = files.need(run.references.path, plan.folders, "The references file")
+    predictions_json = _read(predictions_path, run.predictions.path)
+    same = predictions_path == references_path
+    references_json = predictions_json if same else _read(references_path, run.references.path)
+    predictions = _predictions(predictions_json, run.predictions)
+    references = _references(references_json, run.references)
+    for name in predictions:
+        if name not in references:
+            raise EvaluationError(
+                f"{run.predictions.path}: a prediction for image {name!r}, which {run.references.path} does not know"
+                f"{nearest(name, list(references)[:10_000])}."
+            )
+    for name in references:
+        if name not in predictions:
+            raise EvaluationError(f"{run.predictions.path}: no prediction for image {name!r} of {run.references.path}.")
+    if len(references) != stated.images:
+        raise EvaluationError(
+            f"{run.references.path} holds {len(references):,} images, the protocol says {stated.images:,}."
+        )
+    content = json.dumps([[name, references[name]] for name in sorted(references)])
+    return Evidence(
+        basis=Basis.RESCORED,
+        captions=tuple(
+            Caption(id=name, text=predictions[name], references=references[name]) for name in sorted(references)
+        ),
+        observed=Observed(
+            dataset={
+                "id": stated.id,
+                "revision": stated.revision,
+                "where": stated.where,
+                "images": len(references),
+                "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
+            },
+            scored=len(predictions),
+        ),
+        provenance={
+            **machine(),
+            "predictions": run.predictions.path,
+            "predictions_digest": files.digest([predictions_path])[:16],
+            "references": run.references.path,
+            "references_digest": files.digest([references_path])[:16],
+        },
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _read(path: Path, shown: str) -> Any:
+    """A JSON file, duplicate keys refused: the last of two captions must not silently win."""
+    if path.stat().st_size > MAX_BYTES:
+        raise EvaluationError(f"{shown}: {path.stat().st_size:,} bytes; more than {MAX_BYTES:,} are refused.")
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(items)
+        if len(result) < len(items):
+            keys = [key for key, _ in items]
+            double = next(key for key in keys if keys.count(key) > 1)
+            raise EvaluationError(f"{shown}: the key {double!r} stands twice in one object.")
+        return result
+
+    def constant(name: str) -> Any:
+        raise EvaluationError(f"{shown}: {name} is not JSON.")
+
+    try:
+        return json.loads(path.read_bytes(), object_pairs_hook=pairs, parse_constant=constant)
+    except UnicodeDecodeError as error:
+        raise EvaluationError(f"{shown}: not UTF-8 (byte {error.start}).") from None
+    except json.JSONDecodeError as error:
+        raise EvaluationError(f"{shown}:{error.lineno}: not JSON: {error.msg}.") from None
+    except (RecursionError, ValueError) as error:  # nested too deeply, or a number of over 4,300 digits
+        raise EvaluationError(f"{shown}: not readable: {error}.") from None
+
+
+def _predictions(value: Any, file: PredictionsFile) -> dict[str, str]:
+    result: dict[str, str] = {}
+    for position, row in enumerate(_rows(value, file.path)):
+        name = _id(row, file.id, position, file.path)
+        if name in result:
+            raise EvaluationError(f"{file.path}: two predictions for image {name!r}.")
+        result[name] = _text(_field(row, file.caption, f"image {name!r}", file.path), name, file.path)
+    return result
+
+
+def _references(value: Any, file: ReferencesFile) -> dict[str, tuple[str, ...]]:
+    result: dict[str, list[str]] = {}
+    if isinstance(value, Mapping) and "annotations" not in value:
+        for name, captions in value.items():
+            result[str(name)] = _texts(captions, str(name), file.path)
+    else:
+        coco = isinstance(value, Mapping)
+        for position, row in enumerate(_rows(value["annotations"] if coco else value, file.path)):
+            name = _id(row, file.id, position, file.path)
+            captions = _field(row, file.captions, f"image {name!r}", file.path)
+            if isinstance(captions, str):
+                # One row a caption, as in COCO: the rows of one image add up.
+                result.setdefault(name, []).append(_text(captions, name, file.path))
+            elif name in result:
+                raise EvaluationError(f"{file.path}: two lists of references for image {name!r}.")
+            else:
+                result[name] = _texts(captions, name, file.path)
+    for name, captions in result.items():
+        if not captions:
+            raise EvaluationError(f"{file.path}: no reference for image {name!r}.")
+    if not result:
+        raise EvaluationError(f"{file.path}: holds no image.")
+    return {name: tuple(captions) for name, captions in result.items()}
+
+
+def _rows(value: Any, shown: str) -> Iterator[Mapping[str, Any]]:
+    if not isinstance(value, list):
+        raise EvaluationError(f"{shown}: expected a list of objects, got {_kind(value)}.")
+    for position, row in enumerate(value):
+        if not isinstance(row, Mapping):
+            raise EvaluationError(f"{shown}: item {position}: expected an object, got {_kind(row)}.")
+        yield row
+
+
+def _field(row: Mapping[str, Any], key: str, where: str, shown: str) -> Any:
+    if key not in row:
+        raise EvaluationError(
+            f"{shown}: {where} has no {key!r}{nearest(key, row)}; its keys: {', '.join(map(str, list(row)[:12]))}."
+        )
+    return row[key]
+
+
+def _id(row: Mapping[str, Any], key: str, position: int, shown: str) -> str:
+    """Ids compare as text, so that 42 and "42" are one image."""
+    value = _field(row, key, f"item {position}", shown)
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise EvaluationError(
+            f"{shown}: item {position}: expected text or a whole number as {key!r}, got {_kind(value)}."
+        )
+    return str(value)
+
+
+def _texts(value: Any, name: str, shown: str) -> list[str]:
+    if isinstance(value, str):
+        return [_text(value, name, shown)]
+    if not isinstance(value, list):
+        raise EvaluationError(f"{shown}: image {name!r}: expected captions as a list of text, got {_kind(value)}.")
+    return [_text(text, name, shown) for text in value]
+
+
+def _text(value: Any, name: str, shown: str) -> str:
+    if not isinstance(value, str):
+        raise EvaluationError(f"{shown}: image {name!r}: expected a caption as text, got {_kind(value)}.")
+    if len(value) > MAX_CAPTION:
+        raise EvaluationError(f"{shown}: image {name!r}: a caption of {len(value):,} characters.")
+    return value
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, Mapping):
+        return "an object"
+    return "a list" if isinstance(value, list) else repr(value)[:60]

@@ -1,0 +1,73 @@
+"""Where a path in a claim file leads: beside the file or below a `--claims-data` folder, and nowhere else.
+
+Claim files come from forks. A path that is absolute, climbs with `..`, is a URL, or leaves its folder through a symbolic link
+is refused, so that a claim cannot read what the person who runs it did not hand out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_claims.errors import EvaluationError, NotAttempted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+DATA_SUFFIXES = (".parquet", ".json", ".jsonl", ".csv", ".arrow")
+
+
+def find(text: str, folders: Sequence[Path]) -> Path | None:
+    """The first of `folders` that holds `text`, joined with it; None if none does.
+
+    Raises:
+        EvaluationError: the path leaves the folder that it starts in.
+    """
+    if Path(text).is_absolute() or "://" in text or ".." in Path(text).parts or text.startswith("~"):
+        raise EvaluationError(
+            f"The path {text!r} is refused: expected a path below the claim file's folder or a --claims-data folder."
+        )
+    for folder in folders:
+        path = folder / text
+        if path.exists():
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise EvaluationError(f"The path {text!r} is refused: a symbolic link leads out of {folder}.")
+            return path
+    return None
+
+
+def need(text: str, folders: Sequence[Path], what: str) -> Path:
+    """Like `find`, for a file that must be there.
+
+    Raises:
+        NotAttempted: no folder holds it.
+        EvaluationError: see `find`.
+    """
+    path = find(text, folders)
+    if path is None:
+        looked = ", ".join(shown(folder) for folder in folders)
+        raise NotAttempted(
+            f"{what} {text} was not found below {looked}.", "Name the folder that holds it with --claims-data=DIR."
+        )
+    return path
+
+
+def shown(path: Path) -> str:
+    """`path` as the user would type it: relative to the working folder where it lies below."""
+    start = Path.cwd()
+    return str(path.relative_to(start)) if path.is_relative_to(start) else str(path)
+
+
+def is_local(identifier: str) -> bool:
+    """Whether an id that no folder holds can only have meant a path: a hub id has one slash and no file suffix."""
+    return identifier.count("/") != 1 or identifier.startswith(".") or identifier.endswith(DATA_SUFFIXES)
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """SHA-256 over the names and the bytes of files, in the order of their names."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        with path.open("rb") as file:
+            total.update(path.name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()

@@ -1,0 +1,152 @@
+"""The pytest side, as thin as it can be: options, and hooks that hand over to the rooms.
+
+Imported in every session of every project that has the plugin installed, so it imports pytest and nothing else until a claim
+file is met (budget and list of modules: tests/test_cost.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from pytest_claims.collect import ClaimFile
+
+SUFFIXES = (".yaml", ".yml")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the options; `settings.read` validates them."""
+    group = parser.getgroup("claims", "paper claims")
+    add = group.addoption
+    add(
+        "--claims-report",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="write a verdict report: .xml (JUnit) or .json (records); repeatable",
+    )
+    add("--claims-gate", metavar="partial|pass", help="the lowest status that stays green (default: partial)")
+    add("--claims-require-attempt", action="store_true", help="a claim that could not be attempted fails")
+    add("--claims-sample", type=int, metavar="N", help="evaluate N images (the protocol rules apply)")
+    add(
+        "--claims-set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a protocol key for this run, such as decoding.num_beams=1 (the protocol rules apply); repeatable",
+    )
+    add(
+        "--claims-model",
+        action="append",
+        default=[],
+        metavar="CLAIM_OR_CHECKPOINT=PATH",
+        help="a release candidate in place of a checkpoint: the verdict's kind is PRE; repeatable",
+    )
+    add(
+        "--claims-device",
+        default="auto",
+        metavar="auto|cpu|cuda[:N]",
+        help="where to run (default: auto); an explicit device overrides the claim's requires.device",
+    )
+    add(
+        "--claims-data",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder with data that the repository may not ship; repeatable",
+    )
+    add("--claims-dry-run", action="store_true", help="resolve everything, print the plan, run nothing")
+    parser.addini("claims_gate", "the lowest status that stays green: partial or pass", default="")
+    parser.addini("claims_files", "globs of claim files, from the rootdir (default: *.yaml and *.yml below a folder named "
+                  "claims)", type="args", default=[])  # fmt: skip
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Register the hooks that other plugins may implement."""
+    from pytest_claims import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse bad options before anything is collected, and start recording."""
+    from pytest_claims import recorder
+
+    recorder.start(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing behind for the next session of this process."""
+    from pytest_claims import recorder
+
+    recorder.stop(config)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ClaimFile | None:
+    """Collect claim files; no other YAML is ever touched."""
+    if file_path.suffix not in SUFFIXES or not _is_claim_file(file_path, parent):
+        return None
+    from pytest_claims.collect import ClaimFile
+
+    return ClaimFile.from_parent(parent, path=file_path)
+
+
+def _is_claim_file(path: Path, parent: pytest.Collector) -> bool:
+    if parent.session.isinitpath(path):
+        return True
+    globs: list[str] = parent.config.getini("claims_files")
+    if not globs:
+        return "claims" in path.parent.parts
+    from pytest_claims.collect import matches
+
+    return matches(path, parent.config.rootpath, globs)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the claims of one checkpoint side by side, so that each is loaded once."""
+    if any(hasattr(item, "claim") for item in items):
+        from pytest_claims.collect import side_by_side
+
+        items[:] = side_by_side(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Let a file's problems travel with its report, to the process that writes the reports."""
+    report = yield
+    if problems := getattr(collector, "claims_problems", None):
+        report.claims_problems = problems  # type: ignore[attr-defined] # what a report carries survives xdist
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a claim's record travel with its report."""
+    report = yield
+    if hasattr(item, "claim"):
+        from pytest_claims.collect import annotate
+
+        annotate(report, item)
+    return report
+
+
+def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
+    """Give `partial`, `error` and `withheld` their own words in pytest's summary."""
+    record: Any = getattr(report, "claims_record", None)
+    if record is None or report.when != "call":
+        return None
+    status = record["verdict"]["status"]
+    if report.passed and status == "partial":
+        return "partial", "~", "PARTIAL"
+    if report.failed and status == "error":
+        return "error", "E", "ERROR"
+    if report.failed and status == "pending":
+        return "failed", "W", "WITHHELD"
+    return None

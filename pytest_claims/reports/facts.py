@@ -1,0 +1,98 @@
+"""The facts of a record as lines of text, for JUnit's system-out and for a failure in the terminal."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_claims.reports.record import Record
+
+_SIGNS = {"percent": " %", "million": " million", "billion": " billion", "count": "", "fraction": ""}
+
+# C0 and C1 controls (escape sequences among them), bidirectional overrides, lone surrogates and non-characters.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
+_DIGITS = {"fraction": 4, "count": 0, "billion": 3}
+
+
+def clean(text: str) -> str:
+    """`text` without what could steer a terminal or break an XML file; such characters become U+FFFD."""
+    return _UNSAFE.sub("\ufffd", text)
+
+
+def number(value: float | None, unit: str | None = None) -> str:
+    """A number as a table shows it, `–` where there is none."""
+    if value is None:
+        return "–"
+    return f"{value:,.{_DIGITS.get(unit or '', 2)}f}"
+
+
+def difference(value: float | None, unit: str | None = None) -> str:
+    """A signed difference as a table shows it."""
+    return "–" if value is None else f"{value:+,.{_DIGITS.get(unit or '', 2)}f}"
+
+
+def lines(record: Record) -> Iterator[str]:
+    """What a reader must know to believe or refute the verdict, most important first."""
+    verdict, evidence = record["verdict"], record["evidence"]
+    citation, unit = verdict["claim_citation"], evidence["unit"]
+    sign = _SIGNS.get(unit or "", "")
+    yield f"status: {verdict['status']}" + (f" ({verdict['kind']})" if verdict["kind"] == "PRE" else "")
+    yield f"reason: {evidence['reason']}"
+    if evidence["next_step"]:
+        yield f"next step: {evidence['next_step']}"
+    if citation is None:
+        return
+    yield f"reported: {evidence['reported']}{sign} {citation['reported_metric']}"
+    if evidence["measured"] is not None:
+        yield f"measured: {number(evidence['measured'], unit)}{sign} ({difference(evidence['difference'], unit)})"
+        yield f"outcome: {evidence['outcome']}"
+        yield f"score: {verdict['score']!r}"
+        yield f"confidence: {verdict['confidence']}"
+        yield f"protocol match: {verdict['protocol_match']}"
+        yield f"basis: {evidence['basis']}"
+    yield from _statistics(evidence, unit)
+    yield f"citation: {_citation(record)}"
+    yield f"quoted: {citation['quoted_text']}"
+    if citation["notes"]:
+        yield f"notes: {citation['notes']}"
+    for axis in evidence["axes"]:
+        consequence = axis["consequence"]
+        yield f"axis {axis['axis']}: paper {axis['paper']} | run {axis['run']} | {consequence}"
+    if evidence["signature"]:
+        yield f"signature: {evidence['signature']}"
+    for name, value in (evidence["provenance"] or {}).items():
+        yield f"{name}: {value}"
+    for note in evidence["notes"]:
+        yield f"note: {note}"
+    if evidence["digest"]:
+        yield f"evidence: {evidence['digest']}"
+    yield f"agent version: {verdict['agent_version']}"
+    yield f"command: {evidence['command']}"
+
+
+def _statistics(evidence: Any, unit: str | None) -> Iterator[str]:
+    interval, power = evidence["interval"], evidence["detectable"]
+    if evidence["n"]:
+        yield f"images: {evidence['n']:,}"
+    if interval:
+        yield (
+            f"95 % interval over images: {number(interval['low'], unit)} to {number(interval['high'], unit)} "
+            f"(standard error {number(interval['standard_error'], unit)})"
+        )
+    if power:
+        text = f"could have failed: a difference beyond ±{number(power['difference'], unit)} is no pass"
+        if power["images_to_decide"]:
+            text += f"; {power['images_to_decide']:,} images would decide the pass band"
+        yield text
+
+
+def _citation(record: Record) -> str:
+    citation, paper = record["verdict"]["claim_citation"], record["paper"]
+    where = f"arXiv {paper['arxiv_id']}" if paper["arxiv_id"] else record["latest_version"]["source_url"]
+    page = f", page {citation['pdf_page']}" if citation["pdf_page"] else ""
+    return f"{where}, {citation['section']}, {citation['row']}, {citation['column']}{page}"

@@ -1,0 +1,19 @@
+"""The JSON report: every record, whole."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pytest_claims.reports.record import SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_claims.reports.record import Record, RunInfo
+
+
+def render(run: RunInfo, records: Sequence[Record]) -> str:
+    """`{"schema", "run", "records"}`; ASCII, so that no terminal or log is asked to show what a stranger wrote."""
+    report = {"schema": SCHEMA, "run": run, "records": list(records)}
+    return json.dumps(report, indent=2, allow_nan=False) + "\n"

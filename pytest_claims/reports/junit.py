@@ -1,0 +1,61 @@
+"""The JUnit report, valid under the Jenkins xunit plugin's junit-10.xsd.
+
+That schema allows neither `<properties>` inside a `<testcase>` nor attributes of our own, so the facts of a claim stand in its
+`<system-out>`, one a line.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
+
+from pytest_claims.reports import facts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_claims.reports.record import Record, RunInfo
+
+
+def render(run: RunInfo, records: Sequence[Record]) -> str:
+    """One `<testsuite>` with one `<testcase>` per record; claims that ended as recorded count as skipped."""
+    cases = [_case(record) for record in records]
+    suite = ET.Element(
+        "testsuite",
+        name="claims",
+        tests=str(len(cases)),
+        failures=str(sum(case.find("failure") is not None for case in cases)),
+        errors=str(sum(case.find("error") is not None for case in cases)),
+        skipped=str(sum(case.find("skipped") is not None for case in cases)),
+        time=f"{sum(record['evidence']['seconds'] for record in records):.3f}",
+    )
+    properties = ET.SubElement(suite, "properties")
+    for name, value in run.items():
+        ET.SubElement(properties, "property", name=name, value=facts.clean(str(value)))
+    suite.extend(cases)
+    root = ET.Element("testsuites")
+    root.append(suite)
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _case(record: Record) -> ET.Element:
+    verdict, evidence = record["verdict"], record["evidence"]
+    claim, result = evidence["claim"], evidence["result"]
+    case = ET.Element(
+        "testcase",
+        classname=facts.clean(claim["file"]),
+        name=facts.clean(claim["id"] or claim["file"]),
+        time=f"{evidence['seconds']:.3f}",
+    )
+    message = facts.clean(result["message"])
+    text = "\n".join(facts.clean(line) for line in facts.lines(record))
+    if result["outcome"] == "skipped":
+        ET.SubElement(case, "skipped", type="claim.not_attempted", message=message)
+    elif result["outcome"] == "expected":
+        ET.SubElement(case, "skipped", type=f"claim.expected.{verdict['status']}", message=message)
+    elif result["outcome"] == "failed":
+        tag = "error" if verdict["status"] == "error" else "failure"
+        ET.SubElement(case, tag, type=result["type"], message=message).text = message
+    ET.SubElement(case, "system-out").text = text
+    return case

@@ -1,0 +1,215 @@
+"""One claim's verdict as plain values: what crosses process borders and what every report is made from.
+
+The keys `paper`, `latest_version`, `verdict` and `verdicts` are those of the record that this project starts from, with the
+same types; `evidence` holds what is ours.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from pytest_claims import __version__
+from pytest_claims.verdict import Kind, Result, Status, bands, failure_type
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from pytest_claims.spec import Claim
+    from pytest_claims.verdict import Verdict
+
+Record = Mapping[str, Any]
+
+SCHEMA = "pytest-claims/report/1"
+"""Changes with the first key that is renamed or dropped; keys may be added."""
+
+
+class RunInfo(TypedDict):
+    """What a report says about the session as a whole."""
+
+    tool: str
+    command: str
+    gate: str
+    exit_status: int
+    collected: int
+    deselected: int
+
+
+def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, seconds: float) -> Record:
+    """The record of a verdict.
+
+    Args:
+        verdict: the verdict.
+        nodeid: the pytest item.
+        result: what the test runner is told.
+        message: why, where the result is not `passed`.
+        seconds: how long the item took.
+    """
+    claim, score, evidence = verdict.claim, verdict.score, verdict.evidence
+    limits = bands(claim)
+    issued = {
+        "id": verdict.id,
+        "kind": verdict.kind.value,
+        "status": verdict.status.value,
+        "score": score.value if score else None,
+        "confidence": verdict.confidence,
+        "agent_version": agent_version(verdict),
+        "computed_at": evidence.created_at if evidence else None,
+        "is_current": True,
+        "protocol_match": verdict.match.value if verdict.match else None,
+        "claim_citation": {
+            "paper_arxiv_id": claim.paper.arxiv_id,
+            **claim.citation.model_dump(include={"section", "row", "column"}),
+            "reported_value": float(claim.reported.value.value),
+            "reported_metric": claim.reported.metric,
+            **claim.citation.model_dump(include={"quoted_text", "pdf_page", "notes"}),
+        },
+    }
+    span, power = verdict.span, verdict.power
+    return {
+        "paper": claim.paper.model_dump(exclude={"source_url"}),
+        "latest_version": _latest_version(claim),
+        "verdict": issued,
+        "verdicts": {
+            "post": issued if verdict.kind is Kind.POST else None,
+            "pre": issued if verdict.kind is Kind.PRE else None,
+        },
+        "evidence": {
+            "claim": {
+                "id": claim.id,
+                "file": claim.display,
+                "line": claim.line,
+                "nodeid": nodeid,
+                "digest": claim.digest,
+                "expect": claim.expect,
+            },
+            "result": {"outcome": result.value, "message": message, "type": failure_type(verdict.status)},
+            "reason": verdict.reason,
+            "next_step": verdict.next_step,
+            "basis": evidence.basis.value if evidence else None,
+            "outcome": verdict.outcome.value if verdict.outcome else None,
+            "reported": claim.reported.value.text,
+            "measured": _number(verdict.measured),
+            "unit": claim.reported.unit,
+            "difference": _number(verdict.difference),
+            "tolerance": {
+                "pass": _number(limits.pass_),
+                "partial": _number(limits.partial),
+                "direction": limits.direction.value,
+                "min_sample": claim.tolerance.min_sample,
+            },
+            "interval": span
+            and {
+                "low": _number(span.low),
+                "high": _number(span.high),
+                "level": span.level,
+                "standard_error": _number(span.standard_error),
+                "resamples": span.resamples,
+                "population": span.population,
+            },
+            "detectable": power
+            and {
+                "difference": _number(power.detectable),
+                "images_to_decide": power.images_to_decide,
+            },
+            "n": score.n if score else None,
+            "deviations": [_reading(reading) for reading in verdict.deviations],
+            "axes": [_reading(reading) for reading in verdict.readings],
+            "signature": score.signature if score else None,
+            "counts": dict(score.counts) if score else None,
+            "provenance": dict(evidence.provenance) if evidence else None,
+            "notes": list(evidence.notes) if evidence else [],
+            "digest": evidence.digest if evidence else None,
+            "command": command(claim),
+            "seconds": seconds,
+        },
+    }
+
+
+def of_file(display: str, nodeid: str, problems: Sequence[str]) -> Record:
+    """The record of a claim file that cannot be read: its claims are unknown, so it stands for all of them."""
+    issued = {
+        "id": None,
+        "kind": Kind.POST.value,
+        "status": Status.ERROR.value,
+        "score": None,
+        "confidence": None,
+        "agent_version": f"v{__version__}",
+        "computed_at": None,
+        "is_current": True,
+        "protocol_match": None,
+        "claim_citation": None,
+    }
+    reason = "\n".join(problems)
+    return {
+        "paper": None,
+        "latest_version": None,
+        "verdict": issued,
+        "verdicts": {"post": issued, "pre": None},
+        "evidence": {
+            "claim": {"id": None, "file": display, "line": None, "nodeid": nodeid, "digest": None, "expect": None},
+            "result": {"outcome": Result.FAILED.value, "message": reason, "type": failure_type(Status.ERROR)},
+            "reason": reason,
+            "next_step": "Correct the file; none of its claims was read.",
+            "basis": None, "outcome": None, "reported": None, "measured": None, "unit": None, "difference": None,
+            "tolerance": None, "interval": None, "detectable": None, "n": None, "deviations": [], "axes": [],
+            "signature": None, "counts": None, "provenance": None, "notes": [], "digest": None,
+            "command": f"pytest {display}", "seconds": 0.0,
+        },
+    }  # fmt: skip
+
+
+def command(claim: Claim) -> str:
+    """The command that verifies this claim alone."""
+    return f"pytest {shlex.quote(claim.display)}::{claim.id}"
+
+
+def agent_version(verdict: Verdict) -> str:
+    """What ran, in the style of the starting record: `v0.2.0-blip2-flickr30k-beam5-n100`."""
+    claim, parts = verdict.claim, [f"v{__version__}"]
+    protocol = claim.protocol
+    if protocol.checkpoint:
+        parts.append(_family(protocol.checkpoint.id))
+    if protocol.dataset:
+        parts.append(_family(protocol.dataset.id))
+    observed = verdict.evidence.observed.decoding if verdict.evidence else None
+    if observed:
+        parts.append("greedy" if observed["strategy"] == "greedy" else f"beam{observed['num_beams']}")
+    if verdict.score and verdict.score.n:
+        parts.append(f"n{verdict.score.n}")
+    elif not protocol.checkpoint:
+        parts.append(claim.id)
+    return "-".join(parts)
+
+
+def _family(identifier: str) -> str:
+    """`Salesforce/blip2-opt-2.7b` → `blip2`, `data/test.parquet` → `test`: the first word of the last part."""
+    name = identifier.rsplit("/", 1)[-1].rsplit(".parquet", 1)[0]
+    return re.split(r"[-_.]", name, maxsplit=1)[0].lower()
+
+
+def _latest_version(claim: Claim) -> dict[str, Any]:
+    paper = claim.paper
+    identifier = f"{paper.arxiv_id}v{paper.latest_version}" if paper.arxiv_id and paper.latest_version else None
+    return {
+        "id": identifier,
+        "version": paper.latest_version,
+        "source_url": paper.source_url or (f"https://arxiv.org/abs/{paper.arxiv_id}" if paper.arxiv_id else None),
+        "rendered_html_url": f"https://arxiv.org/html/{identifier}" if identifier else None,
+        "rendering_engine": "arxiv-html" if identifier else None,
+    }
+
+
+def _reading(reading: Any) -> dict[str, str]:
+    return {
+        "axis": reading.axis,
+        "paper": reading.paper,
+        "run": reading.run,
+        "consequence": reading.consequence.value,
+    }
+
+
+def _number(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,109 @@
+"""A claim through all rooms: the table of contents."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_claims import protocol, verdict
+from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted, nearest
+from pytest_claims.verdict import Status, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_claims.evaluation import Bench
+    from pytest_claims.evidence import Evidence
+    from pytest_claims.metrics import Corpus, Metric, Score
+    from pytest_claims.protocol import Plan, Reading
+    from pytest_claims.settings import Settings
+    from pytest_claims.spec import Claim
+
+
+class Session:
+    """Everything that the claims of one pytest session share.
+
+    Args:
+        settings: the command line.
+        bench: runs evaluations.
+        metrics: metrics by name, beside those that ship; from the hook `pytest_claims_metrics`.
+    """
+
+    def __init__(self, settings: Settings, bench: Bench, metrics: Mapping[str, Metric]) -> None:
+        self.settings = settings
+        self.bench = bench
+        self._extra = metrics
+        self._corpora: dict[int, tuple[Evidence, Corpus]] = {}
+
+    def verify(self, claim: Claim) -> Verdict:
+        """The verdict on `claim`. Whatever goes wrong is a verdict too; only the user's Ctrl-C gets through."""
+        candidate = None
+        readings: tuple[Reading, ...] = ()
+        try:
+            plan = protocol.plan(claim, self.settings)
+            candidate, readings = plan.candidate, plan.expected
+            if self.settings.dry_run:
+                return verdict.undecided(
+                    claim, Status.NOT_ATTEMPTED, "Dry run: the claim was planned, not run.", readings=readings,
+                    candidate=candidate,
+                )  # fmt: skip
+            evidence = self.bench.evaluate(plan)
+            score = self.score(plan, evidence)
+            readings = protocol.read_axes(
+                claim.protocol,
+                replace(evidence.observed, metric={"family": score.signature.split("|")[1]}),
+                min_sample=claim.tolerance.min_sample,
+            )
+            return verdict.judge(claim, score, evidence, readings, candidate=candidate)
+        except NotAttempted as gap:
+            return verdict.undecided(
+                claim, Status.NOT_ATTEMPTED, gap.reason, next_step=gap.next_step, candidate=candidate
+            )
+        except ClaimsError as error:
+            return verdict.undecided(claim, Status.ERROR, str(error), candidate=candidate)
+        except Exception as error:  # noqa: BLE001 - a broken evaluation is a verdict: it must not hide the other claims
+            return verdict.undecided(claim, Status.ERROR, _unexpected(error), candidate=candidate)
+
+    def score(self, plan: Plan, evidence: Evidence) -> Score:
+        """The claim's metric over `evidence`.
+
+        Raises:
+            EvaluationError: the metric is not computed in the family that the protocol names.
+            MetricError: the captions cannot be scored.
+        """
+        name = plan.claim.reported.metric
+        if name in evidence.quantities:
+            from pytest_claims.metrics.counted import counted
+
+            return counted(name, evidence.quantities[name], evidence.parts)
+        from pytest_claims.metrics import BUILTIN, Corpus
+
+        known = {**BUILTIN, **self._extra}
+        metric = known.get(name)
+        if metric is None:
+            raise EvaluationError(
+                f"{plan.claim.where}: the evaluator {plan.claim.run.evaluator} gives no {name}{nearest(name, known)}."
+            )
+        family = plan.settings.metric
+        if family != metric.family:
+            raise EvaluationError(f"{name} is computed as {metric.family} here, the run asks for {family!r}.")
+        held = self._corpora.get(id(evidence))
+        if held is None:
+            # Claims that share evidence share its tokens; the evidence is kept beside the corpus so that its id stays its own.
+            corpus = Corpus(
+                hypotheses=[caption.text for caption in evidence.captions],
+                references=[caption.references for caption in evidence.captions],
+                ids=[caption.id for caption in evidence.captions],
+            )
+            held = self._corpora[id(evidence)] = (evidence, corpus)
+        return metric.score(held[1], population=evidence.population)
+
+
+def _unexpected(error: Exception) -> str:
+    """One line for an exception that nobody foresaw, with the place that a maintainer needs."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else 'no message'}{place}"

@@ -1,0 +1,133 @@
+"""What the command line and the ini file say, read and validated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from pytest_claims.errors import SettingsError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+REPORT_FORMATS = (".xml", ".json")
+
+
+class Gate(StrEnum):
+    """The lowest status that stays green."""
+
+    PARTIAL = "partial"
+    PASS = "pass"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The options of one session."""
+
+    reports: tuple[Path, ...] = ()
+    gate: Gate = Gate.PARTIAL
+    require_attempt: bool = False
+    dry_run: bool = False
+    sample: int | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Protocol keys for this run, nested as in a claim file."""
+    candidates: Mapping[str, str] = field(default_factory=dict)
+    """Claim or checkpoint id → folder or hub id of the release candidate."""
+    device: str = "auto"
+    data: tuple[Path, ...] = ()
+
+
+def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) -> Settings:
+    """Validate the options.
+
+    Args:
+        option: gives an option's value by its destination.
+        ini: gives an ini value by its name.
+        folder: where the session was started; relative paths start here.
+
+    Raises:
+        SettingsError: an option's value is not valid; the message names the option.
+    """
+    sample = option("claims_sample")
+    if sample is not None and sample < 1:
+        raise SettingsError(f"--claims-sample={sample}: expected a number of images of at least 1")
+    return Settings(
+        reports=tuple(_report(folder, value) for value in option("claims_report")),
+        gate=_gate(option("claims_gate"), ini("claims_gate")),
+        require_attempt=option("claims_require_attempt"),
+        dry_run=option("claims_dry_run"),
+        sample=sample,
+        overrides=_overrides(option("claims_set")),
+        candidates=dict(_candidate(value) for value in option("claims_model")),
+        device=_device(option("claims_device")),
+        data=tuple(_data(folder, value) for value in option("claims_data")),
+    )
+
+
+def _report(folder: Path, value: str) -> Path:
+    path = folder / value
+    if path.suffix.lower() not in REPORT_FORMATS:
+        raise SettingsError(f"--claims-report={value}: expected a file name that ends in {' or '.join(REPORT_FORMATS)}")
+    if path.is_dir():
+        raise SettingsError(f"--claims-report={value}: is a folder, expected a file")
+    return path
+
+
+def _gate(option: str | None, ini: str) -> Gate:
+    value, source = (option, "--claims-gate") if option is not None else (ini or Gate.PARTIAL, "claims_gate")
+    try:
+        return Gate(value)
+    except ValueError:
+        raise SettingsError(f"{source}={value}: expected partial or pass{nearest(value, list(Gate))}") from None
+
+
+def _device(value: str) -> str:
+    name, colon, index = value.partition(":")
+    if value in ("auto", "cpu", "cuda") or (name == "cuda" and colon and index.isdecimal()):
+        return value
+    raise SettingsError(
+        f"--claims-device={value}: expected auto, cpu, cuda or cuda:N{nearest(name, ['auto', 'cpu', 'cuda'])}"
+    )
+
+
+def _data(folder: Path, value: str) -> Path:
+    path = (folder / value).resolve()
+    if not path.is_dir():
+        raise SettingsError(f"--claims-data={value}: there is no folder {path}")
+    return path
+
+
+def _candidate(value: str) -> tuple[str, str]:
+    name, equals, path = value.partition("=")
+    if not (name and equals and path):
+        raise SettingsError(f"--claims-model={value}: expected CLAIM_OR_CHECKPOINT=PATH")
+    return name, path
+
+
+def _overrides(values: Sequence[str]) -> dict[str, Any]:
+    """`["decoding.num_beams=1", "prompt="]` → `{"decoding": {"num_beams": 1}, "prompt": ""}`."""
+    result: dict[str, Any] = {}
+    if not values:
+        return result
+    # Only now: a session without overrides must not pay for pydantic.
+    from pytest_claims.spec.models import protocol_keys
+    from pytest_claims.spec.nodes import scalar
+
+    known = protocol_keys()
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise SettingsError(f"--claims-set={text}: expected KEY=VALUE, such as decoding.num_beams=1")
+        if key not in known:
+            raise SettingsError(
+                f"--claims-set={text}: unknown protocol key {key!r}{nearest(key, known)}; known: {', '.join(known)}"
+            )
+        *parents, last = key.split(".")
+        section = result
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        # An empty value is the empty text: `prompt=` runs without a prompt. `prompt=null` would leave nothing to run.
+        section[last] = value if known[key] is str else scalar(value)
+    return result

@@ -1,0 +1,296 @@
+"""What a claim file may say, as pydantic models; the JSON Schema for editors is generated from them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
+
+from pytest_claims.spec.nodes import Digits
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+Positive = Annotated[int, Field(gt=0)]
+Scalar = str | int | float | bool | None
+
+
+class Model(BaseModel):
+    """Strict: no unknown key, no conversion between types; frozen: what was read is what travels."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printed:
+    """A number as a paper prints it; the digits say how exactly it is known."""
+
+    text: str
+    value: Decimal
+
+    @property
+    def half_digit(self) -> Decimal:
+        """Half of the last printed decimal: 0.05 for `43.7`, 0.005 for `43.70`, 0.5 for `107`."""
+        exponent = self.value.as_tuple().exponent
+        assert isinstance(exponent, int)  # noqa: S101 - infinities and NaN cannot be written in a claim file
+        return Decimal(5).scaleb(exponent - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """A tolerance: an amount in the reported unit, or a percentage of the reported value."""
+
+    text: str
+    amount: Decimal
+    relative: bool
+
+    def around(self, reported: Decimal) -> Decimal:
+        """The width of the band on either side of `reported`, in the reported unit."""
+        return abs(reported) * self.amount / 100 if self.relative else self.amount
+
+
+def _printed(value: object) -> Printed:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("expected a number as the paper prints it, such as 43.7")
+    text = value.text if isinstance(value, Digits) else str(value)
+    return Printed(text=text, value=Decimal(text))
+
+
+_PERCENTAGE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
+
+
+def _band(value: object) -> Band:
+    expected = "expected a number in the reported unit, such as 1.0, or a percentage of the reported value, such as 35%"
+    if isinstance(value, str) and (match := _PERCENTAGE.fullmatch(value)):
+        return Band(text=value, amount=Decimal(match[1]), relative=True)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(expected)
+    if value < 0:
+        raise ValueError(f"{expected}; a band cannot be negative")
+    text = value.text if isinstance(value, Digits) else str(value)
+    return Band(text=text, amount=Decimal(text), relative=False)
+
+
+def _relative_path(value: object) -> object:
+    if isinstance(value, str) and (value.startswith(("/", "~", "\\")) or "://" in value or ".." in value.split("/")):
+        raise ValueError("expected a path below the claim file's folder or a --claims-data folder, without '..'")
+    return value
+
+
+PrintedNumber = Annotated[Printed, PlainValidator(_printed), WithJsonSchema({"type": "number"})]
+ToleranceBand = Annotated[
+    Band,
+    PlainValidator(_band),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?%$"}]}
+    ),
+]
+DataPath = Annotated[Text, BeforeValidator(_relative_path)]
+
+Unit = Literal["percent", "fraction", "million", "billion", "count"]
+StatusName = Literal["pass", "partial", "fail", "pending", "error"]
+Precision = Literal["float16", "bfloat16", "float32"]
+Resample = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+
+
+class Paper(Model):
+    """The paper that reports the numbers."""
+
+    arxiv_id: Annotated[str, StringConstraints(pattern=r"^(\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7})$")] | None = None
+    title: Text
+    abstract: str | None = None
+    primary_category: str | None = None
+    venue: str | None = None
+    published_at: str | None = None
+    latest_version: Positive | None = None
+    withdrawn: bool = False
+    source_url: Text | None = Field(default=None, description="where the numbers stand; required without an arxiv_id")
+
+
+class Citation(Model):
+    """The cell of the table that holds the number, and the words around it."""
+
+    section: Text
+    row: Text
+    column: Text
+    quoted_text: Text
+    pdf_page: Positive | None = None
+    notes: str | None = None
+
+
+class Reported(Model):
+    """The number, in the paper's unit, with the digits the paper prints."""
+
+    metric: Text
+    value: PrintedNumber
+    unit: Unit
+
+
+class Tolerance(Model):
+    """How far from the reported value still counts; half of the last printed digit is always added."""
+
+    pass_: ToleranceBand = Field(alias="pass")
+    partial: ToleranceBand
+    min_sample: Positive = Field(default=100, description="fewer images than this are no sample of the paper's split")
+
+
+class Checkpoint(Model):
+    """The weights: a hub id, or a folder beside the claim file."""
+
+    id: Text
+    revision: Text | None = Field(
+        default=None, description="branch, tag or commit; null: whichever is current, recorded"
+    )
+
+
+class Dataset(Model):
+    """The images and references, as `datasets.load_dataset` reads them."""
+
+    id: Text
+    revision: Text | None = None
+    split: Text = "test"
+    where: dict[str, Scalar] | None = Field(default=None, description="keep the rows that have these values")
+    images: Positive = Field(description="how many images the paper's split has")
+
+
+class ImageProtocol(Model):
+    """What the vision encoder sees."""
+
+    size: Positive = Field(description="side of the square in pixels")
+    resize: Resample = "bicubic"
+
+
+class Decoding(Model):
+    """How tokens are chosen. A key left out has the neutral value; null says that the paper does not state it."""
+
+    strategy: Literal["greedy", "beam"]
+    num_beams: Positive | None = 1
+    max_new_tokens: Positive | None = 20
+    min_new_tokens: Annotated[int, Field(ge=0)] | None = 0
+    length_penalty: float | None = 1.0
+    repetition_penalty: Annotated[float, Field(gt=0)] | None = 1.0
+    early_stopping: bool | Literal["never"] | None = False
+
+
+class Protocol(Model):
+    """The conditions the number was obtained under. Null, or left out: the paper does not state it."""
+
+    checkpoint: Checkpoint | None = None
+    dataset: Dataset | None = None
+    image: ImageProtocol | None = None
+    prompt: str | None = Field(default=None, description='the text before the caption; "" says that there was none')
+    decoding: Decoding | None = None
+    precision: Precision | None = None
+    metric: Text | None = Field(default=None, description="the metric's signature family, such as coco-caption")
+
+
+class Sample(Model):
+    """A subset of the split, drawn by seed."""
+
+    size: Positive
+    seed: int = 0
+
+
+class Columns(Model):
+    """The data set's columns."""
+
+    image: Text = "image"
+    references: Text = "caption"
+    id: Text = "filename"
+
+
+class Requires(Model):
+    """What the machine must have for an attempt to make sense."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+
+
+class CaptioningRun(Model):
+    """Caption images with the model and score the captions."""
+
+    evaluator: Literal["captioning"]
+    columns: Columns = Columns()
+    sample: Sample | None = None
+    requires: Requires = Requires()
+    batch_size: Positive | None = Field(
+        default=None, description="images per batch; never changes a caption in float32"
+    )
+
+
+class PredictionsFile(Model):
+    """Released captions: a JSON list of objects."""
+
+    path: DataPath
+    id: Text
+    caption: Text
+
+
+class ReferencesFile(Model):
+    """Reference captions: a COCO annotations object, a list of objects, or a mapping of id to list."""
+
+    path: DataPath
+    id: Text = "image_id"
+    captions: Text = "caption"
+
+
+class PredictionsRun(Model):
+    """Score captions that somebody released."""
+
+    evaluator: Literal["predictions"]
+    predictions: PredictionsFile
+    references: ReferencesFile
+
+
+class ConfigFile(Model):
+    """A `transformers` configuration file."""
+
+    path: DataPath
+
+
+class ParametersRun(Model):
+    """Count the parameters of a configuration on the meta device."""
+
+    evaluator: Literal["parameters"]
+    config: ConfigFile
+    trainable: tuple[Text, ...] = ()
+
+
+Run = CaptioningRun | PredictionsRun | ParametersRun
+
+
+class Partial(Model):
+    """The keys of protocol and run that a section may give; what a claim needs is checked after merging."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+
+class ClaimSection(Model):
+    """One entry of `claims`."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
+    citation: Citation
+    reported: Reported
+    tolerance: Tolerance
+    direction: Literal["two_sided", "at_least", "at_most"] = "two_sided"
+    expect: StatusName | None = Field(default=None, description="a known, recorded result; anything else is then red")
+    protocol: dict[str, Any] = Field(default={}, description="overrides single keys of the file's protocol")
+    run: dict[str, Any] = Field(default={}, description="overrides single keys of the file's run")
+
+
+def protocol_keys() -> dict[str, type]:
+    """The dotted keys of a protocol's single values, with `str` where the value is text: `{"decoding.num_beams": int, …}`."""
+    keys: dict[str, type] = {}
+    for name, found in Protocol.model_fields.items():
+        inner = next((m for m in get_args(found.annotation) if isinstance(m, type) and issubclass(m, BaseModel)), None)
+        if inner is None:
+            keys[name] = str
+            continue
+        for below, field in inner.model_fields.items():
+            members = get_args(field.annotation) or (field.annotation,)
+            if not any(get_origin(member) is dict for member in members):
+                plain = [m for m in members if m is not type(None)]
+                # Annotated[str, …] and Literal["a", "b"] are text; Annotated[int, …] and float are not.
+                text = all(m is str or isinstance(m, str) or get_args(m)[:1] == (str,) for m in plain)
+                keys[f"{name}.{below}"] = str if text else object
+    return keys

@@ -1,0 +1,49 @@
+"""Units of reported values, and what each metric may be reported in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PER_NATURAL: Mapping[str, Decimal] = {
+    "percent": Decimal(100),
+    "fraction": Decimal(1),
+    "count": Decimal(1),
+    "million": Decimal("1e-6"),
+    "billion": Decimal("1e-9"),
+}
+"""Reported value = natural value × this."""
+
+SHARES = ("percent", "fraction")
+COUNTS = ("count", "million", "billion")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricInfo:
+    """What a claim file needs to know of a metric: its units and its natural range."""
+
+    units: tuple[str, ...]
+    low: float
+    high: float
+    families: tuple[str, ...] = ()
+    """Signature families it is computed in, such as `coco-caption`; empty: it has none."""
+
+
+METRICS: Mapping[str, MetricInfo] = {
+    **{f"bleu{n}": MetricInfo(units=SHARES, low=0, high=1, families=("coco-caption",)) for n in (1, 2, 3, 4)},
+    "rouge_l": MetricInfo(units=SHARES, low=0, high=1, families=("coco-caption",)),
+    # coco-caption multiplies the mean cosine by 10 (Vedantam et al. 2015, CIDEr-D): a perfect caption scores 10.
+    "cider": MetricInfo(units=SHARES, low=0, high=10, families=("coco-caption",)),
+    "trainable_parameters": MetricInfo(units=COUNTS, low=0, high=float("inf")),
+    "total_parameters": MetricInfo(units=COUNTS, low=0, high=float("inf")),
+}
+"""The metrics that ship; a plugin adds its own through the hook `pytest_claims_metrics`."""
+
+
+def to_unit(natural: float, unit: str) -> Decimal:
+    """`natural` in `unit`, rounded to 1e-9 so that binary noise never decides on which side of a band it lies."""
+    return (Decimal(repr(float(natural))) * PER_NATURAL[unit]).quantize(Decimal("1e-9"))
