@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from pytest_claims.baseline import Baseline
     from pytest_claims.evaluation import Progress
     from pytest_claims.metrics import Metric
     from pytest_claims.reports.record import Record
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_claims.spec import Claim, MetricInfo
 
 SETTINGS: pytest.StashKey[settings.Settings] = pytest.StashKey()
+BASELINE: pytest.StashKey[Any] = pytest.StashKey()
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
 
@@ -70,7 +72,12 @@ class ClaimItem(pytest.Item):
         started = time.perf_counter()
         verdict = session.verify(self.claim)
         chosen = session.settings
-        result, message = settle(verdict, gate=chosen.gate, require_attempt=chosen.require_attempt)
+        result, message = settle(
+            verdict,
+            gate=chosen.gate,
+            require_attempt=chosen.require_attempt,
+            accept_moved=chosen.accept_moved,
+        )
         seconds = round(time.perf_counter() - started, 3)
         self.record = record.of_verdict(verdict, nodeid=self.nodeid, result=result, message=message, seconds=seconds)
         if result is Result.SKIPPED:
@@ -109,7 +116,7 @@ def session_of(config: pytest.Config) -> Session:
         from pytest_claims.run import Session
 
         bench = Bench(_progress(config))
-        config.stash[SESSION] = Session(settings_of(config), bench, extra_metrics(config))
+        config.stash[SESSION] = Session(settings_of(config), bench, extra_metrics(config), baseline_of(config))
     return config.stash[SESSION]
 
 
@@ -121,6 +128,23 @@ def settings_of(config: pytest.Config) -> settings.Settings:
         except ClaimsError as error:
             raise pytest.UsageError(str(error)) from None
     return config.stash[SETTINGS]
+
+
+def baseline_of(config: pytest.Config) -> Baseline | None:
+    """The claims as they were at `--claims-base`, if it is given; raises `pytest.UsageError` where git has no such revision."""
+    if BASELINE not in config.stash:
+        base = settings_of(config).base
+        try:
+            config.stash[BASELINE] = base and _baseline(base, config)
+        except ClaimsError as error:
+            raise pytest.UsageError(str(error)) from None
+    return config.stash[BASELINE] or None
+
+
+def _baseline(revision: str, config: pytest.Config) -> Baseline:
+    from pytest_claims.baseline import Baseline
+
+    return Baseline(revision, config.invocation_params.dir, metric_infos(config))
 
 
 def extra_metrics(config: pytest.Config) -> Mapping[str, Metric]:

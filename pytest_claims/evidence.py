@@ -45,6 +45,8 @@ class Evidence:
     basis: Basis
     captions: tuple[Caption, ...] = ()
     """Sorted by id, so that nothing downstream depends on the order of evaluation."""
+    images: int | None = None
+    """Images that were to be captioned; None where nothing was generated."""
     quantities: Mapping[str, int] = field(default_factory=dict)
     """What was counted, by metric name."""
     parts: Mapping[str, int] = field(default_factory=dict)

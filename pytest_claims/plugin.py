@@ -61,6 +61,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a folder with data that the repository may not ship; repeatable",
     )
     add("--claims-dry-run", action="store_true", help="resolve everything, print the plan, run nothing")
+    add("--claims-base", metavar="REV",
+        help="compare each claim with itself at the merge base of REV and HEAD: a moved bar is red")
+    add("--claims-accept-moved", action="store_true", help="show a moved bar, and do not fail because of it")
     parser.addini("claims_gate", "the lowest status that stays green: partial or pass", default="")
     parser.addini("claims_files", "globs of claim files, from the rootdir (default: *.yaml and *.yml below a folder named "
                   "claims)", type="args", default=[])  # fmt: skip

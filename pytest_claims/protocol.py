@@ -49,6 +49,10 @@ class Match(StrEnum):
 _LENIENT = {"sample", "precision"}
 
 
+# Axes that captions which somebody released do not show; listed all the same, as not observed.
+_GENERATION = {"checkpoint", "image", "prompt", "decoding", "precision"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """One axis: what the paper says, what the run did, what a difference means."""
@@ -235,7 +239,7 @@ def read_axes(paper: Protocol, observed: Observed, *, min_sample: int) -> tuple[
             readings.append(
                 Reading(axis="candidate", paper=_show(stated), run=observed.candidate, consequence=Consequence.NONE)
             )
-        elif stated is not None or did is not None:
+        elif stated is not None or did is not None or (axis in _GENERATION and observed.dataset is not None):
             readings.append(_read(axis, stated, did))
         if axis == "split" and observed.scored is not None and dataset:
             readings.append(_read_sample(dataset["images"], observed, min_sample))

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from pytest_claims.settings import Settings
 
 NAME = "claims-recorder"
-OPTIONS = ("report", "gate", "require_attempt", "sample", "set", "model", "data", "dry_run")
+OPTIONS = ("report", "gate", "require_attempt", "sample", "set", "model", "data", "dry_run", "base", "accept_moved")
 
 
 def start(config: pytest.Config) -> None:
     """Validate the options if there are any, and register the recorder where reports are written."""
     option = config.option
     if any(getattr(option, f"claims_{name}") for name in OPTIONS) or option.claims_device != "auto":
-        from pytest_claims.collect import settings_of
+        from pytest_claims.collect import baseline_of
 
-        settings_of(config)
+        baseline_of(config)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Recorder(config), NAME)
 

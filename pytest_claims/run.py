@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_claims import protocol, verdict
+from pytest_claims import protocol, soundness, verdict
 from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted, nearest
 from pytest_claims.verdict import Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_claims.baseline import Baseline
     from pytest_claims.evaluation import Bench
     from pytest_claims.evidence import Evidence
     from pytest_claims.metrics import Corpus, Metric, Score
@@ -27,16 +28,25 @@ class Session:
         settings: the command line.
         bench: runs evaluations.
         metrics: metrics by name, beside those that ship; from the hook `pytest_claims_metrics`.
+        baseline: the claims as they were, where `--claims-base` is given.
     """
 
-    def __init__(self, settings: Settings, bench: Bench, metrics: Mapping[str, Metric]) -> None:
+    def __init__(
+        self, settings: Settings, bench: Bench, metrics: Mapping[str, Metric], baseline: Baseline | None = None
+    ) -> None:
         self.settings = settings
         self.bench = bench
+        self.baseline = baseline
         self._extra = metrics
         self._corpora: dict[int, tuple[Evidence, Corpus]] = {}
 
     def verify(self, claim: Claim) -> Verdict:
         """The verdict on `claim`. Whatever goes wrong is a verdict too; only the user's Ctrl-C gets through."""
+        found = self._verify(claim)
+        moved = self.baseline.changes(claim) if self.baseline else ()
+        return replace(found, moved=moved) if moved else found
+
+    def _verify(self, claim: Claim) -> Verdict:
         candidate = None
         readings: tuple[Reading, ...] = ()
         try:
@@ -48,7 +58,10 @@ class Session:
                     candidate=candidate,
                 )  # fmt: skip
             evidence = self.bench.evaluate(plan)
+            notes = soundness.check(evidence)
             score = self.score(plan, evidence)
+            soundness.check_score(score)
+            evidence = replace(evidence, notes=(*evidence.notes, *notes))
             readings = protocol.read_axes(
                 claim.protocol,
                 replace(evidence.observed, metric={"family": score.signature.split("|")[1]}),

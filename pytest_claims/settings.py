@@ -37,6 +37,9 @@ class Settings:
     """Claim or checkpoint id → folder or hub id of the release candidate."""
     device: str = "auto"
     data: tuple[Path, ...] = ()
+    base: str | None = None
+    """The git revision that claims are compared with, to see whether the bar moved."""
+    accept_moved: bool = False
 
 
 def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) -> Settings:
@@ -63,6 +66,8 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
         candidates=dict(_candidate(value) for value in option("claims_model")),
         device=_device(option("claims_device")),
         data=tuple(_data(folder, value) for value in option("claims_data")),
+        base=_base(option("claims_base")),
+        accept_moved=option("claims_accept_moved"),
     )
 
 
@@ -97,6 +102,12 @@ def _data(folder: Path, value: str) -> Path:
     if not path.is_dir():
         raise SettingsError(f"--claims-data={value}: there is no folder {path}")
     return path
+
+
+def _base(value: str | None) -> str | None:
+    if value is not None and (not value or value.startswith("-")):
+        raise SettingsError(f"--claims-base={value}: expected a git revision, such as origin/main")
+    return value
 
 
 def _candidate(value: str) -> tuple[str, str]:

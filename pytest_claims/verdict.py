@@ -20,6 +20,7 @@ from pytest_claims.settings import Gate
 from pytest_claims.spec.units import to_unit
 
 if TYPE_CHECKING:
+    from pytest_claims.baseline import Change
     from pytest_claims.evidence import Evidence
     from pytest_claims.metrics import Score
     from pytest_claims.protocol import Reading
@@ -156,6 +157,8 @@ class Verdict:
     match: Match | None = None
     readings: tuple[Reading, ...] = ()
     evidence: Evidence | None = None
+    moved: tuple[Change, ...] = ()
+    """What changed in the claim itself since the merge base."""
 
     @property
     def id(self) -> str:
@@ -193,6 +196,8 @@ def judge(
     confidence = _confidence(score, limits, unit, outcome) if sampled else 1.0
     if match is Match.PROXY:
         confidence = min(confidence, PROXY_CONFIDENCE)
+    elif status is Status.PENDING:
+        confidence = 0.0  # a withheld number says nothing about the claim
     return Verdict(
         claim=claim,
         kind=Kind.PRE if candidate else Kind.POST,
@@ -339,9 +344,21 @@ class Result(StrEnum):
     """The recorded result came out again, such as a claim that is known to fail."""
 
 
-def settle(verdict: Verdict, *, gate: Gate, require_attempt: bool) -> tuple[Result, str]:
-    """The test result and, where it is not `passed`, why: the table of the design's "Verdict rules"."""
+def settle(
+    verdict: Verdict, *, gate: Gate, require_attempt: bool, accept_moved: bool = False
+) -> tuple[Result, str]:
+    """The test result and, where it is not `passed`, why: the table of the design's "Verdict rules".
+
+    Args:
+        verdict: the verdict.
+        gate: the lowest status that stays green.
+        require_attempt: a claim that was not attempted fails.
+        accept_moved: a claim that was changed since the merge base does not fail for that.
+    """
     status, outcome, expect = verdict.status, verdict.outcome, verdict.claim.expect
+    if verdict.moved and not accept_moved:
+        moved = "; ".join(f"{change.key}: {change.before} → {change.after}" for change in verdict.moved)
+        return Result.FAILED, f"the bar moved ({moved}). {verdict.reason}"
     if status is Status.NOT_ATTEMPTED:
         return (Result.FAILED if require_attempt else Result.SKIPPED), verdict.reason
     if expect is not None and status.value != expect:
@@ -356,6 +373,8 @@ def settle(verdict: Verdict, *, gate: Gate, require_attempt: bool) -> tuple[Resu
     return Result.FAILED, verdict.reason
 
 
-def failure_type(status: str) -> str:
-    """The `type` of a JUnit failure: `claim.fail`, `claim.withheld`, `claim.error`, …"""
+def failure_type(status: str, *, moved: bool = False) -> str:
+    """The `type` of a JUnit failure: `claim.fail`, `claim.withheld`, `claim.error`, `claim.moved`, …"""
+    if moved:
+        return "claim.moved"
     return "claim.withheld" if status == Status.PENDING else f"claim.{status}"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from pytest_claims.errors import EvaluationError
-from pytest_claims.evaluation import data
+from pytest_claims.evaluation import data, decoding
 from pytest_claims.evaluation.machine import machine
 from pytest_claims.evidence import Basis, Caption, Evidence
 from pytest_claims.protocol import Observed, decoding_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from concurrent.futures import Future
 
     import torch
     from transformers import GenerationConfig
@@ -23,8 +25,11 @@ if TYPE_CHECKING:
     from pytest_claims.protocol import Plan
     from pytest_claims.spec.models import CaptioningRun
 
-BATCH = 16
-"""LAVIS evaluates with 16 images a batch; in float32 the batch size changes no caption."""
+WORKERS = 4
+"""Threads that decode and resize images. LAVIS's loader uses 4 processes."""
+
+AHEAD = 64
+"""Images that are ready before they are needed: 64 of 364 pixels are 100 MB."""
 
 # Fields of a generation config that choose tokens beyond what a protocol can say, and the values that leave the choice
 # alone. Whatever else a checkpoint's config turns on shows up as a deviation of the decoding axis.
@@ -62,22 +67,22 @@ def evaluate(plan: Plan, run: CaptioningRun, bench: Bench) -> Evidence:
     split = data.load(plan.settings.dataset, run.columns, plan.folders)
     ids = split.draw(plan.sample, plan.seed)
     loaded = bench.checkpoint(plan, device)
-    prompt = plan.settings.prompt or ""
     config = generation_config(plan, loaded)
-    fed = _check_prompt(loaded, prompt)
-    started = time.perf_counter()
+    prompt_ids, fed = feed(loaded, plan.settings.prompt or "")
+    decoder = decoding.choose(loaded, config, prompt_ids, images=len(ids), batch_size=run.batch_size)
+    ends = eos_ids(config)
     captions: list[Caption] = []
+    started = time.perf_counter()
     with bench.progress(len(ids), plan.claim.file.stem) as bar:
-        for batch in _batches(ids, run.batch_size or BATCH):
-            captions += _caption(loaded, split, batch, prompt, config)
-            bar.update(len(batch))
+        for name, tokens in decoder.decode(pixels(loaded, split, ids)):
+            captions.append(_caption(loaded, name, tokens, split.references[name], ends))
+            bar.update(1)
     seconds = time.perf_counter() - started
-    if len(captions) != len(ids):
-        raise EvaluationError(f"{len(ids)} images gave {len(captions)} captions.")
     rows = int(split.facts["images"])
     return Evidence(
         basis=Basis.REPRODUCED,
         captions=tuple(sorted(captions, key=lambda caption: caption.id)),
+        images=len(ids),
         population=rows if len(ids) < rows else None,
         observed=Observed(
             checkpoint=loaded.facts,
@@ -87,20 +92,48 @@ def evaluate(plan: Plan, run: CaptioningRun, bench: Bench) -> Evidence:
             prompt={"prompt": fed},
             decoding=observed_decoding(config),
             precision={"precision": loaded.precision},
-            metric={"family": plan.settings.metric},
             scored=len(captions),
             seed=plan.seed if len(ids) < rows else None,
             candidate=plan.candidate,
         ),
         provenance={
             **machine(device),
-            "decoder": "transformers.generate",
-            "batch_size": run.batch_size or BATCH,
+            "decoder": decoder.name,
+            "batch_size": decoder.batch_size,
             "seconds": round(seconds, 3),
             "images_per_second": round(len(ids) / seconds, 2),
         },
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def pixels(loaded: Loaded, split: data.Split, ids: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Images as the vision encoder takes them, (3, H, W) each, in the order of `ids`.
+
+    Decoding and resizing run ahead in threads: PIL gives the interpreter free while it works.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    def prepare(name: str) -> torch.Tensor:
+        values: torch.Tensor = loaded.processor.image_processor(images=[split.image(name)], return_tensors="pt")[
+            "pixel_values"
+        ][0]
+        return values.to(loaded.model.dtype)
+
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="images") as pool:
+        ahead: deque[tuple[str, Future[torch.Tensor]]] = deque()
+        try:
+            for name in ids:
+                ahead.append((name, pool.submit(prepare, name)))
+                if len(ahead) > AHEAD:
+                    done, future = ahead.popleft()
+                    yield done, future.result()
+            while ahead:
+                done, future = ahead.popleft()
+                yield done, future.result()
+        finally:
+            for _, future in ahead:
+                future.cancel()
 
 
 def generation_config(plan: Plan, loaded: Loaded) -> GenerationConfig:
@@ -111,19 +144,19 @@ def generation_config(plan: Plan, loaded: Loaded) -> GenerationConfig:
     """
     import copy
 
-    decoding = plan.settings.decoding
-    assert decoding is not None  # noqa: S101 - spec.load.NEEDS
+    stated = plan.settings.decoding
+    assert stated is not None  # noqa: S101 - spec.load.NEEDS
     config: Any = copy.deepcopy(loaded.language_model.generation_config)
-    beams = decoding.num_beams or 1
+    beams = stated.num_beams or 1
     config.update(
         do_sample=False,
         num_beams=beams,
-        max_new_tokens=decoding.max_new_tokens,
-        min_new_tokens=decoding.min_new_tokens or 0,
-        repetition_penalty=decoding.repetition_penalty,
+        max_new_tokens=stated.max_new_tokens,
+        min_new_tokens=stated.min_new_tokens or 0,
+        repetition_penalty=stated.repetition_penalty,
         # Only beam search has these, and `generate` warns about them otherwise.
-        length_penalty=decoding.length_penalty if beams > 1 else None,
-        early_stopping=decoding.early_stopping if beams > 1 else None,
+        length_penalty=stated.length_penalty if beams > 1 else None,
+        early_stopping=stated.early_stopping if beams > 1 else None,
         max_length=None,
         min_length=None,
     )
@@ -152,8 +185,11 @@ def observed_decoding(config: GenerationConfig) -> dict[str, Any]:
     return facts
 
 
-def _check_prompt(loaded: Loaded, prompt: str) -> str:
-    """Tokenise the prompt as a run will, make sure that the image goes with it, and give back the text that was fed.
+def feed(loaded: Loaded, prompt: str) -> tuple[torch.Tensor, str]:
+    """Tokenise the prompt as every image is fed it, and read back what that says.
+
+    Returns:
+        The ids, (1, image tokens + prompt), and the text that they decode to.
 
     Raises:
         EvaluationError: the processor makes no room for the image (see design: "BLIP-2 facts").
@@ -161,53 +197,33 @@ def _check_prompt(loaded: Loaded, prompt: str) -> str:
     import PIL.Image
 
     blank = PIL.Image.new("RGB", (32, 32))
-    ids = loaded.processor(images=[blank], text=[prompt], return_tensors="pt")["input_ids"][0].tolist()
+    ids: torch.Tensor = loaded.processor(images=[blank], text=[prompt], return_tensors="pt")["input_ids"]  # (1, L)
     config = loaded.model.config
     placeholder = getattr(config, "image_token_index", None) or getattr(config, "image_token_id", None)
     queries = getattr(config, "num_query_tokens", None)
-    found = ids.count(placeholder)
+    row = ids[0].tolist()
+    found = row.count(placeholder)
     if queries is not None and found != queries:
         raise EvaluationError(
             f"The processor puts {found} image tokens before the prompt and the model expects {queries}: the image would "
             "be ignored. Set num_query_tokens in the checkpoint's processor_config.json."
         )
-    text: str = loaded.processor.tokenizer.decode([t for t in ids if t != placeholder], skip_special_tokens=True)
-    return text.strip()
-
-
-def _batches(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), size):
-        yield ids[start : start + size]
+    text: str = loaded.processor.tokenizer.decode([t for t in row if t != placeholder], skip_special_tokens=True)
+    return ids, text.strip()
 
 
 def _caption(
-    loaded: Loaded, split: data.Split, ids: Sequence[str], prompt: str, config: GenerationConfig
-) -> list[Caption]:
-    import torch
-
-    images = [split.image(name) for name in ids]
-    inputs = loaded.processor(images=images, text=[prompt] * len(ids), return_tensors="pt").to(loaded.device)
-    inputs["pixel_values"] = inputs["pixel_values"].to(loaded.model.dtype)
-    with torch.inference_mode():
-        output: torch.Tensor = loaded.model.generate(**inputs)  # (images, prompt + new) or (images, 1 + new)
-    decoder_only = not loaded.language_model.config.is_encoder_decoder
-    skip = inputs["input_ids"].shape[1] if decoder_only else 1  # an encoder-decoder starts with its start token
-    ends = eos_ids(config)
-    captions = []
-    for name, row in zip(ids, output[:, skip:].tolist(), strict=True):
-        stop = next((i for i, token in enumerate(row) if token in ends), None)
-        tokens = row if stop is None else row[:stop]
-        text: str = loaded.processor.tokenizer.decode(tokens, skip_special_tokens=True)
-        captions.append(
-            Caption(
-                id=name,
-                text=text.strip(),
-                references=split.references[name],
-                tokens=len(tokens),
-                truncated=stop is None,
-            )
-        )
-    return captions
+    loaded: Loaded, name: str, tokens: Sequence[int], references: tuple[str, ...], ends: frozenset[int]
+) -> Caption:
+    stop = next((i for i, token in enumerate(tokens) if token in ends), None)
+    text: str = loaded.processor.tokenizer.decode(list(tokens[:stop]), skip_special_tokens=True)
+    return Caption(
+        id=name,
+        text=text.strip(),
+        references=references,
+        tokens=len(tokens) if stop is None else stop,
+        truncated=stop is None,
+    )
 
 
 def eos_ids(config: GenerationConfig) -> frozenset[int]:

@@ -60,6 +60,8 @@ def lines(record: Record) -> Iterator[str]:
     yield f"quoted: {citation['quoted_text']}"
     if citation["notes"]:
         yield f"notes: {citation['notes']}"
+    for change in evidence["moved"]:
+        yield f"moved: {change['key']}: {change['before']} → {change['after']}"
     for axis in evidence["axes"]:
         consequence = axis["consequence"]
         yield f"axis {axis['axis']}: paper {axis['paper']} | run {axis['run']} | {consequence}"

@@ -85,7 +85,11 @@ def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, s
                 "digest": claim.digest,
                 "expect": claim.expect,
             },
-            "result": {"outcome": result.value, "message": message, "type": failure_type(verdict.status)},
+            "result": {
+                "outcome": result.value,
+                "message": message,
+                "type": failure_type(verdict.status, moved=bool(verdict.moved)),
+            },
             "reason": verdict.reason,
             "next_step": verdict.next_step,
             "basis": evidence.basis.value if evidence else None,
@@ -116,6 +120,9 @@ def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, s
             },
             "n": score.n if score else None,
             "deviations": [_reading(reading) for reading in verdict.deviations],
+            "moved": [
+                {"key": change.key, "before": change.before, "after": change.after} for change in verdict.moved
+            ],
             "axes": [_reading(reading) for reading in verdict.readings],
             "signature": score.signature if score else None,
             "counts": dict(score.counts) if score else None,
@@ -154,7 +161,7 @@ def of_file(display: str, nodeid: str, problems: Sequence[str]) -> Record:
             "reason": reason,
             "next_step": "Correct the file; none of its claims was read.",
             "basis": None, "outcome": None, "reported": None, "measured": None, "unit": None, "difference": None,
-            "tolerance": None, "interval": None, "detectable": None, "n": None, "deviations": [], "axes": [],
+            "tolerance": None, "interval": None, "detectable": None, "n": None, "deviations": [], "moved": [], "axes": [],
             "signature": None, "counts": None, "provenance": None, "notes": [], "digest": None,
             "command": f"pytest {display}", "seconds": 0.0,
         },

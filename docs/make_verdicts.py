@@ -1,0 +1,168 @@
+"""Writes the table of examples in docs/verdicts.md from the code: `python docs/make_verdicts.py`; a test keeps it current."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_claims.evidence import Basis, Caption, Evidence
+from pytest_claims.metrics import Interval, Score
+from pytest_claims.protocol import Consequence, Reading
+from pytest_claims.settings import Gate
+from pytest_claims.spec import Claim, loads
+from pytest_claims.verdict import Verdict, judge, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PAGE = Path(__file__).with_name("verdicts.md")
+BEGIN, END = "<!-- examples: begin, written by docs/make_verdicts.py -->", "<!-- examples: end -->"
+
+CLAIM = """
+paper: {{arxiv_id: "2301.12597", title: BLIP-2}}
+protocol:
+  checkpoint: {{id: Salesforce/blip2-opt-2.7b}}
+  dataset: {{id: nlphuji/flickr30k, images: {images}}}
+  image: {{size: 224}}
+  prompt: a photo of
+  decoding: {{strategy: beam, num_beams: 5, max_new_tokens: 30}}
+  precision: float16
+  metric: coco-caption
+run: {{evaluator: captioning}}
+claims:
+  - id: example
+    citation: {{section: Table 3, row: BLIP-2, column: BLEU-4, quoted_text: "{reported}"}}
+    reported: {{metric: bleu4, value: {reported}, unit: percent}}
+    tolerance: {{pass: {pass_}, partial: {partial}}}
+    direction: {direction}
+    expect: {expect}
+"""
+
+
+def claim(
+    *,
+    reported: str = "43.7",
+    pass_: str = "1.0",
+    partial: str = "35%",
+    direction: str = "two_sided",
+    expect: str = "null",
+    images: int = 1000,
+) -> Claim:
+    """A claim with these numbers."""
+    text = CLAIM.format(
+        reported=reported, pass_=pass_, partial=partial, direction=direction, expect=expect, images=images
+    )
+    return loads(text.encode(), path=Path("claims/example.yaml"), display="claims/example.yaml")[0]
+
+
+def score(measured: float, half_width: float = 0.0, *, n: int = 1000, population: int | None = None) -> Score:
+    """A BLEU-4 of `measured` per cent; replicates spread evenly over an interval of ± `half_width` points."""
+    steps = 200
+    replicates = tuple((measured + half_width * (2 * i / steps - 1)) / 100 for i in range(steps + 1))
+    return Score(
+        metric="bleu4",
+        value=measured / 100,
+        signature="bleu4|coco-caption|tok:ptb|case:lc|refs:5|len:closest|v0.2",
+        n=n,
+        counts={},
+        interval=Interval(
+            low=(measured - half_width) / 100,
+            high=(measured + half_width) / 100,
+            level=0.95,
+            standard_error=half_width / 196,
+            resamples=steps + 1,
+            seed=0,
+            population=population,
+            replicates=replicates,
+        ),
+        per_image=(),
+    )
+
+
+def evidence(n: int, population: int | None, basis: Basis = Basis.REPRODUCED) -> Evidence:
+    """Evidence of `n` captions, a sample of `population` unless that is None."""
+    captions = tuple(Caption(id=f"{i:04}", text="a dog runs", references=("a dog runs",)) for i in range(n))
+    return Evidence(basis=basis, captions=captions, population=population)
+
+
+def readings(*axes: tuple[str, Consequence]) -> tuple[Reading, ...]:
+    """Axes with the consequence of their difference."""
+    return tuple(Reading(axis=axis, paper="…", run="…", consequence=found) for axis, found in axes)
+
+
+def verdict(
+    measured: float,
+    half_width: float = 0.0,
+    *,
+    n: int = 1000,
+    axes: Sequence[tuple[str, Consequence]] = (),
+    **terms: Any,
+) -> Verdict:
+    """The verdict on a claim with `terms`, of which `n` images gave `measured` per cent."""
+    judged = claim(**terms)
+    total = judged.protocol.dataset.images if judged.protocol.dataset else n
+    sampled = total if n < total else None
+    found = list(axes)
+    if sampled and not any(axis == "sample" for axis, _ in axes):
+        found.append(("sample", Consequence.PROXY if n >= judged.tolerance.min_sample else Consequence.DRIFT))
+    return judge(judged, score(measured, half_width, n=n, population=sampled), evidence(n, sampled), readings(*found))
+
+
+EXAMPLES: Sequence[tuple[str, dict[str, Any]]] = (
+    ("the paper's own test set, within the pass band", {"measured": 43.1}),
+    ("half of the last printed digit is added: \\|d\\| = 1.05", {"measured": 42.65}),
+    ("between the bands", {"measured": 40.0}),
+    ("outside the partial band", {"measured": 20.0}),
+    ("much too good fails like much too bad", {"measured": 62.0}),
+    ("… unless the claim says at_least", {"measured": 62.0, "direction": "at_least"}),
+    ("43.70 is printed to two decimals: \\|d\\| = 1.02", {"measured": 42.68, "reported": "43.70"}),
+    ("other precision: a proxy, whatever the number", {"measured": 43.6, "axes": [("precision", Consequence.PROXY)]}),
+    ("the starting record: 100 of 1,000 images", {"measured": 30.39, "half_width": 5.0, "n": 100}),
+    ("100 images, the whole interval far too low", {"measured": 20.0, "half_width": 5.0, "n": 100}),
+    ("the retracted run: greedy, 20 images, no prompt",
+     {"measured": 18.0, "half_width": 11.0, "n": 20,
+      "axes": [("prompt", Consequence.DRIFT), ("decoding", Consequence.DRIFT), ("sample", Consequence.DRIFT)]}),
+    ("the paper does not state the prompt", {"measured": 43.6, "axes": [("prompt", Consequence.UNKNOWN)]}),
+    ("a known failure that fails again", {"measured": 20.0, "expect": "fail"}),
+    ("a known failure that passes", {"measured": 43.6, "expect": "fail"}),
+)  # fmt: skip
+
+
+def rows() -> Iterator[tuple[str, ...]]:
+    """The cells of the table."""
+    for title, terms in EXAMPLES:
+        found = verdict(**terms)
+        span = found.span
+        images = f"{len(found.evidence.captions) if found.evidence else 0:,}"
+        results = [settle(found, gate=gate, require_attempt=False)[0].value for gate in Gate]
+        yield (
+            title,
+            found.claim.reported.value.text,
+            f"{found.measured:.2f}" if found.measured is not None else "",
+            f"{span.low:.1f} – {span.high:.1f}" if span and found.evidence and found.evidence.population else "–",
+            images,
+            found.outcome or "",
+            found.match or "",
+            f"**{found.status}**",
+            f"{found.confidence:.2f}",
+            *results,
+        )
+
+
+def table() -> str:
+    """The table as Markdown."""
+    heads = ("example", "reported", "measured", "interval", "images", "outcome", "match", "status", "confidence",
+             "gate `partial`", "gate `pass`")  # fmt: skip
+    lines = [heads, tuple("---" for _ in heads), *rows()]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def page() -> str:
+    """The page with the table of today's code."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

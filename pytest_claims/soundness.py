@@ -1,0 +1,95 @@
+"""Output that must not be scored: a broken run gives a low number that looks like a bad model.
+
+Every threshold of the project on degenerate output stands here, with its reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pytest_claims.errors import EvaluationError
+from pytest_claims.evidence import Basis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pytest_claims.evidence import Caption, Evidence
+    from pytest_claims.metrics import Score
+
+MAX_EMPTY = 0.01
+"""A captioner that looks at its image says something; LAVIS's BLIP-2 runs on COCO and NoCaps hold no empty caption. One in a
+hundred leaves room for a picture that is nothing but black."""
+
+MAX_SAME = 0.5
+"""The most frequent caption of a working captioner covers about one image in a hundred ("a man riding a wave on a surfboard").
+One caption for most images means that the image did not reach the language model."""
+
+MIN_SAME = 10
+"""Fewer images than this can share a caption by chance."""
+
+MAX_CUT = 0.05
+"""Captions have some ten tokens and limits are 20 or 30. More than one in twenty at the limit means that the end token is not
+recognised, or the limit is not the paper's."""
+
+MAX_PROMPTED = 0.05
+"""A caption may happen to repeat its prompt; when many do, the prompt was not cut off."""
+
+PLACEHOLDERS = ("<image>", "</s>", "<s>", "<pad>", "<unk>", "<|image|>", "<|endoftext|>", "\ufffd")
+"""What only a decoding mistake leaves in a text. U+FFFD is what a tokenizer gives for bytes that are no UTF-8."""
+
+
+def check(evidence: Evidence) -> tuple[str, ...]:
+    """What is odd about the captions of `evidence`.
+
+    Captions that somebody released are scored as they are, whatever they look like: the number is theirs. What is odd about
+    them comes back as notes.
+
+    Raises:
+        EvaluationError: captions generated here are degenerate.
+    """
+    if not evidence.captions:
+        return ()
+    problems = tuple(_problems(evidence))
+    if problems and evidence.basis is Basis.REPRODUCED:
+        raise EvaluationError("Degenerate output, not scored: " + " ".join(problems))
+    return problems
+
+
+def check_score(score: Score) -> None:
+    """Raises `EvaluationError` where a score is no number."""
+    interval = score.interval
+    values = [score.value, *((interval.low, interval.high) if interval else ())]
+    if not all(math.isfinite(value) for value in values):
+        raise EvaluationError(f"{score.metric} gave {score.value}, which is not a number that can be published.")
+
+
+def _problems(evidence: Evidence) -> Iterator[str]:
+    captions, total = evidence.captions, len(evidence.captions)
+    if evidence.images is not None and total != evidence.images:
+        yield f"{evidence.images:,} images gave {total:,} captions."
+    empty = [caption for caption in captions if not caption.text.strip()]
+    if len(empty) > MAX_EMPTY * total:
+        yield f"{_share(empty, total)} captions are empty (more than {MAX_EMPTY:.0%}), the first that of {empty[0].id}."
+    text, times = Counter(caption.text for caption in captions).most_common(1)[0]
+    if total >= MIN_SAME and times > MAX_SAME * total:
+        yield f"One caption stands for {times:,} of {total:,} images (more than {MAX_SAME:.0%}): {text[:80]!r}."
+    cut = [caption for caption in captions if caption.truncated]
+    if len(cut) > MAX_CUT * total:
+        yield (
+            f"{_share(cut, total)} captions were cut at the length limit (more than {MAX_CUT:.0%}), the first that of "
+            f"{cut[0].id}."
+        )
+    marked = [caption for caption in captions if any(mark in caption.text for mark in PLACEHOLDERS)]
+    if marked:
+        first = marked[0]
+        yield f"{_share(marked, total)} captions hold special tokens, the first that of {first.id}: {first.text[:80]!r}."
+    prompt = str((evidence.observed.prompt or {}).get("prompt") or "").strip().lower()
+    prompted = [caption for caption in captions if prompt and caption.text.lower().startswith(prompt)]
+    if len(prompted) > MAX_PROMPTED * total:
+        yield f"{_share(prompted, total)} captions begin with the prompt, the first that of {prompted[0].id}."
+
+
+def _share(captions: Sequence[Caption], total: int) -> str:
+    return f"{len(captions):,} of {total:,}"

@@ -1,0 +1,306 @@
+"""The verdict rules, through `judge` and `settle`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from docs import make_verdicts
+from docs.make_verdicts import claim, evidence, readings, score, verdict
+from pytest_claims.evidence import Basis
+from pytest_claims.protocol import Consequence, Match
+from pytest_claims.reports import record
+from pytest_claims.settings import Gate
+from pytest_claims.verdict import Kind, Outcome, Result, Status, Verdict, bands, judge, settle, undecided
+
+RANK = {Status.PASS: 0, Status.PARTIAL: 1, Status.FAIL: 2, Status.PENDING: 3}
+CONSEQUENCES = st.sampled_from([Consequence.NONE, Consequence.PROXY, Consequence.UNKNOWN, Consequence.DRIFT])
+AXES = st.lists(st.tuples(st.sampled_from(["precision", "prompt", "decoding", "image"]), CONSEQUENCES), max_size=4)
+
+
+def red(found: Verdict, gate: Gate = Gate.PARTIAL, **options: bool) -> bool:
+    """Whether a release gate stops at this verdict."""
+    result, _ = settle(found, gate=gate, require_attempt=options.pop("require_attempt", False), **options)
+    return result is Result.FAILED
+
+
+@pytest.mark.parametrize(
+    ("reported", "value", "outcome"),
+    [
+        ("43.7", 43.7, Outcome.PASS),
+        ("43.7", 44.75, Outcome.PASS),  # exactly 1.0 + 0.05 away, on either side
+        ("43.7", 42.65, Outcome.PASS),
+        ("43.7", 42.649, Outcome.PARTIAL),
+        ("43.70", 42.695, Outcome.PASS),  # exactly 1.0 + 0.005 away
+        ("43.70", 42.694, Outcome.PARTIAL),
+        ("43", 41.5, Outcome.PASS),  # 1.0 + 0.5
+        ("43.7", 28.355, Outcome.PARTIAL),  # 35 % of 43.7 is 15.295
+        ("43.7", 28.354, Outcome.FAIL),
+        ("43.7", 59.1, Outcome.FAIL),
+    ],
+)
+def test_bands(reported: str, value: float, outcome: Outcome) -> None:
+    """On the paper's own test set the bands are closed, two-sided, and wider by half of the last printed digit."""
+    assert verdict(value, reported=reported).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("direction", "value", "outcome"),
+    [
+        ("at_least", 99.0, Outcome.PASS),
+        ("at_least", 20.0, Outcome.FAIL),
+        ("at_most", 1.0, Outcome.PASS),
+        ("at_most", 70.0, Outcome.FAIL),
+        ("two_sided", 70.0, Outcome.FAIL),
+        ("two_sided", 1.0, Outcome.FAIL),
+    ],
+)
+def test_direction(direction: str, value: float, outcome: Outcome) -> None:
+    """Much too good fails like much too bad, unless the claim says which side counts."""
+    assert verdict(value, direction=direction).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("measured", "half_width", "outcome"),
+    [
+        (43.7, 1.0, Outcome.PASS),
+        (43.7, 1.1, Outcome.PARTIAL),  # sticks out of the pass band
+        (30.0, 5.0, Outcome.PARTIAL),  # straddles the edge of the partial band
+        (20.0, 5.0, Outcome.FAIL),
+        (43.7, 40.0, Outcome.PARTIAL),  # both ends far outside, and the reported value in the middle: decides nothing
+    ],
+)
+def test_interval_decides_on_a_sample(measured: float, half_width: float, outcome: Outcome) -> None:
+    """On a subset, pass needs the whole interval inside the pass band, and fail all of it outside the partial band."""
+    assert verdict(measured, half_width, n=100).outcome is outcome
+
+
+def test_one_image_decides_nothing() -> None:
+    """A sample of one image has no interval, so it is at best partial, even where it hits the reported value."""
+    judged = claim()
+    lone = replace(score(43.7, n=1, population=1000), interval=None)
+    found = judge(judged, lone, evidence(1, 1000), readings(("sample", Consequence.PROXY)))
+    assert (found.outcome, found.confidence) == (Outcome.PARTIAL, 0.0)
+
+
+def test_status_table() -> None:
+    """`exact` publishes the outcome, `proxy` partial whatever the outcome, `drift` and `unknown` withhold."""
+    proxy = [("precision", Consequence.PROXY)]
+    assert verdict(43.7).status is Status.PASS
+    assert verdict(20.0).status is Status.FAIL
+    assert verdict(43.7, axes=proxy).status is Status.PARTIAL
+    assert verdict(20.0, axes=proxy).status is Status.PARTIAL
+    assert red(verdict(20.0, axes=proxy))
+    assert verdict(43.7, axes=[("prompt", Consequence.UNKNOWN)]).status is Status.PENDING
+    assert verdict(43.7, axes=[*proxy, ("prompt", Consequence.DRIFT)]).status is Status.PENDING
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(measured=st.floats(0, 100), half_width=st.floats(0, 30), n=st.integers(2, 1000), axes=AXES)
+def test_status_is_never_better_than_outcome(measured: float, half_width: float, n: int, axes: list[Any]) -> None:
+    """Gates only ever downgrade, but for a proxy, whose fail is published as partial and is red all the same."""
+    found = verdict(measured, half_width, n=n, axes=axes)
+    assert found.outcome is not None
+    if found.match is Match.PROXY and found.outcome is Outcome.FAIL:
+        assert found.status is Status.PARTIAL
+        assert red(found)
+    else:
+        assert RANK[found.status] >= RANK[Status(found.outcome.value)]
+    assert found.confidence is not None
+    assert found.confidence <= (0.6 if found.match is not Match.EXACT else 1.0)
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(measured=st.floats(0, 100), axes=AXES, more=CONSEQUENCES)
+def test_a_deviation_never_improves_a_verdict(measured: float, axes: list[Any], more: Consequence) -> None:
+    """Adding a deviation never makes a red verdict green, at either gate, and never raises what a pass may be published as."""
+    before, after = verdict(measured, axes=axes), verdict(measured, axes=[*axes, ("split", more)])
+    for gate in Gate:
+        assert red(after, gate) or not red(before, gate)
+    # FAIL → PARTIAL is the proxy rule of the design: a fail under another protocol is no longer a fail of the claim.
+    if before.status is not Status.FAIL:
+        assert RANK[after.status] >= RANK[before.status]
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(measured=st.floats(0, 100), half_width=st.floats(0, 30), wider=st.floats(0, 30))
+def test_a_wider_interval_never_decides(measured: float, half_width: float, wider: float) -> None:
+    """Shrinking the sample, which widens the interval, never turns partial into pass or fail."""
+    small = verdict(measured, half_width + wider, n=100)
+    large = verdict(measured, half_width, n=100)
+    assert small.outcome in (Outcome.PARTIAL, large.outcome)
+
+
+def test_power() -> None:
+    """A verdict states the smallest difference it could have told from a pass, and how many images would decide the pass band."""
+    full = verdict(43.7).power
+    assert full is not None
+    assert (full.detectable, full.images_to_decide) == (Decimal("1.05"), None)
+    sampled = verdict(43.7, 5.0, n=100).power
+    assert sampled is not None
+    assert sampled.detectable == Decimal("6.05")
+    # w² = c (1/n − 1/N): 25 = c (0.01 − 0.001), and 1.05² = c (1/n − 0.001) gives n = 715.9
+    assert sampled.images_to_decide == 716
+
+
+def test_proxy_confidence_is_capped() -> None:
+    """A proxy has a confidence of at most 0.6, however many replicates agree; a sample's is the share that agrees."""
+    assert verdict(20.0, 1.0, n=100).confidence == 0.6
+    assert verdict(43.7, 1.0, n=100).confidence == 0.6
+    found = verdict(28.355, 5.0, n=100).confidence  # half of the replicates lie beyond the partial band
+    assert found is not None
+    assert 0.45 < found < 0.55
+    assert verdict(43.7).confidence == 1.0
+
+
+def test_candidate_is_pre() -> None:
+    """A release candidate gives a verdict of kind PRE, and the record files it under `pre`."""
+    found = judge(claim(), score(43.7), evidence(1000, None), readings(), candidate="./candidate")
+    assert found.kind is Kind.PRE
+    written = record.of_verdict(found, nodeid="x", result=Result.PASSED, message="", seconds=0.0)
+    assert written["verdicts"]["post"] is None
+    assert written["verdicts"]["pre"] == written["verdict"]
+
+
+def test_rescored_pass_says_what_was_not_observed() -> None:
+    """A pass on released captions reads "the released outputs give the reported number"."""
+    found = judge(claim(), score(43.7), evidence(1000, None, Basis.RESCORED), readings())
+    assert found.reason == (
+        "43.7 against 43.7 percent: a difference of +0 is within the pass band (±1.05). The released outputs give the reported "
+        "number; how they were generated was not observed."
+    )
+
+
+@pytest.mark.parametrize(
+    ("expect", "measured", "result"),
+    [
+        ("fail", 20.0, Result.EXPECTED),
+        ("fail", 43.7, Result.FAILED),
+        ("fail", 40.0, Result.FAILED),
+        ("partial", 40.0, Result.EXPECTED),
+        ("pass", 43.7, Result.PASSED),
+        ("pass", 40.0, Result.FAILED),
+    ],
+)
+def test_expect(expect: str, measured: float, result: Result) -> None:
+    """A recorded result is no news; anything else than the recorded result is red, like a strict xfail."""
+    assert settle(verdict(measured, expect=expect), gate=Gate.PARTIAL, require_attempt=False)[0] is result
+
+
+def test_not_attempted_is_skipped_and_contradicts_nothing() -> None:
+    """A claim that could not be tried is skipped, whatever it expects, and red only where an attempt is required."""
+    gap = undecided(claim(expect="fail"), Status.NOT_ATTEMPTED, "No weights.")
+    assert settle(gap, gate=Gate.PASS, require_attempt=False) == (Result.SKIPPED, "No weights.")
+    assert settle(gap, gate=Gate.PASS, require_attempt=True) == (Result.FAILED, "No weights.")
+
+
+def test_errors_are_red() -> None:
+    """What broke is red at every gate."""
+    broken = undecided(claim(), Status.ERROR, "Broken.")
+    assert all(red(broken, gate) for gate in Gate)
+
+
+def test_gate_pass_stops_partial() -> None:
+    """The gate `pass` stops at anything below pass, and says so."""
+    found = settle(verdict(40.0), gate=Gate.PASS, require_attempt=False)
+    assert found[0] is Result.FAILED
+    assert found[1].startswith("the gate asks for pass, the verdict is partial. 40 against 43.7 percent")
+
+
+STARTING_RECORD: dict[str, dict[str, Any]] = {
+    "paper": {
+        "arxiv_id": str, "title": str, "abstract": (str, type(None)), "primary_category": (str, type(None)),
+        "venue": (str, type(None)), "published_at": (str, type(None)), "latest_version": (int, type(None)), "withdrawn": bool,
+    },
+    "latest_version": {
+        "id": (str, type(None)), "version": (int, type(None)), "source_url": str, "rendered_html_url": (str, type(None)),
+        "rendering_engine": (str, type(None)),
+    },
+    "verdict": {
+        "id": str, "kind": str, "status": str, "score": float, "confidence": float, "agent_version": str, "computed_at": str,
+        "is_current": bool, "protocol_match": str,
+    },
+    "claim_citation": {
+        "paper_arxiv_id": str, "section": str, "row": str, "column": str, "reported_value": float, "reported_metric": str,
+        "quoted_text": str, "pdf_page": (int, type(None)), "notes": (str, type(None)),
+    },
+}  # fmt: skip
+
+
+def test_the_starting_record_replayed() -> None:
+    """BLEU-4 0.30394 on 100 of 1,000 images is partial, proxy, confidence 0.6, with every key of the published record."""
+    path = Path("claims/blip2/flickr30k.yaml")
+    from pytest_claims.protocol import Observed, read_axes
+    from pytest_claims.spec import load
+
+    (judged,) = load(Path(__file__).parents[1] / path, display=str(path))
+    stated = judged.protocol
+    assert stated.dataset
+    assert stated.checkpoint
+    assert stated.image
+    assert stated.decoding
+    from pytest_claims.protocol import decoding_facts
+
+    observed = Observed(
+        checkpoint={"id": stated.checkpoint.id, "revision": None, "commit": "59a1ef6c1e5117b3f65523d1c6066825bcf315e3"},
+        dataset=stated.dataset.model_dump(exclude={"split"}),
+        split={"split": stated.dataset.split},
+        image=stated.image.model_dump(),
+        prompt={"prompt": "a photo of"},
+        decoding=decoding_facts(stated.decoding.model_dump()),
+        precision={"precision": "float16"},
+        metric={"family": "coco-caption"},
+        scored=100,
+        seed=0,
+    )
+    run = replace(evidence(100, 1000), observed=observed, created_at="2026-01-01T00:00:00+00:00")
+    measured = replace(score(30.39409735591193, 5.2, n=100, population=1000), value=0.3039409735591193)
+    found = judge(judged, measured, run, read_axes(stated, observed, min_sample=judged.tolerance.min_sample))
+    assert (found.status, found.match, found.confidence, found.kind) == (Status.PARTIAL, Match.PROXY, 0.6, Kind.POST)
+
+    result, message = settle(found, gate=Gate.PARTIAL, require_attempt=False)
+    written = json.loads(json.dumps(record.of_verdict(found, nodeid="n", result=result, message=message, seconds=1.0)))
+    issued = written["verdict"]
+    assert written["verdicts"] == {"post": issued, "pre": None}
+    assert set(issued) == {*STARTING_RECORD["verdict"], "claim_citation"}
+    for section, values in (
+        ("paper", written["paper"]),
+        ("latest_version", written["latest_version"]),
+        ("verdict", {key: value for key, value in issued.items() if key != "claim_citation"}),
+        ("claim_citation", issued["claim_citation"]),
+    ):
+        assert set(values) == set(STARTING_RECORD[section])
+        for key, kind in STARTING_RECORD[section].items():
+            assert isinstance(values[key], kind), f"{section}.{key} is {values[key]!r}"
+    assert issued["score"] == 0.3039409735591193
+    assert issued["agent_version"].endswith("-blip2-flickr30k-beam5-n100")
+    assert issued["claim_citation"]["reported_value"] == 43.7
+    assert issued["claim_citation"]["reported_metric"] == "bleu4"
+    proof = written["evidence"]
+    assert proof["measured"] == pytest.approx(30.394097356)
+    assert proof["difference"] == pytest.approx(-13.305902644)
+    assert proof["unit"] == "percent"
+    assert [deviation["axis"] for deviation in proof["deviations"]] == ["sample"]
+
+
+def test_ids_are_stable() -> None:
+    """The same claim, evidence and result have one id; another result has another."""
+    assert verdict(43.7).id == verdict(43.7).id
+    assert verdict(43.7).id != verdict(20.0).id
+
+
+def test_bands_follow_the_percentage() -> None:
+    """A percentage is of the reported value."""
+    assert bands(claim(reported="50.0", pass_="2%", partial="10%")).partial == Decimal("5.05")
+
+
+def test_examples_page_is_current() -> None:
+    """docs/verdicts.md shows what the code does today; `python docs/make_verdicts.py` writes it anew."""
+    assert make_verdicts.PAGE.read_text(encoding="utf-8") == make_verdicts.page()
