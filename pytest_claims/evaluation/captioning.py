@@ -118,7 +118,7 @@ def pixels(loaded: Loaded, split: data.Split, ids: Sequence[str]) -> Iterator[tu
         values: torch.Tensor = loaded.processor.image_processor(images=[split.image(name)], return_tensors="pt")[
             "pixel_values"
         ][0]
-        return values.to(loaded.model.dtype)
+        return values.to(loaded.pixel_dtype)
 
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="images") as pool:
         ahead: deque[tuple[str, Future[torch.Tensor]]] = deque()

@@ -41,6 +41,12 @@ class Loaded:
         """The dtype of the language model's weights. The Q-Former stays in float32 under float16 and does not count."""
         return str(next(self.language_model.parameters()).dtype).removeprefix("torch.")
 
+    @property
+    def pixel_dtype(self) -> torch.dtype:
+        """What the vision encoder takes; under float16 `model.dtype` is that of the query tokens, which stay in float32."""
+        weights: torch.Tensor = next(getattr(self.model, "vision_model", self.model).parameters())
+        return weights.dtype
+
     def image_facts(self) -> dict[str, Any]:
         """Side and filter of the resize that the processor does; its own words where it is no plain squash to a square."""
         processor = self.processor.image_processor

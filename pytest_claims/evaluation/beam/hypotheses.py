@@ -1,0 +1,229 @@
+"""The bookkeeping of a beam search over many images that are each at their own step.
+
+This is `GenerationMixin._beam_search` of transformers 5.23 with the same arithmetic in the same order, and three
+differences: every image has its own step counter; an image's search ends when *it* is decided, not when its batch is
+(what `generate` still does to a decided image never changes it: all new scores get -1e9 added); and ties break by rule.
+
+Ties. Continuations of equal score are ranked by beam (the better-ranked beam first), then by token id (the lower
+first); finished captions of equal score by age (the earlier finished first). `torch.topk`, which the stock search uses,
+promises no order among equals.
+
+Every tensor is allocated once and changed in place, nothing waits for the device, and all shapes depend only on the
+number of rows: a step can be captured in a CUDA graph.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch  # noqa: TID253 - this room is imported only when a model is evaluated
+from torch.nn import functional  # noqa: TID253 - as above
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pytest_claims.evaluation.beam.settings import BeamSettings
+
+_IMPOSSIBLE = -1.0e9  # the stock search's mark for "must not win"; its rounding is part of the arithmetic
+_MOST_CHUNKS = 2048  # chunk maxima that are sorted per image; measured: sorting is then below 5 % of a step
+
+
+class Hypotheses:
+    """Running and finished captions of all slots.
+
+    Args:
+        settings: what decides.
+        prompt: the prompt's token ids, (L,), on the device.
+        vocabulary: number of token ids.
+        slots: images decoded at a time.
+    """
+
+    def __init__(self, settings: BeamSettings, *, prompt: Tensor, vocabulary: int, slots: int) -> None:
+        self.settings = settings
+        self.prompt = prompt
+        device, beams, length = prompt.device, settings.num_beams, settings.max_new_tokens
+        self.step = torch.zeros(slots, dtype=torch.long, device=device)
+        self.tokens = torch.zeros((slots, beams, length), dtype=torch.long, device=device)
+        self.scores = torch.zeros((slots, beams), device=device)
+        self.best_tokens = torch.zeros_like(self.tokens)
+        self.best_scores = torch.zeros_like(self.scores)
+        self.best_lengths = torch.zeros((slots, beams), dtype=torch.long, device=device)
+        self.best_finished = torch.zeros((slots, beams), dtype=torch.bool, device=device)
+        self.open = torch.ones(slots, dtype=torch.bool, device=device)
+        self.done = torch.zeros(slots, dtype=torch.bool, device=device)
+        self.parents = torch.zeros((slots, beams), dtype=torch.long, device=device)
+        self._eos = torch.tensor(settings.eos_token_ids, dtype=torch.long, device=device)
+        self._positions = torch.arange(length, device=device)
+        self._in_top = torch.arange(settings.candidates, device=device) < beams
+        # In Python's doubles and rounded once, as the stock search does it
+        self._normalisers = torch.tensor(
+            [1.0, *(n**settings.length_penalty for n in range(1, length + 1))], device=device
+        )
+        size = 64
+        while beams * vocabulary // size > _MOST_CHUNKS:
+            size *= 2
+        self._chunk = size
+
+    def per_slot(self) -> tuple[Tensor, ...]:
+        """Every tensor whose first dimension is the slot."""
+        return (
+            self.step,
+            self.tokens,
+            self.scores,
+            self.best_tokens,
+            self.best_scores,
+            self.best_lengths,
+            self.best_finished,
+            self.open,
+            self.done,
+            self.parents,
+        )
+
+    def reset(self, rows: slice) -> None:
+        """Start new images in these slots."""
+        for tensor in self.per_slot():
+            tensor[rows] = 0
+        self.best_scores[rows] = _IMPOSSIBLE
+        self.open[rows] = True
+
+    def advance(self, rows: slice, logits: Tensor) -> None:
+        """Choose the next token of every beam of these slots and note which images are decided.
+
+        Args:
+            rows: the slots.
+            logits: (A, beams, V) of the last position; (A, 1, V) at the first step, where all beams are still the
+                prompt and only the first may be continued.
+        """
+        if self.settings.num_beams == 1:
+            self._advance_greedy(rows, logits)
+        else:
+            self._advance_beams(rows, logits)
+
+    def _process(self, rows: slice, scores: Tensor) -> None:
+        """Repetition penalty, then the minimum length: in place, in the stock order of processors."""
+        settings, step = self.settings, self.step[rows]
+        if settings.repetition_penalty != 1.0:
+            beams = scores.shape[1]
+            filled = self._positions < step[:, None, None]
+            # What is not generated yet counts as the prompt's first token: seen anyway, so no change.
+            generated = torch.where(filled, self.tokens[rows, :beams], self.prompt[0])
+            prompt = self.prompt.expand(generated.shape[0], beams, -1)
+            seen = torch.cat((prompt, generated), dim=-1)  # (A, beams, L + T)
+            penalised = scores.gather(-1, seen)
+            penalised = torch.where(
+                penalised < 0,
+                penalised * settings.repetition_penalty,
+                penalised / settings.repetition_penalty,
+            )
+            scores.scatter_(-1, seen, penalised)
+        if settings.min_new_tokens and settings.eos_token_ids:
+            too_short = (step < settings.min_new_tokens)[:, None, None]
+            ended = scores[:, :, self._eos].masked_fill(too_short, float("-inf"))
+            scores[:, :, self._eos] = ended
+
+    def _ends(self, token: Tensor, step: Tensor) -> Tensor:
+        """Which of the chosen tokens, (A, n), end their caption."""
+        is_eos = (token[..., None] == self._eos).any(-1)
+        return is_eos | (step + 1 >= self.settings.max_new_tokens)[:, None]
+
+    def _advance_greedy(self, rows: slice, logits: Tensor) -> None:
+        # Greedy search works on the logits, beam search on log-probabilities (GenerationMixin._sample): with a
+        # repetition penalty that is not the same.
+        step = self.step[rows]
+        scores = logits.to(torch.float32, copy=True)
+        self._process(rows, scores)
+        best, token = scores.max(-1)  # (A, 1); argmax by value, the first of equals
+        last = step.clamp(max=self.settings.max_new_tokens - 1)
+        self.tokens[rows].scatter_(2, last[:, None, None], token[..., None])
+        self.best_tokens[rows] = self.tokens[rows]
+        self.scores[rows] += best
+        self.best_scores[rows] = self.scores[rows]
+        step.add_(1).clamp_(max=self.settings.max_new_tokens)
+        self.best_lengths[rows] = step[:, None]
+        self.done[rows] = self._ends(token, step - 1)[:, 0]
+
+    def _advance_beams(self, rows: slice, logits: Tensor) -> None:
+        settings, step = self.settings, self.step[rows]
+        beams, vocabulary = logits.shape[1], logits.shape[2]
+        scores = functional.log_softmax(logits.float(), dim=-1)
+        self._process(rows, scores)
+        scores += self.scores[rows, :beams, None]
+        top, index = self._best_candidates(scores)  # (A, K)
+        parent, token = index // vocabulary, index % vocabulary
+        ends = self._ends(token, step)
+        candidates = _gather(self.tokens[rows], parent)  # (A, K, T)
+        last = step.clamp(max=settings.max_new_tokens - 1)
+        candidates.scatter_(2, last[:, None, None].expand(-1, top.shape[1], 1), token[..., None])
+
+        # The beams that go on
+        running, order = _ranked(top + ends * _IMPOSSIBLE, settings.num_beams)  # (A, beams)
+        self.parents[rows] = parent.gather(1, order)
+        self.tokens[rows] = _gather(candidates, order)
+        self.scores[rows] = running
+
+        # The captions that ended; only the best `num_beams` continuations may
+        open_ = self.open[rows]
+        ended = ends & self._in_top
+        final = top / self._normalisers[(step + 1).clamp(max=settings.max_new_tokens)][:, None]
+        if settings.early_stopping is True:
+            final = final + self.best_finished[rows].all(-1, keepdim=True) * _IMPOSSIBLE
+        final = final + (~open_)[:, None] * _IMPOSSIBLE
+        final = final + ~ended * _IMPOSSIBLE
+        best, order = _ranked(torch.cat((self.best_scores[rows], final), 1), settings.num_beams)
+        lengths = (step + 1)[:, None].expand_as(final)
+        self.best_tokens[rows] = _gather(torch.cat((self.best_tokens[rows], candidates), 1), order)
+        self.best_lengths[rows] = _gather(torch.cat((self.best_lengths[rows], lengths), 1), order)
+        self.best_finished[rows] = _gather(torch.cat((self.best_finished[rows], ended), 1), order)
+        self.best_scores[rows] = best
+
+        # Can a running beam still win? (GenerationMixin._check_early_stop_heuristic)
+        step.add_(1).clamp_(max=settings.max_new_tokens)
+        if settings.early_stopping == "never" and settings.length_penalty > 0.0:
+            reachable = running[:, :1] / self._normalisers[-1]
+        else:
+            reachable = running[:, :1] / self._normalisers[step][:, None]
+        finished = self.best_finished[rows]
+        worst = torch.where(finished, best.amin(1, keepdim=True), _IMPOSSIBLE)
+        open_ &= (reachable > worst).any(-1)
+        done = ~open_ | (step >= settings.max_new_tokens)
+        if settings.early_stopping is True:
+            done = done | finished.all(-1)
+        self.done[rows] = done
+
+    def _best_candidates(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """The `candidates` best of (A, beams, V), and where they are in (beams x V): exact, ties by rule.
+
+        `torch.topk` over beams x V numbers is slow on a CPU and leaves ties open. The best K numbers lie in the K chunks
+        with the largest maxima (each chunk that precedes holds one number that precedes), so the sort sees little.
+        """
+        count, vocabulary = self.settings.candidates, scores.shape[2]
+        missing = -vocabulary % self._chunk
+        if missing:
+            scores = functional.pad(scores, (0, missing), value=float("-inf"))
+        padded = vocabulary + missing
+        chunks = scores.view(scores.shape[0], -1, self._chunk)  # (A, M, C)
+        if chunks.shape[1] > count:
+            _, picked = _ranked(chunks.amax(-1), count)
+            picked = picked.sort(-1).values  # ascending, so that a stable sort breaks ties by index
+            chunks = _gather(chunks, picked)
+            start = picked * self._chunk
+        else:
+            start = torch.arange(chunks.shape[1], device=scores.device) * self._chunk
+            start = start.expand(scores.shape[0], -1)
+        top, order = _ranked(chunks.flatten(1), count)  # (A, K)
+        index = start.gather(1, order // self._chunk) + order % self._chunk
+        if missing:
+            index = index // padded * vocabulary + index % padded
+        return top, index
+
+
+def _ranked(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest along the last dimension, and their indices; the lower index first among equals."""
+    ranked, order = values.sort(dim=-1, descending=True, stable=True)
+    return ranked[..., :count], order[..., :count]
+
+
+def _gather(values: Tensor, index: Tensor) -> Tensor:
+    """`values[i, index[i]]` for every row i: (A, n, ...), (A, m) to (A, m, ...)."""
+    index = index.view(*index.shape, *(1,) * (values.dim() - 2))
+    return values.gather(1, index.expand(-1, -1, *values.shape[2:]))

@@ -1,0 +1,212 @@
+"""Continuous batching: finished images leave, waiting images take their place."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch  # noqa: TID253 - this room is imported only when a model is evaluated
+
+from pytest_claims.errors import EvaluationError
+from pytest_claims.evaluation.beam.decoder import Decoder
+from pytest_claims.evaluation.beam.encoder import Encoder
+from pytest_claims.evaluation.beam.hypotheses import Hypotheses
+from pytest_claims.evaluation.beam.memory import free_bytes
+from pytest_claims.evaluation.beam.settings import BeamSettings, supports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from torch import Tensor
+    from transformers import Blip2ForConditionalGeneration
+
+_REFILL = 4  # a quarter of the slots must be free before images are encoded: small batches waste the encoder
+_WIDTHS = {"cpu": 8, "cuda": 64}  # the store is read in steps of this many rows; on CUDA each is its own graph
+
+
+class BeamSearch:
+    """Beam search with a BLIP-2 model whose language model is OPT.
+
+    Captions do not depend on the number of slots, on the order of the images or on what else is decoded at the same
+    time, beyond the rounding of the matrix products (which in fp32 decides only between scores equal to 6 digits).
+
+    Args:
+        model: in evaluation mode; `supports(model)` must be None.
+        settings: the protocol's decoding.
+        input_ids: (1, L) the tokenised prompt with image placeholders, the same for every image.
+        slots: images decoded at a time.
+        sub_batch: images encoded at a time; default 4 on a CPU (activations stay in the cache), else 64.
+
+    Raises:
+        EvaluationError: the model, the prompt or the number of slots is not what it must be.
+    """
+
+    def __init__(
+        self,
+        model: Blip2ForConditionalGeneration,
+        settings: BeamSettings,
+        *,
+        input_ids: Tensor,
+        slots: int,
+        sub_batch: int | None = None,
+    ) -> None:
+        problem = supports(model)
+        if problem is not None:
+            raise EvaluationError(problem)
+        if input_ids.dim() != 2 or input_ids.shape[0] != 1:
+            raise EvaluationError(f"The prompt has the shape {tuple(input_ids.shape)}, expected (1, tokens).")
+        if slots < 1:
+            raise EvaluationError(f"The number of slots is {slots}, expected at least 1.")
+        self.slots = slots
+        self._settings = settings
+        self._allocate(model, input_ids)
+        kind = self._decoder.device.type
+        self._sub_batch = sub_batch or (4 if kind == "cpu" else 64)
+        self._width_step = _WIDTHS.get(kind, 64)
+        self._graphs: _Graphs | None = _Graphs(self) if kind == "cuda" else None
+
+    @torch.inference_mode()
+    def _allocate(self, model: Blip2ForConditionalGeneration, input_ids: Tensor) -> None:
+        pack = _may_pack(model)
+        self._encoder = Encoder(model, pack=pack)
+        self._decoder = Decoder(model, self._settings, input_ids=input_ids, slots=self.slots, pack=pack)
+        self._hypotheses = Hypotheses(
+            self._settings,
+            prompt=self._decoder.prompt,
+            vocabulary=self._decoder.vocabulary,
+            slots=self.slots,
+        )
+
+    def run(self, images: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """Caption images.
+
+        Args:
+            images: (id, pixel values of shape (3, H, W)); pulled one by one, only when slots are free for them, so at
+                most `slots` are held at a time.
+
+        Yields:
+            (id, token ids) as images finish, in any order. The token ids are those `generate` returns after the prompt,
+            the end-of-sequence token included where the caption ended with one, without padding.
+        """
+        source = iter(images)
+        active: list[str] = []  # the ids in slots 0, 1, ...: used slots are always the first ones
+        steps: list[int] = []  # how far each is, known here without asking the device
+        exhausted = False
+        while True:
+            free = self.slots - len(active)
+            if not exhausted and (not active or free * _REFILL >= self.slots):
+                waiting = list(islice(source, free))
+                exhausted = len(waiting) < free
+                if waiting:
+                    done = self._admit(waiting, len(active))
+                    active += [image_id for image_id, _ in waiting]
+                    steps += [1] * len(waiting)
+                    del waiting
+                    yield from self._leave(active, steps, done)
+                    continue
+            if not active:
+                return
+            done = self._step(len(active), max(steps))
+            steps = [step + 1 for step in steps]
+            yield from self._leave(active, steps, done)
+
+    @torch.inference_mode()
+    def _admit(self, images: list[tuple[str, Tensor]], first: int) -> list[int]:
+        """Put images into the slots from `first` on and choose their first token; the slots that are decided."""
+        rows = slice(first, first + len(images))
+        features = self._encoder.encode(images, self._sub_batch)
+        self._hypotheses.reset(rows)
+        self._choose(rows, self._decoder.prefill(rows, features))
+        return [first + n for n, done in enumerate(self._hypotheses.done[rows].tolist()) if done]
+
+    @torch.inference_mode()
+    def _step(self, count: int, furthest: int) -> list[int]:
+        """One more token for the images in the first `count` slots; the slots that are decided."""
+        width = self._width(furthest)
+        if self._graphs is None:
+            self._decode(count, width)
+        else:
+            self._graphs.decode(count, width)
+        return [n for n, done in enumerate(self._hypotheses.done[:count].tolist()) if done]
+
+    def _width(self, step: int) -> int:
+        """Rows of the store that an image can see after `step` tokens, rounded up."""
+        width = self._decoder.prefix + step * self._settings.num_beams
+        return min(-(-width // self._width_step) * self._width_step, self._decoder.width)
+
+    def _decode(self, count: int, width: int) -> None:
+        rows, hypotheses = slice(0, count), self._hypotheses
+        logits = self._decoder.step(rows, hypotheses.tokens[rows], hypotheses.step[rows], width)
+        self._choose(rows, logits)
+
+    def _choose(self, rows: slice, logits: Tensor) -> None:
+        hypotheses = self._hypotheses
+        hypotheses.advance(rows, logits)
+        self._decoder.reorder(rows, hypotheses.parents[rows], hypotheses.step[rows])
+
+    @torch.inference_mode()
+    def _leave(self, active: list[str], steps: list[int], done: list[int]) -> list[tuple[str, tuple[int, ...]]]:
+        """Take decided images out of their slots and close the gaps with the last ones."""
+        if not done:
+            return []
+        hypotheses = self._hypotheses
+        tokens = hypotheses.best_tokens[done, 0].tolist()
+        lengths = hypotheses.best_lengths[done, 0].tolist()
+        scores = hypotheses.best_scores[done, 0].tolist()
+        results = []
+        for slot, row, length, score in zip(done, tokens, lengths, scores, strict=True):
+            if not abs(score) < 1e8:  # NaN, infinite, or nothing finished
+                raise EvaluationError(
+                    f"Image {active[slot]} has no caption of finite score ({score}): "
+                    "the model's numbers overflow in this precision."
+                )
+            results.append((active[slot], tuple(row[:length])))
+        remaining = len(active) - len(done)
+        leaving = set(done)
+        sources = [slot for slot in range(remaining, len(active)) if slot not in leaving]
+        targets = [slot for slot in done if slot < remaining]
+        for source, target in zip(sources, targets, strict=True):
+            self._decoder.move(source, target, self._width(steps[source]))
+            active[target], steps[target] = active[source], steps[source]
+        if sources:
+            for tensor in hypotheses.per_slot():
+                tensor[targets] = tensor[sources]
+        del active[remaining:], steps[remaining:]
+        return results
+
+
+def _may_pack(model: torch.nn.Module) -> bool:
+    """Packed weights are a second copy: only where that takes less than a quarter of the free memory."""
+    size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    return size * 4 < free_bytes(torch.device("cpu"))
+
+
+class _Graphs:
+    """Decode steps as CUDA graphs: one launch instead of a thousand small ones.
+
+    One graph per (rows, width) bucket; a step runs on the smallest that holds it. The rows beyond the used slots are
+    computed for nothing: all indices are clamped, and slots do not see each other. A bucket's first step runs
+    eagerly, which warms up the libraries as capturing needs (pytorch.org, "CUDA semantics", "CUDA Graphs").
+    """
+
+    def __init__(self, search: BeamSearch) -> None:
+        self._search = search
+        self._graphs: dict[tuple[int, int], torch.cuda.CUDAGraph | None] = {}
+        self._pool: Any = None  # a handle that torch does not name publicly
+
+    def decode(self, count: int, width: int) -> None:
+        slots = self._search.slots
+        rows = next(rows for rows in sorted({-(-slots * part // 8) for part in range(1, 9)}) if rows >= count)
+        key = rows, width
+        if key not in self._graphs:
+            self._graphs[key] = None
+            self._search._decode(rows, width)
+            return
+        graph = self._graphs[key]
+        if graph is None:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=self._pool):
+                self._search._decode(rows, width)
+            self._pool = graph.pool()
+            self._graphs[key] = graph
+        graph.replay()

@@ -1,0 +1,337 @@
+"""What every metric shares: the checked corpus, the score with its counts, and the interval over images.
+
+Count, then compute: a metric reduces each image to a few sufficient statistics, and its value, its interval and its
+per-image scores are all computed from those, so a number in a report can be re-derived from what the report holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+import numpy as np
+
+from pytest_claims.errors import MetricError
+from pytest_claims.metrics.tokens import split_units, units
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+#: Raised when a change could move a number, which the version of the package does far more often.
+SIGNATURE_VERSION = "v0.2"
+
+LEVEL = 0.95
+
+#: Images times resamples that are held at once (twice 64 MB). Few large products are several times faster than many small
+#: ones where BLAS threads share cores.
+BLOCK = 8_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """How far the value could move had other images of the same split been drawn.
+
+    Percentile bootstrap over images (Koehn 2004, "Statistical Significance Tests for Machine Translation Evaluation"; the
+    same resampling for captions as for sentences) and, beside it, the delta-method standard error. With a `population`,
+    both are corrected for sampling without replacement: distances from the value shrink by √(1 - n/N) (Cochran 1977,
+    *Sampling Techniques*, 2.6), down to zero where every image of the split was scored.
+
+    It covers one thing: which images were drawn. It does not cover the choice of references, sampling in decoding, the
+    seed or precision of the run, nor the small-sample bias of corpus BLEU (about -0.4 points at 20 images, -0.1 at 100).
+    For CIDEr the document frequencies stay those of the references that were evaluated. Images of a sample that was not
+    drawn at random (a prefix, say) are not covered either.
+
+    Attributes:
+        low: lower end, natural units of the metric.
+        high: upper end, natural units.
+        level: nominal coverage, 0.95.
+        standard_error: delta method, natural units, finite-population corrected.
+        resamples: number of bootstrap replicates.
+        seed: of numpy's PCG64, which drew them.
+        population: N, the images of the full split; None where it is not known (no correction).
+        replicates: the value of each resample, after the correction.
+    """
+
+    low: float
+    high: float
+    level: float
+    standard_error: float
+    resamples: int
+    seed: int
+    population: int | None
+    replicates: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """A metric's value with everything it can be re-derived from.
+
+    Attributes:
+        metric: name, e.g. `"bleu4"`.
+        value: natural range (BLEU-4 0.3039, not 30.39).
+        signature: the definition in one line, e.g. `bleu4|coco-caption|tok:ptb|case:lc|refs:5|len:closest|v0.2`.
+        n: images scored.
+        counts: corpus sums that give `value`; JSON-able.
+        interval: None where `resamples=0`, or with a single image, which says nothing about the spread.
+        per_image: the score of each image alone, in the order the corpus was given.
+    """
+
+    metric: str
+    value: float
+    signature: str
+    n: int
+    counts: Mapping[str, object]
+    interval: Interval | None
+    per_image: tuple[float, ...]
+
+
+class Metric(Protocol):
+    """What the run step needs of a metric; `BUILTIN` holds ours."""
+
+    @property
+    def name(self) -> str:
+        """The name that a claim uses."""
+
+    @property
+    def family(self) -> str:
+        """Who defines the number, e.g. `"coco-caption"`: what a paper's protocol names."""
+
+    @property
+    def low(self) -> float:
+        """Lower end of the natural range."""
+
+    @property
+    def high(self) -> float:
+        """Upper end of the natural range."""
+
+    def signature(self, corpus: Corpus) -> str:
+        """The definition in one line, as far as the corpus decides it (references per image)."""
+
+    def score(self, corpus: Corpus, *, population: int | None = None, resamples: int = 1000, seed: int = 0) -> Score:
+        """The value over `corpus`; raises `MetricError` where population, resamples or seed are not valid."""
+
+
+class Corpus:
+    """Hypotheses and references, checked once; tokens and counts are computed when first asked for, and kept.
+
+    A caption that is empty or only punctuation is valid: it has no tokens, and coco-caption scores it (BLEU counts it with
+    length 0; ROUGE-L sees one empty token, which equals another empty one; CIDEr gives it 0).
+
+    Args:
+        hypotheses: one caption per image.
+        references: one or more captions per image; the number may differ between images.
+        ids: unique, one per image; default "0", "1", ... . Scores do not depend on the order of the images, because
+            resampling goes by id.
+
+    Raises:
+        MetricError: no image; lengths differ; no reference; not a string; a lone surrogate; an id twice.
+    """
+
+    def __init__(
+        self,
+        hypotheses: Sequence[str],
+        references: Sequence[Sequence[str]],
+        ids: Sequence[str] | None = None,
+    ) -> None:
+        for role, given in (("hypotheses", hypotheses), ("references", references), ("ids", ids)):
+            _check_sequence(role, given)
+        if ids is None:
+            ids = tuple(map(str, range(len(hypotheses))))
+        if not len(hypotheses) == len(references) == len(ids):
+            raise MetricError(
+                f"Every image needs one hypothesis, its references and one id: got {len(hypotheses)} hypotheses, "
+                f"{len(references)} lists of references and {len(ids)} ids."
+            )
+        if not len(ids):
+            raise MetricError("There is no image to score: hypotheses and references are empty.")
+        self.ids: tuple[str, ...] = tuple(ids)
+        _check_ids(self.ids)
+        for id_, hypothesis, own in zip(self.ids, hypotheses, references, strict=True):
+            _check_text(id_, "hypothesis", hypothesis)
+            if isinstance(own, str | bytes | Mapping) or not isinstance(own, Sequence):
+                raise MetricError(f"Image {id_!r}: references are {_shown(own)}, expected a list of strings.")
+            if not own:
+                raise MetricError(f"Image {id_!r} has no reference, expected at least one.")
+            for index, reference in enumerate(own):
+                _check_text(id_, f"reference {index}", reference)
+        self.hypotheses: tuple[str, ...] = tuple(hypotheses)
+        self.references: tuple[tuple[str, ...], ...] = tuple(tuple(own) for own in references)
+        self._derived: dict[Callable[[Corpus], Any], Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"<Corpus of {len(self)} images, {self.reference_count} references each>"
+
+    @cached_property
+    def hypothesis_units(self) -> tuple[tuple[str, ...], ...]:
+        """Per image, the tokens as the Java tokenizer prints them: a few hold a no-break space (`5 1/2`)."""
+        return tuple(map(units, self.hypotheses))
+
+    @cached_property
+    def reference_units(self) -> tuple[tuple[tuple[str, ...], ...], ...]:
+        """Per image and reference, the same."""
+        return tuple(tuple(map(units, own)) for own in self.references)
+
+    @cached_property
+    def hypothesis_words(self) -> tuple[tuple[str, ...], ...]:
+        """Per image, the words that n-grams are made of: units, cut at every white space."""
+        return tuple(map(split_units, self.hypothesis_units))
+
+    @cached_property
+    def reference_words(self) -> tuple[tuple[tuple[str, ...], ...], ...]:
+        """Per image and reference, the same."""
+        return tuple(tuple(map(split_units, own)) for own in self.reference_units)
+
+    @cached_property
+    def reference_count(self) -> str:
+        """References per image as a signature says it: `5`, or `5-7` where it varies."""
+        sizes = {len(own) for own in self.references}
+        return str(min(sizes)) if len(sizes) == 1 else f"{min(sizes)}-{max(sizes)}"
+
+    @cached_property
+    def by_id(self) -> NDArray[np.intp]:
+        """The positions of the images in the order of their ids, shape (n,)."""
+        return np.array(sorted(range(len(self)), key=self.ids.__getitem__), dtype=np.intp)
+
+    def derived(self, compute: Callable[[Corpus], T]) -> T:
+        """`compute(self)`, computed once: how BLEU-1 to 4 share one pass over the n-grams."""
+        if compute not in self._derived:
+            self._derived[compute] = compute(self)
+        return cast("T", self._derived[compute])
+
+
+def signature(name: str, corpus: Corpus, *parameters: str) -> str:
+    """One line that two numbers must share to be comparable; after sacrebleu's (Post 2018)."""
+    references = f"refs:{corpus.reference_count}"
+    parts = (name, "coco-caption", "tok:ptb", "case:lc", references, *parameters, SIGNATURE_VERSION)
+    return "|".join(parts)
+
+
+def interval(
+    corpus: Corpus,
+    statistics: NDArray[np.float64],
+    value: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    gradient: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    *,
+    population: int | None,
+    resamples: int,
+    seed: int,
+) -> Interval | None:
+    """Bootstrap interval and delta-method error of a value that is a function of sums over images.
+
+    Args:
+        corpus: gives the ids, by which images are sorted before they are drawn.
+        statistics: sufficient statistics, shape (n, k), images in the order of the corpus.
+        value: sums (r, k) to values (r,).
+        gradient: sums (k,) to the derivative of the value by each, (k,).
+        population: images of the full split, at least n; None if unknown.
+        resamples: replicates; 0 for no interval.
+        seed: not negative.
+
+    Returns:
+        None without resamples, or with one image.
+
+    Raises:
+        MetricError: population smaller than the corpus, or a setting that is no such number.
+    """
+    n, k = statistics.shape
+    _check_whole("resamples", resamples, least=0)
+    _check_whole("seed", seed, least=0)
+    if population is not None:
+        _check_whole("population", population, least=1)
+        if population < n:
+            raise MetricError(
+                f"The population of {population} images is smaller than the {n} images that were scored, first "
+                f"{corpus.ids[0]!r}: expected the size of the full split."
+            )
+    if resamples == 0 or n < 2:
+        return None
+    ordered = statistics[corpus.by_id]  # (n, k)
+    total = ordered.sum(axis=0)  # (k,)
+    centre = float(value(total[None, :])[0])
+    shrink = 1.0 if population is None else float(np.sqrt(1 - n / population))
+
+    rng = np.random.Generator(np.random.PCG64(seed))
+    sums = np.empty((resamples, k))
+    rows = max(1, BLOCK // n)
+    for start in range(0, resamples, rows):
+        drawn = rng.integers(0, n, size=(min(rows, resamples - start), n))  # (b, n)
+        times = np.empty(drawn.shape)  # how often each image was drawn, float64 for the product
+        for row, images in enumerate(drawn):
+            times[row] = np.bincount(images, minlength=n)
+        sums[start : start + len(drawn)] = times @ ordered  # (b, n) @ (n, k)
+    replicates = centre + (value(sums) - centre) * shrink  # (r,)
+
+    # Influence of image i: gradient · (s_i - mean); var(value) ≈ n/(n-1) · Σ influence².
+    influence = (ordered - total / n) @ gradient(total)  # (n,)
+    error = float(np.sqrt(n / (n - 1) * np.dot(influence, influence))) * shrink
+    low, high = np.quantile(replicates, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return Interval(
+        low=float(low),
+        high=float(high),
+        level=LEVEL,
+        standard_error=error,
+        resamples=resamples,
+        seed=seed,
+        population=population,
+        replicates=tuple(replicates.tolist()),
+    )
+
+
+def mean_value(n: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """`value` of `interval` for a metric that is the mean of per-image scores: sums (r, 1) to means (r,)."""
+    return lambda sums: sums[:, 0] / n
+
+
+def mean_gradient(n: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """`gradient` of `interval` for such a metric: 1/n."""
+    return lambda sums: np.full_like(sums, 1 / n)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+
+
+def _check_sequence(role: str, given: object) -> None:
+    if given is None and role == "ids":
+        return
+    # numpy arrays and pandas series are no `Sequence`, yet have a length and an order.
+    if isinstance(given, str | bytes | Mapping | set | frozenset) or not hasattr(given, "__len__"):
+        raise MetricError(f"The {role} are {_shown(given)}, expected a list with one item per image.")
+
+
+def _check_ids(ids: tuple[str, ...]) -> None:
+    seen: set[str] = set()
+    for position, id_ in enumerate(ids):
+        if not isinstance(id_, str):
+            raise MetricError(f"The id at position {position} is {_shown(id_)}, expected a string.")
+        if id_ in seen:
+            raise MetricError(f"The id {id_!r} stands for more than one image, expected unique ids.")
+        seen.add(id_)
+
+
+def _check_text(id_: str, role: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise MetricError(f"Image {id_!r}: {role} is {_shown(text)}, expected a string.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        # Text that no file can hold: decoded with "surrogateescape", or half of a UTF-16 pair.
+        raise MetricError(
+            f"Image {id_!r}: {role} has a lone surrogate U+{ord(text[error.start]):04X} at position {error.start}, "
+            f"expected text that can be written as UTF-8."
+        ) from None
+
+
+def _check_whole(name: str, value: object, *, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise MetricError(f"{name} is {_shown(value)}, expected a whole number of at least {least}.")

@@ -1,0 +1,31 @@
+"""Counts as scores: numbers that are exact, so that nothing was sampled and no interval applies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_claims.metrics.base import SIGNATURE_VERSION, Score
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FAMILY = "parameter-count"
+
+
+def counted(name: str, value: int, parts: Mapping[str, int]) -> Score:
+    """The score of a quantity that was counted.
+
+    Args:
+        name: the metric, such as `total_parameters`.
+        value: the count.
+        parts: what it is made of, by top-level module.
+    """
+    return Score(
+        metric=name,
+        value=float(value),
+        signature=f"{name}|{FAMILY}|tied:once|{SIGNATURE_VERSION}",
+        n=0,
+        counts=dict(parts),
+        interval=None,
+        per_image=(),
+    )
