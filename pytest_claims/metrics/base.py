@@ -28,7 +28,7 @@ SIGNATURE_VERSION = "v0.2"
 
 LEVEL = 0.95
 
-#: Images times resamples that are held at once (twice 64 MB). Few large products are several times faster than many small
+#: Images times resamples that are held at once (64 MB). Few large products are several times faster than many small
 #: ones where BLAS threads share cores.
 BLOCK = 8_000_000
 
@@ -261,13 +261,14 @@ def interval(
 
     rng = np.random.Generator(np.random.PCG64(seed))
     sums = np.empty((resamples, k))
-    rows = max(1, BLOCK // n)
-    for start in range(0, resamples, rows):
-        drawn = rng.integers(0, n, size=(min(rows, resamples - start), n))  # (b, n)
-        times = np.empty(drawn.shape)  # how often each image was drawn, float64 for the product
-        for row, images in enumerate(drawn):
-            times[row] = np.bincount(images, minlength=n)
-        sums[start : start + len(drawn)] = times @ ordered  # (b, n) @ (n, k)
+    factors = _for_products(ordered)
+    times = np.empty((min(resamples, max(1, BLOCK // n)), n), dtype=factors.dtype)  # how often each image is drawn
+    for start in range(0, resamples, len(times)):
+        block = times[: resamples - start]
+        # One draw for the block, in 32 bits: a third of the time of one draw of 64 bits per resample.
+        for row, drawn in zip(block, rng.integers(0, n, size=block.shape, dtype=np.uint32), strict=True):
+            row[:] = np.bincount(drawn, minlength=n)
+        sums[start : start + len(block)] = block @ factors  # (b, n) @ (n, k)
     replicates = centre + (value(sums) - centre) * shrink  # (r,)
 
     # Influence of image i: gradient · (s_i - mean); var(value) ≈ n/(n-1) · Σ influence².
@@ -284,6 +285,13 @@ def interval(
         population=population,
         replicates=tuple(replicates.tolist()),
     )
+
+
+def _for_products(statistics: NDArray[np.float64]) -> NDArray[np.float32] | NDArray[np.float64]:
+    """Counts in float32, which is a quarter of the time and exact: every sum is a whole number below 2^24."""
+    bound = statistics.shape[0] * float(np.abs(statistics).max())  # one image drawn n times
+    whole = bound < 2**24 and bool((statistics == np.rint(statistics)).all())
+    return statistics.astype(np.float32) if whole else statistics
 
 
 def mean_value(n: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:

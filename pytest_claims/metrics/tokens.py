@@ -77,9 +77,9 @@ _ALNUM = r"[0-9A-Za-z\x80-\u2017\u201e-\uffff]"
 _SEGMENT = rf"(?:[dDlLoO]['’](?={_ALNUM}{{2}}))?{_ALNUM}+"
 _HYPHENATED = rf"(?:{_SEGMENT}(?:[-_]{_SEGMENT})+|[A-Za-z0-9][A-Za-z0-9.,]{{0,30}}-[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*)"
 _SLASHED = r"[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}"
-#: What may be cut off after a word, with the condition that no letter follows.
+#: What may be cut off after a word, with the condition that no ASCII letter follows.
 _ENDING = "(?:[sSmMdD]|[lL][lL]|[rR][eE]|[vV][eE])"
-_CLITIC = rf"(?:'{_ENDING}(?!{_LETTER})|’{_ENDING})"
+_CLITIC = rf"(?:'{_ENDING}(?![A-Za-z])|’{_ENDING})"
 _NUMBER = r"(?:[0-9]+|[.,:][0-9]+)(?:[.,:][0-9]+)*"
 _ABBREVIATION = rf"(?:{_one_of(_ABBREVIATIONS)}|{_one_of(_CAPITALISED_ABBREVIATIONS, capitalised=True)})"
 _BEFORE_NUMBER = _one_of(_NUMBER_ABBREVIATIONS)

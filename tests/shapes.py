@@ -1,0 +1,109 @@
+"""A small claim on the shipped tiny BLIP-2: the real model, a handful of its images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+import torch
+import transformers
+
+__all__ = ["MODEL", "SHAPES", "datasets", "rows", "torch", "transformers", "warm", "write_claim", "write_rows"]
+
+SHAPES = Path(__file__).parents[1] / "claims" / "shapes"
+MODEL = SHAPES / "model"
+
+CLAIM = """\
+paper: {{arxiv_id: null, source_url: README.md, title: shapes}}
+protocol:
+  checkpoint: {{id: model}}
+  dataset: {{id: {data}, split: test, images: {images}}}
+  image: {{size: 64, resize: bicubic}}
+  prompt: a photo of
+  decoding: {{strategy: beam, num_beams: 5, max_new_tokens: 30, min_new_tokens: 1}}
+  precision: float32
+  metric: coco-caption
+run:
+  evaluator: captioning
+  columns: {{image: image, references: caption, id: filename}}
+{run}
+claims:
+"""
+
+ENTRY = """\
+  - id: {metric}
+    citation: {{section: Results, row: shapes, column: {metric}, quoted_text: "{value}"}}
+    reported: {{metric: {metric}, value: {value}, unit: percent}}
+    tolerance: {{pass: 5, partial: 90%, min_sample: {min_sample}}}
+"""
+
+
+def rows(count: int) -> list[dict[str, Any]]:
+    """The first rows of the shipped test split: filename, split, caption (five), image ({bytes, path})."""
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(SHAPES / "data" / "test.parquet")
+    found: list[dict[str, Any]] = table.slice(0, count).to_pylist()
+    return found
+
+
+def write_rows(path: Path, content: list[dict[str, Any]]) -> None:
+    """Rows as a parquet file that `datasets` reads."""
+    import pyarrow
+    import pyarrow.parquet
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(content), path)
+
+
+def write_claim(
+    folder: Path,
+    *,
+    count: int = 16,
+    images: int | None = None,
+    metrics: tuple[str, ...] = ("bleu4",),
+    value: str = "70.0",
+    min_sample: int = 4,
+    run: str = "",
+    content: list[dict[str, Any]] | None = None,
+) -> Path:
+    """A claim file with its data below `folder`/claims; the model is found with `--claims-data=SHAPES`.
+
+    Args:
+        folder: where `claims/` is made.
+        count: how many of the shipped images it holds.
+        images: how many the protocol says; `count` if None.
+        metrics: one claim each.
+        value: what is reported.
+        min_sample: of the tolerance.
+        run: more lines of the run section.
+        content: rows instead of the first `count` shipped ones.
+    """
+    content = rows(count) if content is None else content
+    write_rows(folder / "claims" / "rows.parquet", content)
+    path = folder / "claims" / "small.yaml"
+    text = CLAIM.format(data="rows.parquet", images=len(content) if images is None else images, run=run)
+    text += "".join(ENTRY.format(metric=metric, value=value, min_sample=min_sample) for metric in metrics)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One evaluation before the first pytester run.
+
+    pytester forgets the modules that were first imported during a run, and torch and transformers cannot be imported twice: so
+    everything that an evaluation imports must be there before.
+    """
+    from pytest_claims.evaluation import Bench
+    from pytest_claims.run import Session
+    from pytest_claims.settings import Settings
+    from pytest_claims.spec import load
+    from pytest_claims.verdict import Status
+
+    path = write_claim(tmp_path_factory.mktemp("warm"), count=2)
+    (claim,) = load(path)
+    verdict = Session(Settings(data=(SHAPES,)), Bench(), {}).verify(claim)
+    assert verdict.status is not Status.ERROR, verdict.reason
