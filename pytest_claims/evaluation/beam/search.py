@@ -35,7 +35,7 @@ class BeamSearch:
         settings: the protocol's decoding.
         input_ids: (1, L) the tokenised prompt with image placeholders, the same for every image.
         slots: images decoded at a time.
-        sub_batch: images encoded at a time; default 4 on a CPU (activations stay in the cache), else 64.
+        sub_batch: images encoded at a time; default: as many as are of use.
 
     Raises:
         EvaluationError: the model, the prompt or the number of slots is not what it must be.
@@ -61,7 +61,7 @@ class BeamSearch:
         self._settings = settings
         self._allocate(model, input_ids)
         kind = self._decoder.device.type
-        self._sub_batch = sub_batch or (4 if kind == "cpu" else 64)
+        self._sub_batch = sub_batch or self._encoder.sub_batch
         self._width_step = _WIDTHS.get(kind, 64)
         self._graphs: _Graphs | None = _Graphs(self) if kind == "cuda" else None
 
@@ -205,7 +205,8 @@ class _Graphs:
         graph = self._graphs[key]
         if graph is None:
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=self._pool):
+            # thread_local: another thread may open and pin pictures meanwhile
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 self._search._decode(rows, width)
             self._pool = graph.pool()
             self._graphs[key] = graph

@@ -136,6 +136,8 @@ class BeamSettings:
         """Read what `generate` would do with `config`.
 
         Unset fields take the defaults that `generate` gives them (`GenerationConfig._get_default_generation_params`).
+        `generate` asks the language model's own generation config first (`_prepare_generation_config`): whoever wants
+        its values, the end-of-sequence token above all, has put them into `config`.
 
         Raises:
             EvaluationError: a field is set that changes the output and that this search does not implement, or
