@@ -46,7 +46,9 @@ class Baseline:
         self.metrics = metrics
         self.root = Path(_git(folder, revision, "rev-parse", "--show-toplevel"))
         # --end-of-options: a revision is never taken for an option.
-        commit = _git(folder, revision, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        commit = _git(
+            folder, revision, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
+        )
         self.commit = _git(folder, revision, "merge-base", commit, "HEAD")
         self._files: dict[Path, dict[str, Claim] | None] = {}
 

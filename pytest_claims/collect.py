@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import time
-from contextlib import contextmanager
-from fnmatch import fnmatch
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_claims import settings, spec
-from pytest_claims.errors import ClaimsError, SpecError
+from pytest_claims import settings
+from pytest_claims.errors import ClaimsError, SettingsError, SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,11 +41,17 @@ class ClaimFile(pytest.File):
     claims_problems: tuple[str, ...] = ()
 
     def collect(self) -> Iterator[ClaimItem]:
-        """One item per claim; a `SpecError` with all problems of the file otherwise."""
+        """One item per claim; an exception, and the problems that stand for the file in every report, otherwise."""
+        from pytest_claims import spec
+
+        shown = display(self.path, self.config)
         try:
-            claims = spec.load(self.path, display=display(self.path, self.config), metrics=metric_infos(self.config))
+            claims = spec.load(self.path, display=shown, metrics=metric_infos(self.config))
         except SpecError as error:
             self.claims_problems = error.problems
+            raise
+        except Exception as error:  # a conftest's hook, or a fault of ours: pytest shows it, and the file is counted
+            self.claims_problems = (f"{shown}: {type(error).__name__}: {error}",)
             raise
         for claim in claims:
             yield ClaimItem.from_parent(self, name=claim.id, claim=claim)
@@ -51,7 +59,9 @@ class ClaimFile(pytest.File):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override] # as pytest's
         """The problems, one a line, and no traceback."""
         if isinstance(excinfo.value, ClaimsError):
-            return str(excinfo.value)
+            from pytest_claims.reports.facts import clean
+
+            return clean(str(excinfo.value))
         return super().repr_failure(excinfo)
 
 
@@ -72,8 +82,10 @@ class ClaimItem(pytest.Item):
         started = time.perf_counter()
         verdict = session.verify(self.claim)
         chosen = session.settings
+        # --runxfail: the results of claims that say `expect` count as if they did not.
+        asked = replace(self.claim, expect=None) if self.config.option.runxfail else self.claim
         result, message = settle(
-            verdict,
+            replace(verdict, claim=asked),
             gate=chosen.gate,
             require_attempt=chosen.require_attempt,
             accept_moved=chosen.accept_moved,
@@ -81,16 +93,20 @@ class ClaimItem(pytest.Item):
         seconds = round(time.perf_counter() - started, 3)
         self.record = record.of_verdict(verdict, nodeid=self.nodeid, result=result, message=message, seconds=seconds)
         if result is Result.SKIPPED:
-            pytest.skip(f"{message} {verdict.next_step}".strip())
+            pytest.skip(facts.line(f"{message} {verdict.next_step}"))
         if result is Result.EXPECTED:
-            pytest.xfail(message)  # does nothing under --runxfail, where the result then counts as it is
-        if result in (Result.FAILED, Result.EXPECTED):
-            raise ClaimFailed("\n".join([facts.clean(message), *map(facts.clean, facts.lines(self.record))]))
+            pytest.xfail(facts.line(message))
+        if result is Result.FAILED:
+            # The message ends with the verdict's reason: once is enough.
+            told = [text for text in facts.lines(self.record) if not text.startswith("reason: ")]
+            raise ClaimFailed("\n".join(map(facts.line, [message, *told])))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The facts of a red claim, without the runner's stack."""
         if isinstance(excinfo.value, ClaimFailed):
             return str(excinfo.value)
+        # A fault of ours: without the runner's frames, which say nothing about it.
+        excinfo.traceback = excinfo.traceback.cut(path=__file__)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
@@ -114,10 +130,20 @@ def session_of(config: pytest.Config) -> Session:
     if SESSION not in config.stash:
         from pytest_claims.evaluation import Bench
         from pytest_claims.run import Session
+        from pytest_claims.store import Store
 
-        bench = Bench(_progress(config))
+        chosen = settings_of(config)
+        store = Store(partial(_evidence_root, config))
+        bench = Bench(_progress(config), store=store, replay=chosen.replay, audit=chosen.audit, say=_say(config))
         config.stash[SESSION] = Session(settings_of(config), bench, extra_metrics(config), baseline_of(config))
     return config.stash[SESSION]
+
+
+def _evidence_root(config: pytest.Config) -> Path | None:
+    """Where evidence is kept; None with `-p no:cacheprovider`."""
+    chosen = settings_of(config).evidence
+    cache = getattr(config, "cache", None)
+    return chosen if chosen is not None or cache is None else cache.mkdir("claims-evidence")
 
 
 def settings_of(config: pytest.Config) -> settings.Settings:
@@ -148,18 +174,22 @@ def _baseline(revision: str, config: pytest.Config) -> Baseline:
 
 
 def extra_metrics(config: pytest.Config) -> Mapping[str, Metric]:
-    """The metrics that other plugins add, by name; raises `pytest.UsageError` where a name is taken."""
+    """The metrics that other plugins add, by name; raises `SettingsError` where a name is taken."""
+    from pytest_claims import spec
+
     found: dict[str, Metric] = {}
     for metrics in config.hook.pytest_claims_metrics(config=config):
         for metric in metrics:
             if metric.name in found or metric.name in spec.METRICS:
-                raise pytest.UsageError(f"pytest_claims_metrics: the metric name {metric.name!r} is taken")
+                raise SettingsError(f"pytest_claims_metrics: the metric name {metric.name!r} is taken")
             found[metric.name] = metric
     return found
 
 
 def metric_infos(config: pytest.Config) -> Mapping[str, MetricInfo]:
     """What claim files may name: the metrics that ship, and those of other plugins."""
+    from pytest_claims import spec
+
     extra = {
         name: spec.MetricInfo(
             units=("percent", "fraction"), low=metric.low, high=metric.high, families=(metric.family,)
@@ -175,10 +205,35 @@ def display(path: Path, config: pytest.Config) -> str:
     return os.path.relpath(path, start) if path.is_relative_to(start) else str(path)
 
 
+def below_claims(path: Path, inipath: Path | None) -> bool:
+    """Whether `path` lies below a folder named `claims`, whatever the rootdir is.
+
+    Without a configuration file nothing says where the project ends, so that every folder above counts. With one, those
+    above it do not: a project that is checked out below `~/claims/` is not all claims.
+    """
+    above = len(inipath.parent.parent.parts) if inipath and path.is_relative_to(inipath.parent) else 0
+    return "claims" in path.parent.parts[above:]
+
+
 def matches(path: Path, root: Path, globs: Iterable[str]) -> bool:
-    """Whether `path` matches one of the globs of the ini option `claims_files`; `**/` stands for any folders, or none."""
+    """Whether `path` matches one of the globs of the ini option `claims_files`, taken from `root`.
+
+    As in a shell: `*` and `?` stop at a slash, `**/` stands for any folders, or none. As in `python_files`: a glob without a
+    slash is a file name in any folder.
+    """
     name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-    return any(fnmatch(name, glob) or fnmatch(name, glob.replace("**/", "")) for glob in globs)
+    return any(re.fullmatch(_pattern(glob), name) for glob in globs)
+
+
+_WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+def _pattern(glob: str) -> str:
+    glob = glob.removeprefix("./") if "/" in glob else f"**/{glob}"
+    tokens = re.findall(r"\*\*/|\*\*|\*|\?|\[!?[^]/]+\]|.", glob)
+    return "".join(
+        _WILD.get(token) or (re.sub(r"^\[!", "[^", token) if len(token) > 1 else re.escape(token)) for token in tokens
+    )
 
 
 def side_by_side(items: Sequence[pytest.Item]) -> list[pytest.Item]:
@@ -194,6 +249,22 @@ def side_by_side(items: Sequence[pytest.Item]) -> list[pytest.Item]:
     return [item for group in groups.values() for item in group]
 
 
+def _say(config: pytest.Config) -> Any:
+    """Writes a line to the terminal; nothing in an xdist worker."""
+    from pytest_claims.reports.facts import line
+
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    capture = config.pluginmanager.getplugin("capturemanager")
+
+    def say(text: str) -> None:
+        if reporter is not None and not hasattr(config, "workerinput"):
+            with capture.global_and_fixture_disabled() if capture else nullcontext():
+                reporter.ensure_newline()
+                reporter.write_line(line(text))
+
+    return say
+
+
 def _progress(config: pytest.Config) -> Any:
     """A progress bar on a terminal, and nothing in a log, a pipe or an xdist worker."""
     from pytest_claims.evaluation import silent
@@ -204,25 +275,32 @@ def _progress(config: pytest.Config) -> Any:
         return silent
 
     @contextmanager
-    def bar(total: int, label: str) -> Iterator[Progress]:
+    def bar(total: int, label: str, *, unit: str = " images") -> Iterator[Progress]:
         import sys
 
         from tqdm import tqdm
 
-        if capture is None:
+        with ExitStack() as stack:
             stream: Any = sys.stderr
-        else:
-            with capture.global_and_fixture_disabled():
-                stream = sys.stderr
-                if stream.isatty():
-                    # The bar is drawn while pytest captures: it needs a descriptor that capturing does not replace.
-                    stream = os.fdopen(os.dup(stream.fileno()), "w")
-        if not stream.isatty():
-            with silent(total, label) as progress:
-                yield progress
-            return
-        reporter.ensure_newline()
-        with tqdm(total=total, desc=label, unit=" images", leave=False, file=stream, dynamic_ncols=True) as progress:
-            yield progress
+            if capture is not None:
+                with capture.global_and_fixture_disabled():
+                    stream = sys.stderr
+                    if stream.isatty():
+                        # The bar is drawn while pytest captures: it needs a descriptor that capturing does not replace.
+                        stream = stack.enter_context(os.fdopen(os.dup(stream.fileno()), "w"))
+            if stream.isatty():
+                reporter.ensure_newline()
+                progress: Any = tqdm(
+                    total=total,
+                    desc=label,
+                    unit=unit,
+                    unit_scale=unit == "B",
+                    leave=False,
+                    file=stream,
+                    dynamic_ncols=True,
+                )
+            else:
+                progress = silent(total, label)
+            yield stack.enter_context(progress)
 
     return bar

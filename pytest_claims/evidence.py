@@ -58,7 +58,9 @@ class Evidence:
     """Hardware, versions and timings: recorded, never a deviation."""
     notes: tuple[str, ...] = ()
     created_at: str = ""
-    """ISO 8601, UTC."""
+    """When the run was completed: ISO 8601, UTC."""
+    replayed: bool = False
+    """Whether it was read from a folder that anybody could have written."""
 
     @property
     def digest(self) -> str:

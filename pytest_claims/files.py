@@ -7,6 +7,7 @@ is refused, so that a claim cannot read what the person who runs it did not hand
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,8 @@ def find(text: str, folders: Sequence[Path]) -> Path | None:
         )
     for folder in folders:
         path = folder / text
-        if path.exists():
+        # os.path.exists is False where Path.exists raises: a name that is too long, a folder that may not be entered.
+        if os.path.exists(path):  # noqa: PTH110
             if not path.resolve().is_relative_to(folder.resolve()):
                 raise EvaluationError(f"The path {text!r} is refused: a symbolic link leads out of {folder}.")
             return path

@@ -60,13 +60,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="a folder with data that the repository may not ship; repeatable",
     )
+    add("--claims-evidence", metavar="DIR", help="where evidence is kept (default: in pytest's cache folder)")
+    add("--claims-replay", action="store_true", help="score from evidence only; withheld unless accepted")
+    add("--claims-accept-replay", action="store_true", help="publish replayed verdicts like those of a run")
+    add("--claims-audit", type=int, metavar="N", help="generate N captions of earlier evidence again and compare")
     add("--claims-dry-run", action="store_true", help="resolve everything, print the plan, run nothing")
-    add("--claims-base", metavar="REV",
-        help="compare each claim with itself at the merge base of REV and HEAD: a moved bar is red")
+    add(
+        "--claims-base",
+        metavar="REV",
+        help="compare each claim with itself at the merge base of REV and HEAD: a moved bar is red",
+    )
     add("--claims-accept-moved", action="store_true", help="show a moved bar, and do not fail because of it")
     parser.addini("claims_gate", "the lowest status that stays green: partial or pass", default="")
-    parser.addini("claims_files", "globs of claim files, from the rootdir (default: *.yaml and *.yml below a folder named "
-                  "claims)", type="args", default=[])  # fmt: skip
+    parser.addini(
+        "claims_files",
+        "globs of claim files, from the rootdir, **/ for any folders; one without a slash is a file name in any folder "
+        "(default: *.yaml and *.yml below a folder named claims)",
+        type="args",
+        default=[],
+    )
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -77,37 +89,40 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse bad options before anything is collected, and start recording."""
-    from pytest_claims import recorder
+    """Refuse bad options before anything is collected."""
+    if _asked(config):
+        from pytest_claims import recorder
 
-    recorder.start(config)
+        recorder.start(config)
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave nothing behind for the next session of this process."""
-    from pytest_claims import recorder
-
-    recorder.stop(config)
+def _asked(config: pytest.Config) -> bool:
+    """Whether there is something to validate, or claims may run where this process does not see them collected."""
+    given = (value for name, value in vars(config.option).items() if name.startswith("claims_"))
+    # `is not False`, since `--claims-sample=0` is given, and refused.
+    if any(value is not None and value is not False and value not in ([], "auto") for value in given):
+        return True
+    return bool(config.getini("claims_gate")) or getattr(config.option, "dist", "no") != "no"
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ClaimFile | None:
     """Collect claim files; no other YAML is ever touched."""
     if file_path.suffix not in SUFFIXES or not _is_claim_file(file_path, parent):
         return None
-    from pytest_claims.collect import ClaimFile
+    from pytest_claims import collect, recorder
 
-    return ClaimFile.from_parent(parent, path=file_path)
+    recorder.start(parent.config)
+    return collect.ClaimFile.from_parent(parent, path=file_path)
 
 
 def _is_claim_file(path: Path, parent: pytest.Collector) -> bool:
     if parent.session.isinitpath(path):
         return True
-    globs: list[str] = parent.config.getini("claims_files")
-    if not globs:
-        return "claims" in path.parent.parts
-    from pytest_claims.collect import matches
+    from pytest_claims.collect import below_claims, matches
 
-    return matches(path, parent.config.rootpath, globs)
+    config = parent.config
+    globs: list[str] = config.getini("claims_files")
+    return matches(path, config.rootpath, globs) if globs else below_claims(path, config.inipath)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -125,6 +125,27 @@ class Plan:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
+    def asked(self) -> dict[str, Any]:
+        """What claim and command line say about how captions come about: by this, evidence is found where no model is."""
+        settings, run = self.settings, self.claim.run
+        assert isinstance(run, CaptioningRun)  # noqa: S101 - nothing else generates
+        assert settings.checkpoint is not None  # noqa: S101 - spec.load.NEEDS
+        assert settings.dataset is not None  # noqa: S101 - spec.load.NEEDS
+        assert settings.decoding is not None  # noqa: S101 - spec.load.NEEDS
+        return {
+            "checkpoint": settings.checkpoint.model_dump(),
+            "candidate": self.candidate,
+            "dataset": settings.dataset.model_dump(exclude={"images"}),
+            "columns": run.columns.model_dump(),
+            "sample": self.sample,
+            "seed": None if self.sample is None else self.seed,
+            "image": dict(self.image_overrides),
+            "prompt": settings.prompt or "",
+            "decoding": settings.decoding.model_dump(),
+            "precision": settings.precision or "float32",
+        }
+
+    @property
     def expected(self) -> tuple[Reading, ...]:
         """The axes as they will read if the run does what is planned."""
         settings = self.settings
@@ -247,7 +268,10 @@ def read_axes(paper: Protocol, observed: Observed, *, min_sample: int) -> tuple[
 
 
 # A paper that names no revision or filter leaves it to the reader: what was used is recorded, and cannot differ.
-_OPTIONAL = {("checkpoint", "revision"), ("dataset", "revision"), ("dataset", "where")}
+_OPTIONAL = {
+    ("checkpoint", "revision"),
+    *(("dataset", key) for key in ("revision", "where", "references", "fingerprint")),
+}
 
 
 def _read(axis: str, stated: Facts | None, did: Facts | None) -> Reading:

@@ -1,54 +1,79 @@
 """Collects one record per claim over the whole session and writes the reports at its end.
 
-One registered object, absent on xdist's workers. It counts what was collected, so that a claim which never ran (`-x`, Ctrl-C, a
-crashed worker) and a file that could not be read stand in every report.
+One registered object, on xdist's workers one that only counts. It knows what was collected, so that a claim which never ran
+(`-x`, Ctrl-C, a crashed worker) and a file that could not be read stand in every report.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from pytest_claims.reports.record import Record
+    from pytest_claims.reports.record import Record, RunInfo
     from pytest_claims.settings import Settings
 
 NAME = "claims-recorder"
-OPTIONS = ("report", "gate", "require_attempt", "sample", "set", "model", "data", "dry_run", "base", "accept_moved")
 
 
 def start(config: pytest.Config) -> None:
-    """Validate the options if there are any, and register the recorder where reports are written."""
-    option = config.option
-    if any(getattr(option, f"claims_{name}") for name in OPTIONS) or option.claims_device != "auto":
-        from pytest_claims.collect import baseline_of
+    """Validate the options and register the recorder, once; called when an option is given or a claim file is met."""
+    if config.pluginmanager.hasplugin(NAME):
+        return
+    from pytest_claims.collect import baseline_of
 
-        baseline_of(config)
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Recorder(config), NAME)
-
-
-def stop(config: pytest.Config) -> None:
-    """Unregister the recorder."""
-    recorder = config.pluginmanager.get_plugin(NAME)
-    if recorder is not None:
-        config.pluginmanager.unregister(recorder)
+    baseline_of(config)
+    worker = hasattr(config, "workerinput")
+    config.pluginmanager.register(Worker(config) if worker else Recorder(config), NAME)
 
 
-class Recorder:
-    """The records of one session, by node id."""
+class Counter:
+    """What was collected."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.records: dict[str, Record] = {}
         self.expected: dict[str, Any] = {}
         """Collected claims by node id: the claim, or None where only an xdist worker has it."""
         self.deselected = 0
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Remember a claim at once: the session may end before the collection does."""
+        claim = getattr(item, "claim", None)
+        if claim is not None:
+            self.expected[item.nodeid] = claim
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Forget what is not going to run, and count it, whichever of `-k` and its kin left it out."""
+        chosen = {item.nodeid for item in session.items}
+        collected = self.expected
+        self.expected = {nodeid: claim for nodeid, claim in collected.items() if nodeid in chosen}
+        self.deselected = len(collected) - len(self.expected)
+
+
+class Worker(Counter):
+    """On an xdist worker: tells the process that writes the reports what only a worker sees."""
+
+    def pytest_sessionfinish(self) -> None:
+        """Hand the count over."""
+        self.config.workeroutput["claims_deselected"] = self.deselected  # type: ignore[attr-defined] # xdist's
+
+
+class Recorder(Counter):
+    """The records of one session, by node id."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        super().__init__(config)
+        self.records: dict[str, Record] = {}
         self.other_collection_errors = False
+        self.written: list[Path] = []
         self.problems: list[str] = []
+        self.stood_in_red = False
+        """Whether a claim is red that pytest, which was never asked to run it or was told to skip it, holds for green."""
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A claim file that cannot be read is a record too."""
@@ -63,21 +88,16 @@ class Recorder:
             self.other_collection_errors = True
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> None:
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
         """A claim file that cannot be read must not keep the other files from running.
 
         pytest runs nothing after a collection error, since tests may depend on what was not imported; claims do not depend on
         each other. The broken file is still an error, and the exit code is not 0.
         """
         if self.records and not self.other_collection_errors:
+            if session.shouldfail:  # -x, --maxfail
+                raise session.Failed(session.shouldfail)
             self.config.option.continue_on_collection_errors = True
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Remember what is going to run."""
-        for item in session.items:
-            claim = getattr(item, "claim", None)
-            if claim is not None:
-                self.expected[item.nodeid] = claim
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
@@ -87,22 +107,26 @@ class Recorder:
             if claim and path.endswith((".yaml", ".yml")):
                 self.expected.setdefault(nodeid, None)
 
-    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """Count the claims that `-k` and its kin left out."""
-        self.deselected += sum(hasattr(item, "claim") for item in items)
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Every worker collects the same, so any of them knows how many claims were left out."""
+        self.deselected = max(self.deselected, getattr(node, "workeroutput", {}).get("claims_deselected", 0))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a claim's record; a claim that another plugin stopped, or whose worker died, gets one here."""
-        record = getattr(report, "claims_record", None)
+        nodeid, record = report.nodeid, getattr(report, "claims_record", None)
         if record is not None:
-            self.records[report.nodeid] = record
-        elif report.nodeid in self.expected and not report.passed and report.nodeid not in self.records:
+            self.records[nodeid] = record
+        if nodeid not in self.expected:
+            return
+        if nodeid in self.records:
+            self._follow(report)
+        elif not report.passed:
             status = "not_attempted" if report.skipped else "error"
-            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else _last_line(str(report.longrepr))
-            self._stand_in(report.nodeid, status, f"The claim did not run: {reason}.")
+            self._stand_in(nodeid, status, f"The claim did not run: {_reason(report)}.")
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Complete the records and write the reports."""
         if self.config.option.collectonly:
             self.records.clear()
@@ -110,30 +134,37 @@ class Recorder:
         for nodeid in self.expected:
             if nodeid not in self.records:
                 self._stand_in(nodeid, "not_attempted", "The claim did not run: the session ended before its turn.")
-        settings = self._settings()
-        if settings is None:
-            return
+        if self.stood_in_red:
+            _fail(session)
         from pytest_claims import reports
+        from pytest_claims.collect import settings_of
         from pytest_claims.errors import ClaimsError
 
+        settings = settings_of(self.config)
         for path in settings.reports:
             try:
-                reports.write(path, self._run_info(settings, exitstatus), self.sorted())
+                reports.write(path, self._run_info(settings, session.exitstatus), self.sorted())
+                self.written.append(path)
             except ClaimsError as error:
                 self.problems.append(str(error))
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+                _fail(session)
+        if not self.config.pluginmanager.hasplugin("terminalreporter") or self.config.option.no_summary:
+            for problem in self.problems:
+                print(problem, file=sys.stderr)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The verdict table."""
+        if self.config.option.collectonly:
+            return
+        from pytest_claims.collect import settings_of
+
+        settings = settings_of(self.config)
         if self.records:
             from pytest_claims.reports import terminal
 
-            settings = self._settings()
-            terminal.show(terminalreporter, self.sorted(), dry_run=bool(settings and settings.dry_run))
-        settings = self._settings() if self.records or self.config.option.claims_report else None
-        if not self.config.option.collectonly:
-            for path in settings.reports if settings and not self.problems else ():
-                terminalreporter.write_line(f"verdict report: {path}")
+            terminal.show(terminalreporter, self.sorted(), dry_run=settings.dry_run)
+        for path in self.written:
+            terminalreporter.write_line(f"verdict report: {path}")
         for problem in self.problems:
             terminalreporter.write_line(problem, red=True)
 
@@ -141,14 +172,7 @@ class Recorder:
         """The records in an order that does not depend on who ran first."""
         return [self.records[nodeid] for nodeid in sorted(self.records)]
 
-    def _settings(self) -> Settings | None:
-        if not self.records and not self.config.option.claims_report:
-            return None
-        from pytest_claims.collect import settings_of
-
-        return settings_of(self.config)
-
-    def _run_info(self, settings: Settings, exitstatus: int) -> Any:
+    def _run_info(self, settings: Settings, exitstatus: int | pytest.ExitCode) -> RunInfo:
         import shlex
 
         from pytest_claims import __version__
@@ -165,7 +189,7 @@ class Recorder:
     def _stand_in(self, nodeid: str, status: str, reason: str) -> None:
         """A record for a claim whose own never came."""
         from pytest_claims import spec, verdict
-        from pytest_claims.collect import display, metric_infos
+        from pytest_claims.collect import display, metric_infos, settings_of
         from pytest_claims.errors import SpecError
         from pytest_claims.reports import record
 
@@ -180,11 +204,40 @@ class Recorder:
             claim = next((claim for claim in claims if claim.id == name), None)
             if claim is None:
                 return
+        red = status == "error" or settings_of(self.config).require_attempt
+        self.stood_in_red |= red
+        result = verdict.Result.FAILED if red else verdict.Result.SKIPPED
         issued = verdict.undecided(claim, verdict.Status(status), reason)
-        result = verdict.Result.SKIPPED if status == "not_attempted" else verdict.Result.FAILED
         self.records[nodeid] = record.of_verdict(issued, nodeid=nodeid, result=result, message=reason, seconds=0.0)
 
+    def _follow(self, report: pytest.TestReport) -> None:
+        """Let a record say what pytest says, where another plugin had the last word on a claim's result."""
+        from pytest_claims.reports.record import with_result
+        from pytest_claims.verdict import Result
 
-def _last_line(text: str) -> str:
+        record = self.records[report.nodeid]
+        told = record["evidence"]["result"]["outcome"]
+        if report.failed and told != Result.FAILED:
+            message = f"The claim was verified, and its {report.when} failed: {_reason(report)}."
+            self.records[report.nodeid] = with_result(record, Result.FAILED, message)
+        elif report.skipped and told == Result.FAILED and report.when == "call":
+            message = f"Red, and marked as an expected failure: {_reason(report)}."
+            self.records[report.nodeid] = with_result(record, Result.EXPECTED, message)
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """Why a report is not `passed`, in a line."""
+    if hasattr(report, "wasxfail"):
+        return report.wasxfail.removeprefix("reason: ") or "no reason given"
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ").rstrip(".")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash else str(report.longrepr)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else "no reason given"
+    return lines[0].rstrip(".") if lines else "no reason given"
+
+
+def _fail(session: pytest.Session) -> None:
+    """Turn a green session red; one that was interrupted stays interrupted."""
+    if session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -52,11 +52,9 @@ class Session:
         try:
             plan = protocol.plan(claim, self.settings)
             candidate, readings = plan.candidate, plan.expected
+            self.metric(plan)
             if self.settings.dry_run:
-                return verdict.undecided(
-                    claim, Status.NOT_ATTEMPTED, "Dry run: the claim was planned, not run.", readings=readings,
-                    candidate=candidate,
-                )  # fmt: skip
+                return self._planned(plan)
             evidence = self.bench.evaluate(plan)
             notes = soundness.check(evidence)
             score = self.score(plan, evidence)
@@ -67,7 +65,9 @@ class Session:
                 replace(evidence.observed, metric={"family": score.signature.split("|")[1]}),
                 min_sample=claim.tolerance.min_sample,
             )
-            return verdict.judge(claim, score, evidence, readings, candidate=candidate)
+            return verdict.judge(
+                claim, score, evidence, readings, candidate=candidate, accept_replay=self.settings.accept_replay
+            )
         except NotAttempted as gap:
             return verdict.undecided(
                 claim, Status.NOT_ATTEMPTED, gap.reason, next_step=gap.next_step, candidate=candidate
@@ -76,6 +76,48 @@ class Session:
             return verdict.undecided(claim, Status.ERROR, str(error), candidate=candidate)
         except Exception as error:  # noqa: BLE001 - a broken evaluation is a verdict: it must not hide the other claims
             return verdict.undecided(claim, Status.ERROR, _unexpected(error), candidate=candidate)
+
+    def _planned(self, plan: Plan) -> Verdict:
+        """What a dry run says: the plan, and what would stand in its way."""
+        found = self.bench.preflight(plan, collect=True)
+        worst = found.worst
+        reason, step = "Dry run: the claim was planned, not run.", ""
+        if isinstance(worst, NotAttempted):
+            reason, step = f"Dry run: the claim could not be attempted here. {worst.reason}", worst.next_step
+        elif worst is not None:
+            reason = f"Dry run: the claim would not run. {worst}"
+        missing = worst is None or isinstance(worst, NotAttempted)
+        return verdict.undecided(
+            plan.claim,
+            Status.NOT_ATTEMPTED if missing else Status.ERROR,
+            reason,
+            next_step=step,
+            readings=plan.expected,
+            candidate=plan.candidate,
+            needs=(*found.lines, *(("also", str(problem)) for problem in found.problems if problem is not worst)),
+        )
+
+    def metric(self, plan: Plan) -> Metric | None:
+        """The metric of a plan's claim; None where it is counted, not scored.
+
+        Raises:
+            EvaluationError: there is none of that name, or it is not computed in the family that the run asks for.
+        """
+        from pytest_claims.metrics import BUILTIN
+        from pytest_claims.spec import ParametersRun
+
+        if isinstance(plan.claim.run, ParametersRun):
+            return None
+        name, family = plan.claim.reported.metric, plan.settings.metric
+        known = {**BUILTIN, **self._extra}
+        metric = known.get(name)
+        if metric is None:
+            raise EvaluationError(
+                f"{plan.claim.where}: the evaluator {plan.claim.run.evaluator} gives no {name}{nearest(name, known)}."
+            )
+        if family != metric.family:
+            raise EvaluationError(f"{name} is computed as {metric.family} here, the run asks for {family!r}.")
+        return metric
 
     def score(self, plan: Plan, evidence: Evidence) -> Score:
         """The claim's metric over `evidence`.
@@ -89,17 +131,11 @@ class Session:
             from pytest_claims.metrics.counted import counted
 
             return counted(name, evidence.quantities[name], evidence.parts)
-        from pytest_claims.metrics import BUILTIN, Corpus
+        from pytest_claims.metrics import Corpus
 
-        known = {**BUILTIN, **self._extra}
-        metric = known.get(name)
+        metric = self.metric(plan)
         if metric is None:
-            raise EvaluationError(
-                f"{plan.claim.where}: the evaluator {plan.claim.run.evaluator} gives no {name}{nearest(name, known)}."
-            )
-        family = plan.settings.metric
-        if family != metric.family:
-            raise EvaluationError(f"{name} is computed as {metric.family} here, the run asks for {family!r}.")
+            raise EvaluationError(f"{plan.claim.where}: the evaluator {plan.claim.run.evaluator} gives no {name}.")
         held = self._corpora.get(id(evidence))
         if held is None:
             # Claims that share evidence share its tokens; the evidence is kept beside the corpus so that its id stays its own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,12 @@ class Settings:
     base: str | None = None
     """The git revision that claims are compared with, to see whether the bar moved."""
     accept_moved: bool = False
+    evidence: Path | None = None
+    """Where evidence is kept; None: in pytest's cache folder."""
+    replay: bool = False
+    accept_replay: bool = False
+    audit: int | None = None
+    """How many captions that come from evidence are generated again."""
 
 
 def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) -> Settings:
@@ -68,6 +75,10 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
         data=tuple(_data(folder, value) for value in option("claims_data")),
         base=_base(option("claims_base")),
         accept_moved=option("claims_accept_moved"),
+        evidence=_evidence(folder, option("claims_evidence"), replay=option("claims_replay")),
+        replay=option("claims_replay"),
+        accept_replay=option("claims_accept_replay"),
+        audit=_audit(option("claims_audit")),
     )
 
 
@@ -75,7 +86,7 @@ def _report(folder: Path, value: str) -> Path:
     path = folder / value
     if path.suffix.lower() not in REPORT_FORMATS:
         raise SettingsError(f"--claims-report={value}: expected a file name that ends in {' or '.join(REPORT_FORMATS)}")
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where the name is too long
         raise SettingsError(f"--claims-report={value}: is a folder, expected a file")
     return path
 
@@ -85,12 +96,13 @@ def _gate(option: str | None, ini: str) -> Gate:
     try:
         return Gate(value)
     except ValueError:
-        raise SettingsError(f"{source}={value}: expected partial or pass{nearest(value, list(Gate))}") from None
+        known = [gate.value for gate in Gate]
+        raise SettingsError(f"{source}={value}: expected partial or pass{nearest(value, known)}") from None
 
 
 def _device(value: str) -> str:
     name, colon, index = value.partition(":")
-    if value in ("auto", "cpu", "cuda") or (name == "cuda" and colon and index.isdecimal()):
+    if value in ("auto", "cpu", "cuda") or (name == "cuda" and colon and index.isascii() and index.isdecimal()):
         return value
     raise SettingsError(
         f"--claims-device={value}: expected auto, cpu, cuda or cuda:N{nearest(name, ['auto', 'cpu', 'cuda'])}"
@@ -99,9 +111,27 @@ def _device(value: str) -> str:
 
 def _data(folder: Path, value: str) -> Path:
     path = (folder / value).resolve()
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 - as above
         raise SettingsError(f"--claims-data={value}: there is no folder {path}")
     return path
+
+
+def _evidence(folder: Path, value: str | None, *, replay: bool) -> Path | None:
+    if value is None:
+        return None
+    path = folder / value
+    is_folder = os.path.isdir(path)  # noqa: PTH112 - as above
+    if not value or (os.path.exists(path) and not is_folder):  # noqa: PTH110
+        raise SettingsError(f"--claims-evidence={value}: expected a folder")
+    if replay and not is_folder:
+        raise SettingsError(f"--claims-evidence={value}: there is no folder {path} to replay from")
+    return path
+
+
+def _audit(value: int | None) -> int | None:
+    if value is not None and value < 1:
+        raise SettingsError(f"--claims-audit={value}: expected a number of images of at least 1")
+    return value
 
 
 def _base(value: str | None) -> str | None:
@@ -123,6 +153,7 @@ def _overrides(values: Sequence[str]) -> dict[str, Any]:
     if not values:
         return result
     # Only now: a session without overrides must not pay for pydantic.
+    from pytest_claims.spec.explain import check_override
     from pytest_claims.spec.models import protocol_keys
     from pytest_claims.spec.nodes import scalar
 
@@ -135,10 +166,13 @@ def _overrides(values: Sequence[str]) -> dict[str, Any]:
             raise SettingsError(
                 f"--claims-set={text}: unknown protocol key {key!r}{nearest(key, known)}; known: {', '.join(known)}"
             )
+        # An empty value is the empty text: `prompt=` runs without a prompt.
+        given = value if known[key] is str or not value else scalar(value)
+        if problem := check_override(key, given):
+            raise SettingsError(f"--claims-set={text}: {problem}")
         *parents, last = key.split(".")
         section = result
         for parent in parents:
             section = section.setdefault(parent, {})
-        # An empty value is the empty text: `prompt=` runs without a prompt. `prompt=null` would leave nothing to run.
-        section[last] = value if known[key] is str else scalar(value)
+        section[last] = given
     return result

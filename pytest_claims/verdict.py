@@ -157,6 +157,8 @@ class Verdict:
     match: Match | None = None
     readings: tuple[Reading, ...] = ()
     evidence: Evidence | None = None
+    needs: tuple[tuple[str, str], ...] = ()
+    """What a run of the claim would need, by name; of a dry run only."""
     moved: tuple[Change, ...] = ()
     """What changed in the claim itself since the merge base."""
 
@@ -174,7 +176,13 @@ class Verdict:
 
 
 def judge(
-    claim: Claim, score: Score, evidence: Evidence, readings: tuple[Reading, ...], *, candidate: str | None = None
+    claim: Claim,
+    score: Score,
+    evidence: Evidence,
+    readings: tuple[Reading, ...],
+    *,
+    candidate: str | None = None,
+    accept_replay: bool = False,
 ) -> Verdict:
     """The verdict on a claim that was evaluated.
 
@@ -184,6 +192,7 @@ def judge(
         evidence: what the score was computed from.
         readings: every axis, paper against run.
         candidate: the release candidate that stood in for the checkpoint.
+        accept_replay: evidence that was replayed counts like evidence that was made here.
     """
     unit = claim.reported.unit
     limits = bands(claim)
@@ -192,18 +201,19 @@ def judge(
     span = _span(score, unit)
     outcome = _outcome(limits, measured, span if sampled else None, sampled=sampled)
     match = protocol.match(readings)
-    status, because = _publish(outcome, match, readings)
+    withhold = evidence.replayed and not accept_replay
+    status, because = _publish(outcome, match, readings, replayed=withhold)
     confidence = _confidence(score, limits, unit, outcome) if sampled else 1.0
-    if match is Match.PROXY:
-        confidence = min(confidence, PROXY_CONFIDENCE)
-    elif status is Status.PENDING:
+    if status is Status.PENDING:
         confidence = 0.0  # a withheld number says nothing about the claim
+    elif match is Match.PROXY:
+        confidence = min(confidence, PROXY_CONFIDENCE)
     return Verdict(
         claim=claim,
         kind=Kind.PRE if candidate else Kind.POST,
         status=status,
         reason=f"{because}{_arithmetic(outcome, measured, limits, span if sampled else None, unit, evidence.basis)}",
-        next_step=_advice(status, match),
+        next_step=_advice(status, match, replayed=withhold),
         outcome=outcome,
         score=score,
         measured=measured,
@@ -226,6 +236,7 @@ def undecided(
     readings: tuple[Reading, ...] = (),
     evidence: Evidence | None = None,
     candidate: str | None = None,
+    needs: tuple[tuple[str, str], ...] = (),
 ) -> Verdict:
     """The verdict on a claim that gave no number: `not_attempted` or `error`."""
     return Verdict(
@@ -236,6 +247,7 @@ def undecided(
         next_step=next_step,
         readings=readings,
         evidence=evidence,
+        needs=needs,
     )
 
 
@@ -246,8 +258,10 @@ def _outcome(limits: Bands, measured: Decimal, span: Span | None, *, sampled: bo
     return limits.of_interval(span.low, span.high) if span else Outcome.PARTIAL
 
 
-def _publish(outcome: Outcome, match: Match, readings: tuple[Reading, ...]) -> tuple[Status, str]:
+def _publish(outcome: Outcome, match: Match, readings: tuple[Reading, ...], *, replayed: bool) -> tuple[Status, str]:
     """The status and why: the protocol lowers the outcome or withholds it, and never raises it."""
+    if replayed and match in (Match.EXACT, Match.PROXY):
+        return Status.PENDING, "Withheld: replayed from evidence that was not made here. "
     if match is Match.EXACT:
         return Status(outcome.value), ""
     axes = ", ".join(
@@ -260,9 +274,11 @@ def _publish(outcome: Outcome, match: Match, readings: tuple[Reading, ...]) -> t
     return Status.PENDING, f"Withheld: the run drifted from the paper's protocol ({axes}). "
 
 
-def _advice(status: Status, match: Match) -> str:
+def _advice(status: Status, match: Match, *, replayed: bool) -> str:
     if status is Status.PENDING and match is Match.DRIFT:
         return "Run it without overrides, or correct the claim's protocol if the paper really did this."
+    if status is Status.PENDING and match is not Match.UNKNOWN and replayed:
+        return "Run it without --claims-replay, or vouch for the evidence with --claims-accept-replay."
     if status is Status.PENDING:
         return "Find the paper's value and state it in the protocol section."
     return ""
@@ -344,9 +360,7 @@ class Result(StrEnum):
     """The recorded result came out again, such as a claim that is known to fail."""
 
 
-def settle(
-    verdict: Verdict, *, gate: Gate, require_attempt: bool, accept_moved: bool = False
-) -> tuple[Result, str]:
+def settle(verdict: Verdict, *, gate: Gate, require_attempt: bool, accept_moved: bool = False) -> tuple[Result, str]:
     """The test result and, where it is not `passed`, why: the table of the design's "Verdict rules".
 
     Args:

@@ -6,8 +6,22 @@ leave two copies of their classes; so they are imported here, before the first r
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy
 import pydantic
+import pytest
 import yaml
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = ["numpy", "pydantic", "yaml"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _key_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The key that seals evidence is the tests' own: nobody's home folder is touched, and fixtures share it with tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield

@@ -104,9 +104,7 @@ def refusal(path: Path, trainable: tuple[str, ...] = ()) -> str:
         ("flan-t5-xxl", 12_229_596_672, 108_312_064, 3_149_824, 11_135_332_352),
     ],
 )
-def test_shipped_configurations(
-    name: str, total: int, trainable: int, projection: int, language_model: int
-) -> None:
+def test_shipped_configurations(name: str, total: int, trainable: int, projection: int, language_model: int) -> None:
     """Each shipped configuration has exactly the parameters that the claim files speak of."""
     import transformers
 
@@ -216,8 +214,7 @@ def test_size_limit(tmp_path: Path) -> None:
     path = write(tmp_path, text.ljust(MAX_BYTES))
     assert count_parameters(path, []).total == OPT_TOTAL
     assert refusal(write(tmp_path, text.ljust(MAX_BYTES + 1))) == (
-        "FILE: the file has more than 1,000,000 bytes, "
-        "expected the few kilobytes of a model configuration."
+        "FILE: the file has more than 1,000,000 bytes, expected the few kilobytes of a model configuration."
     )
 
 
@@ -251,9 +248,7 @@ def test_no_model_type(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "rest"), [("blip2", ", did you mean 'blip-2'?"), ("no such model", ".")]
-)
+@pytest.mark.parametrize(("name", "rest"), [("blip2", ", did you mean 'blip-2'?"), ("no such model", ".")])
 def test_unknown_model_type(tmp_path: Path, name: str, rest: str) -> None:
     """An unknown model_type comes with the nearest one, if one is near."""
     message = refusal(write(tmp_path, small_opt(model_type=name)))
@@ -288,8 +283,7 @@ def test_architecture_of_another_model_type(tmp_path: Path) -> None:
     """A class is not built from the configuration of another model."""
     settings = small_opt(architectures=["T5ForConditionalGeneration"])
     assert refusal(write(tmp_path, settings)) == (
-        "FILE: T5ForConditionalGeneration takes no configuration of the model_type 'opt', "
-        "expected 't5'."
+        "FILE: T5ForConditionalGeneration takes no configuration of the model_type 'opt', expected 't5'."
     )
 
 
@@ -305,9 +299,7 @@ def test_remote_code_is_refused(tmp_path: Path, nested: bool) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "key", ["attn_implementation", "_attn_implementation", "_attn_implementation_internal"]
-)
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation", "_attn_implementation_internal"])
 def test_kernels_are_never_fetched(tmp_path: Path, key: str) -> None:
     """A configuration cannot ask for an attention kernel of the hub; the count is not affected."""
     settings = small_blip2(small_opt(**{key: "kernels-community/flash-attn"}))
@@ -321,9 +313,7 @@ def test_impossible_settings(tmp_path: Path) -> None:
     assert message.startswith("FILE: transformers X does not accept this configuration: ")
     assert "hidden_size" in message
     message = refusal(write(tmp_path, small_opt(num_attention_heads=3)))
-    assert message.startswith(
-        "FILE: transformers X cannot build OPTForCausalLM from this configuration: "
-    )
+    assert message.startswith("FILE: transformers X cannot build OPTForCausalLM from this configuration: ")
 
 
 @pytest.mark.parametrize(
@@ -351,7 +341,5 @@ def test_importing_it_is_cheap() -> None:
         "import sys, pytest_claims.evaluation.parameters; "
         "print([name for name in ('torch', 'transformers') if name in sys.modules])"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"

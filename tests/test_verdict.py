@@ -139,7 +139,7 @@ def test_a_wider_interval_never_decides(measured: float, half_width: float, wide
 
 
 def test_power() -> None:
-    """A verdict states the smallest difference it could have told from a pass, and how many images would decide the pass band."""
+    """A verdict states the smallest difference it could have told from a pass, and the images that would decide."""
     full = verdict(43.7).power
     assert full is not None
     assert (full.detectable, full.images_to_decide) == (Decimal("1.05"), None)

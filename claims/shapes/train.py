@@ -38,7 +38,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import datasets
-import pyarrow.parquet  # type: ignore[import-untyped]
+import pyarrow.parquet
 import torch
 import transformers
 from PIL import Image

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     import torch
 
     from pytest_claims.evaluation.checkpoint import Loaded
+    from pytest_claims.evaluation.data import Split
+    from pytest_claims.evaluation.preflight import Preflight
     from pytest_claims.evidence import Evidence
     from pytest_claims.protocol import Plan
+    from pytest_claims.store import Store
 
 
 class Progress(Protocol):
@@ -31,7 +34,7 @@ class _Silent:
 
 
 @contextmanager
-def silent(_total: int, _label: str) -> Iterator[Progress]:
+def silent(_total: int, _label: str, *, unit: str = " images") -> Iterator[Progress]:  # noqa: ARG001 - what a bar takes
     """A progress that shows nothing."""
     yield _Silent()
 
@@ -40,13 +43,34 @@ class Bench:
     """What the claims of one session share: evidence of equal plans, and the checkpoint that is loaded.
 
     Args:
-        progress: makes a progress bar of a total and a label.
+        progress: makes a progress bar of a total, a label and a unit.
+        store: where evidence is kept; in memory if None.
+        replay: captions come from evidence only, no model is run.
+        say: tells the user what a run is about to need.
+        audit: how many captions that come from evidence are generated again.
     """
 
-    def __init__(self, progress: Callable[[int, str], AbstractContextManager[Progress]] = silent) -> None:
+    def __init__(
+        self,
+        progress: Callable[..., AbstractContextManager[Progress]] = silent,
+        *,
+        store: Store | None = None,
+        replay: bool = False,
+        audit: int | None = None,
+        say: Callable[[str], object] = len,
+    ) -> None:
+        if store is None:
+            from pytest_claims.store import Store
+
+            store = Store()
         self.progress = progress
+        self.store = store
+        self.replay = replay
+        self.audit = audit
+        self.say = say
         self._evidence: dict[str, Evidence] = {}
         self._loaded: tuple[tuple[object, ...], Loaded] | None = None
+        self._split: tuple[tuple[object, ...], Split] | None = None
 
     def evaluate(self, plan: Plan) -> Evidence:
         """The evidence of `plan`; claims whose plans have the same key share one run.
@@ -62,7 +86,17 @@ class Bench:
 
     def _run(self, plan: Plan) -> Evidence:
         run = plan.claim.run
+        if isinstance(run, CaptioningRun) and self.replay:
+            from pytest_claims.store import replay
+
+            replayed = replay(self.store.root(), plan)
+            if self.audit is None:
+                return replayed.evidence
+            from pytest_claims.evaluation import audit
+
+            return audit.replayed(plan, run, self, replayed)
         if isinstance(run, CaptioningRun):
+            self.say(f"{plan.claim.display}: {self.preflight(plan).summary}")
             from pytest_claims.evaluation import captioning
 
             return captioning.evaluate(plan, run, self)
@@ -73,6 +107,24 @@ class Bench:
         from pytest_claims.evaluation import predictions
 
         return predictions.evaluate(plan, run)
+
+    def preflight(self, plan: Plan, *, collect: bool = False) -> Preflight:
+        """What a run of `plan` will need; see `preflight.check`."""
+        from pytest_claims.evaluation import preflight
+
+        return preflight.check(plan, self, collect=collect)
+
+    def split(self, plan: Plan, run: CaptioningRun) -> Split:
+        """The data set of a plan, read once as long as the claims that follow each other use it."""
+        from pytest_claims.evaluation import data
+
+        stated = plan.settings.dataset
+        assert stated is not None  # noqa: S101 - spec.load.NEEDS
+        key = (plan.folders, repr(stated), run.columns)
+        if self._split is None or self._split[0] != key:
+            self._split = None
+            self._split = (key, data.load(stated, run.columns, plan.folders, self.progress))
+        return self._split[1]
 
     def device(self, plan: Plan) -> torch.device:
         """The device that a plan runs on; raises `NotAttempted` if it is not there."""
@@ -91,5 +143,5 @@ class Bench:
         key = (plan.folders, stated, plan.candidate, plan.settings.precision, plan.image_overrides, device)
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = None  # before the next one takes its place in memory
-            self._loaded = (key, checkpoint.load(plan, device))
+            self._loaded = (key, checkpoint.load(plan, device, self.progress))
         return self._loaded[1]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections import deque
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from pytest_claims.errors import EvaluationError
 from pytest_claims.evaluation import data, decoding
-from pytest_claims.evaluation.machine import machine
-from pytest_claims.evidence import Basis, Caption, Evidence
+from pytest_claims.evaluation.machine import machine, versions
+from pytest_claims.evidence import Caption, Evidence
 from pytest_claims.protocol import Observed, decoding_facts
+from pytest_claims.store import Recipe, git
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from pytest_claims.evaluation import Bench
     from pytest_claims.evaluation.checkpoint import Loaded
+    from pytest_claims.evaluation.decoding import Decoder
     from pytest_claims.protocol import Plan
     from pytest_claims.spec.models import CaptioningRun
 
@@ -55,35 +59,80 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """All that a run needs, and the recipe of what it will give."""
+
+    loaded: Loaded
+    split: data.Split
+    config: GenerationConfig
+    decoder: Decoder
+    recipe: Recipe
+
+    def caption(self, ids: Sequence[str]) -> Iterator[tuple[Caption, str]]:
+        """Captions in the order in which they are ready, each with the digest of its image's bytes."""
+        pictures: dict[str, str] = {}
+        ends = eos_ids(self.config)
+        for name, tokens in self.decoder.decode(pixels(self.loaded, self.split, ids, pictures)):
+            yield _caption(self.loaded, name, tokens, self.split.references[name], ends), pictures.pop(name)
+
+
 def evaluate(plan: Plan, run: CaptioningRun, bench: Bench) -> Evidence:
-    """Caption the images of a plan.
+    """Caption the images of a plan, as far as the evidence of earlier runs does not hold their captions.
 
     Raises:
         NotAttempted: weights, data or device cannot be had here.
         EvaluationError: they are there and the run broke.
     """
+    setup = prepare(plan, run, bench)
+    device, total = setup.loaded.device, len(setup.recipe.references)
+    batch = setup.decoder.batch_size
+    with bench.store.open(setup.recipe, setup.split.digest, batch=batch, say=bench.say) as folder:
+        missing = folder.missing
+        started = time.perf_counter()
+        with bench.progress(total, plan.claim.file.stem) as bar:
+            bar.update(total - len(missing))
+            for caption, picture in setup.caption(missing) if missing else ():
+                folder.append(caption, picture)
+                bar.update(1)
+        seconds = time.perf_counter() - started
+        evidence = folder.finish(
+            {
+                **machine(device),
+                "decoder": setup.decoder.name,
+                "batch_size": setup.decoder.batch_size,
+                "seconds": round(seconds, 3),
+                "images_per_second": round(len(missing) / seconds, 2),
+            },
+            git.head(plan.claim.file.parent) if missing else None,
+        )
+    if bench.audit is not None:
+        from pytest_claims.evaluation import audit
+
+        return audit.reused(setup, bench, evidence, folder)
+    return evidence
+
+
+def prepare(plan: Plan, run: CaptioningRun, bench: Bench) -> Setup:
+    """Load what a run needs and read off it what the run will do.
+
+    Raises:
+        NotAttempted: weights, data or device cannot be had here.
+        EvaluationError: they are there and cannot be used.
+    """
     device = bench.device(plan)
     assert plan.settings.dataset is not None  # noqa: S101 - spec.load.NEEDS
-    split = data.load(plan.settings.dataset, run.columns, plan.folders)
+    split = bench.split(plan, run)
     ids = split.draw(plan.sample, plan.seed)
     loaded = bench.checkpoint(plan, device)
     config = generation_config(plan, loaded)
     prompt_ids, fed = feed(loaded, plan.settings.prompt or "")
-    decoder = decoding.choose(loaded, config, prompt_ids, images=len(ids), batch_size=run.batch_size)
-    ends = eos_ids(config)
-    captions: list[Caption] = []
-    started = time.perf_counter()
-    with bench.progress(len(ids), plan.claim.file.stem) as bar:
-        for name, tokens in decoder.decode(pixels(loaded, split, ids)):
-            captions.append(_caption(loaded, name, tokens, split.references[name], ends))
-            bar.update(1)
-    seconds = time.perf_counter() - started
+    decoder = decoding.choose(
+        loaded, config, prompt_ids, prompt=plan.settings.prompt or "", images=len(ids), batch_size=run.batch_size
+    )
     rows = int(split.facts["images"])
-    return Evidence(
-        basis=Basis.REPRODUCED,
-        captions=tuple(sorted(captions, key=lambda caption: caption.id)),
-        images=len(ids),
-        population=rows if len(ids) < rows else None,
+    recipe = Recipe(
+        asked=plan.asked,
         observed=Observed(
             checkpoint=loaded.facts,
             dataset=split.facts,
@@ -92,29 +141,60 @@ def evaluate(plan: Plan, run: CaptioningRun, bench: Bench) -> Evidence:
             prompt={"prompt": fed},
             decoding=observed_decoding(config),
             precision={"precision": loaded.precision},
-            scored=len(captions),
             seed=plan.seed if len(ids) < rows else None,
             candidate=plan.candidate,
         ),
-        provenance={
-            **machine(device),
+        details={
+            "image_processing": json.loads(loaded.processor.image_processor.to_json_string()),
+            "prompt_ids": prompt_ids[0].tolist(),
+            "end_ids": sorted(eos_ids(config)),
+            "model": model_digest(loaded),
+            "tokenizer": tokenizer_digest(loaded),
+            "device": device.type,
             "decoder": decoder.name,
-            "batch_size": decoder.batch_size,
-            "seconds": round(seconds, 3),
-            "images_per_second": round(len(ids) / seconds, 2),
+            "versions": versions(),
         },
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        references={name: split.references[name] for name in ids},
+        population=rows if len(ids) < rows else None,
     )
+    return Setup(loaded=loaded, split=split, config=config, decoder=decoder, recipe=recipe)
 
 
-def pixels(loaded: Loaded, split: data.Split, ids: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+def model_digest(loaded: Loaded) -> str:
+    """SHA-256 over the model's configuration, without what differs from place to place."""
+    values = json.loads(loaded.model.config.to_json_string(use_diff=False))
+    values.pop("_name_or_path", None)
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def tokenizer_digest(loaded: Loaded) -> str:
+    """SHA-256 over all that turns tokens into text."""
+    tokenizer = loaded.processor.tokenizer
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    text = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def pixels(
+    loaded: Loaded, split: data.Split, ids: Sequence[str], pictures: dict[str, str]
+) -> Iterator[tuple[str, torch.Tensor]]:
     """Images as the vision encoder takes them, (3, H, W) each, in the order of `ids`.
 
     Decoding and resizing run ahead in threads: PIL gives the interpreter free while it works.
+
+    Args:
+        loaded: the checkpoint.
+        split: the images.
+        ids: which of them.
+        pictures: takes the digest of each image's bytes.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     def prepare(name: str) -> torch.Tensor:
+        pictures[name] = split.digest(name)
+        if not decoding.one_prompt(loaded):
+            # A processor that wants images and text together gets the picture itself.
+            return cast("torch.Tensor", split.image(name))
         values: torch.Tensor = loaded.processor.image_processor(images=[split.image(name)], return_tensors="pt")[
             "pixel_values"
         ][0]
@@ -194,6 +274,8 @@ def feed(loaded: Loaded, prompt: str) -> tuple[torch.Tensor, str]:
     Raises:
         EvaluationError: the processor makes no room for the image (see design: "BLIP-2 facts").
     """
+    if not decoding.one_prompt(loaded):
+        return decoding.feed(loaded, prompt)
     import PIL.Image
 
     blank = PIL.Image.new("RGB", (32, 32))

@@ -2,23 +2,152 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims import files
 from pytest_claims.errors import EvaluationError, NotAttempted
+from pytest_claims.evaluation import hub
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     import torch
 
+    from pytest_claims.evaluation import Progress
     from pytest_claims.protocol import Plan
 
 RESAMPLE_NAMES = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """PIL's resampling filters in the order of their numbers (PIL.Image.Resampling), which is what a processor stores."""
+
+
+OWN_GENERATE = {"blip": "text_decoder", "blip-2": "language_model", "instructblip": "language_model"}
+"""Models whose `generate` hands over to that of a part, which then takes what it is not told from its own config."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a checkpoint's files are, before anything is loaded."""
+
+    id: str
+    path: Path | None
+    """Its folder, where it is one that the user has."""
+    repo: hub.Repo | None
+    """What the hub or its cache has, where it is a hub id."""
+    config: Mapping[str, Any]
+
+    @property
+    def architecture(self) -> str:
+        """The model's class, as the config names it."""
+        return str(next(iter(self.config.get("architectures") or ()), self.config.get("model_type", "unknown")))
+
+    def weights(self) -> tuple[hub.File, ...]:
+        """The safetensors files."""
+        if self.repo is not None:
+            return hub.weights(self.repo)
+        assert self.path is not None  # noqa: S101 - one of the two
+        return tuple(hub.File(name=p.name, size=p.stat().st_size) for p in sorted(self.path.glob("*.safetensors")))
+
+    def missing(self) -> tuple[hub.File, ...]:
+        """What is still to be downloaded."""
+        return self.repo.missing((*hub.small_files(self.repo), *self.weights())) if self.repo else ()
+
+    def parameters(self) -> int | None:
+        """How many numbers the weights hold: as the hub counted, or from the headers of the files; None if neither says.
+
+        Raises:
+            EvaluationError: a file is not what its name says.
+        """
+        if self.repo is not None and self.repo.parameters:
+            return self.repo.parameters
+        folder = self.path or (self.repo.folder if self.repo else None)
+        paths = [folder / file.name for file in self.weights()] if folder else []
+        if not paths or not all(path.exists() for path in paths):
+            return None
+        try:
+            return sum(map(_numbers, paths))
+        except BrokenFile as error:
+            raise EvaluationError(
+                f"The checkpoint {self.id}: {error} is no safetensors file, or not all of it."
+            ) from None
+
+
+def find(plan: Plan) -> Source:
+    """Where the checkpoint of a plan is, and whether it is one that can be loaded; only its config is read.
+
+    Raises:
+        NotAttempted: it cannot be had here.
+        EvaluationError: it is no captioner that transformers loads, or holds no safetensors.
+    """
+    stated = plan.settings.checkpoint
+    assert stated is not None  # noqa: S101 - spec.load.NEEDS
+    identifier = plan.candidate or stated.id
+    path = _candidate(plan.candidate) if plan.candidate else files.find(stated.id, plan.folders)
+    if path is None and files.is_local(identifier):
+        path = files.need(identifier, plan.folders, "The checkpoint")
+    repo = None if path else hub.find(identifier, None if plan.candidate else stated.revision, "model")
+    try:
+        content = hub.read_json(repo, "config.json") if repo else _read(path)
+    except ValueError as error:
+        raise EvaluationError(f"The checkpoint {identifier}: config.json is not JSON: {hub.line(error)}.") from None
+    if not isinstance(content, dict):
+        raise EvaluationError(f"The checkpoint {identifier} holds no config.json, so what it is cannot be told.")
+    source = Source(id=identifier, path=path, repo=repo, config=content)
+    _supported(source)
+    if not source.weights():
+        raise EvaluationError(
+            f"The checkpoint {identifier} holds no *.safetensors file; pickled weights (*.bin, *.pt) are never loaded."
+        )
+    return source
+
+
+def _read(path: Path | None) -> Any:
+    file = path / "config.json" if path else None
+    return json.loads(file.read_text(encoding="utf-8")) if file and file.is_file() else None
+
+
+def _supported(source: Source) -> None:
+    import transformers
+    from transformers.models.auto import modeling_auto
+
+    known = modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+    if source.config.get("model_type") in known:
+        return
+    own = " It brings code of its own, which is never run." if source.config.get("auto_map") else ""
+    raise EvaluationError(
+        f"The checkpoint {source.id} is a {source.architecture} (model_type {source.config.get('model_type')!r}), which "
+        f"transformers {transformers.__version__} does not load as a model that turns images into text.{own}"
+    )
+
+
+class BrokenFile(Exception):  # noqa: N818 - becomes an EvaluationError where the checkpoint's name is known
+    """A file is cut off, or was never what its name says; `str()` of it is the name."""
+
+
+def _numbers(path: Path) -> int:
+    """How many numbers a safetensors file holds, read from its header: 8 bytes of length, then JSON.
+
+    Raises:
+        BrokenFile: the header cannot be read, or the file does not end where it says.
+    """
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, 100_000_000)))
+        tensors = [tensor for name, tensor in header.items() if name != "__metadata__"]
+        end = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors), default=0)
+        count: int = sum(math.prod(tensor["shape"]) for tensor in tensors)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
+        raise BrokenFile(path.name) from None
+    if end != path.stat().st_size:
+        raise BrokenFile(path.name)
+    return count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +163,7 @@ class Loaded:
     @property
     def language_model(self) -> Any:
         """The module whose `generate` decodes; the model itself where there is no other."""
-        return getattr(self.model, "language_model", self.model)
+        return getattr(self.model, OWN_GENERATE.get(self.model.config.model_type, ""), self.model)
 
     @property
     def precision(self) -> str:
@@ -50,11 +179,14 @@ class Loaded:
     def image_facts(self) -> dict[str, Any]:
         """Side and filter of the resize that the processor does; its own words where it is no plain squash to a square."""
         processor = self.processor.image_processor
-        size = dict(processor.size)
-        height, width = size.get("height"), size.get("width")
-        number = int(processor.resample)
+        size = {key: value for key, value in dict(getattr(processor, "size", None) or {}).items() if value is not None}
+        if getattr(processor, "do_center_crop", False):
+            crop = processor.crop_size
+            size["crop"] = f"{crop['height']}x{crop['width']}"
+        side = size.get("height")
+        number = int(getattr(processor, "resample", None) or 0)
         return {
-            "size": height if height is not None and height == width else " ".join(f"{k}={v}" for k, v in size.items()),
+            "size": side if size == {"height": side, "width": side} else " ".join(f"{k}={v}" for k, v in size.items()),
             "resize": RESAMPLE_NAMES[number] if number < len(RESAMPLE_NAMES) else str(number),
         }
 
@@ -91,7 +223,7 @@ def choose_device(plan: Plan) -> torch.device:
     return device
 
 
-def load(plan: Plan, device: torch.device) -> Loaded:
+def load(plan: Plan, device: torch.device, progress: Callable[..., AbstractContextManager[Progress]]) -> Loaded:
     """Load a checkpoint and its processor.
 
     Raises:
@@ -101,52 +233,46 @@ def load(plan: Plan, device: torch.device) -> Loaded:
     import torch
     import transformers
 
-    stated = plan.settings.checkpoint
+    source, stated = find(plan), plan.settings.checkpoint
+    repo = source.repo
+    path = source.path or (hub.fetch(repo, (*hub.small_files(repo), *source.weights()), progress) if repo else None)
+    assert path is not None  # noqa: S101 - one of the two
     assert stated is not None  # noqa: S101 - spec.load.NEEDS
-    identifier = plan.candidate or stated.id
-    path = _candidate(plan.candidate) if plan.candidate else files.find(stated.id, plan.folders)
-    if path is None and files.is_local(identifier):
-        path = files.need(identifier, plan.folders, "The checkpoint")
-    if path is not None and not list(path.glob("*.safetensors")):
-        raise EvaluationError(
-            f"The checkpoint {identifier} holds no *.safetensors file; pickled weights (*.bin, *.pt) are never loaded."
-        )
-    source = str(path) if path else identifier
-    options: dict[str, Any] = {"trust_remote_code": False}
-    if path is None and plan.candidate is None:
-        options["revision"] = stated.revision
-    elif path is not None:
-        options["local_files_only"] = True
+    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     precision = plan.settings.precision or "float32"
     with _quiet(transformers):
         try:
             # "pil" is LAVIS's resize, and needs no torchvision.
             auto: Any = transformers.AutoProcessor  # untyped in transformers 5
-            processor = auto.from_pretrained(source, backend="pil", **options)
+            processor = auto.from_pretrained(str(path), backend="pil", **options)
             model: Any = transformers.AutoModelForImageTextToText.from_pretrained(
-                source, dtype=getattr(torch, precision), use_safetensors=True, **options
+                str(path), dtype=getattr(torch, precision), use_safetensors=True, **options
             )
-        except OSError as error:
-            if path is not None:
-                raise EvaluationError(f"The checkpoint {identifier} cannot be loaded: {_line(error)}.") from None
-            raise NotAttempted(
-                f"The checkpoint {identifier} cannot be had here: {_line(error)}.",
-                "Connect to the hub once, or unset HF_HUB_OFFLINE, and run the claim again.",
-            ) from None
-        except (ValueError, KeyError) as error:
-            raise EvaluationError(f"The checkpoint {identifier} cannot be loaded: {_line(error)}.") from None
+        except (OSError, ValueError, KeyError, ImportError, _safetensors_error()) as error:
+            raise EvaluationError(f"The checkpoint {source.id} cannot be loaded: {hub.line(error)}.") from None
     _resize(plan, processor)
+    if model.config.model_type == "blip":
+        # BLIP hands these to its decoder's `generate` by hand; where a caption ends is read from the config.
+        model.text_decoder.generation_config.eos_token_id = model.config.text_config.sep_token_id
+        model.text_decoder.generation_config.pad_token_id = model.config.text_config.pad_token_id
     return Loaded(
         model=model.eval().to(device),
         processor=processor,
         device=device,
         facts={
-            "id": identifier,
-            "revision": stated.revision if path is None else None,
-            "commit": getattr(model.config, "_commit_hash", None) if path is None else None,
-            "digest": files.digest(path.glob("*.safetensors"))[:16] if path else None,
+            "id": source.id,
+            "revision": stated.revision if repo and not plan.candidate else None,
+            "commit": repo.commit if repo else None,
+            "digest": None if repo else files.digest(path.glob("*.safetensors"))[:16],
         },
     )
+
+
+def _safetensors_error() -> type[Exception]:
+    from safetensors import SafetensorError
+
+    found: type[Exception] = SafetensorError
+    return found
 
 
 def _candidate(name: str) -> Path | None:
@@ -158,16 +284,12 @@ def _candidate(name: str) -> Path | None:
 def _resize(plan: Plan, processor: Any) -> None:
     """Change the processor only where the run asks for it: a checkpoint's own processor is evidence."""
     changed = dict(plan.image_overrides)
-    if "size" in changed:
+    if isinstance(changed.get("size"), int):
         processor.image_processor.size = {"height": changed["size"], "width": changed["size"]}
     if "resize" in changed:
         import PIL.Image
 
         processor.image_processor.resample = PIL.Image.Resampling[changed["resize"].upper()]
-
-
-def _line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
 
 
 class _quiet:  # noqa: N801 - used like a function

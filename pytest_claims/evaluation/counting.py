@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pytest_claims import files
+from pytest_claims.errors import NotAttempted
 from pytest_claims.evaluation.machine import machine
 from pytest_claims.evidence import Basis, Evidence
 
@@ -18,13 +19,18 @@ def evaluate(plan: Plan, run: ParametersRun) -> Evidence:
     """Count on the meta device: no weights, no network.
 
     Raises:
-        NotAttempted: the configuration file is not there.
+        NotAttempted: the configuration file is not there, or torch is not.
         EvaluationError: it does not describe a model.
     """
     from pytest_claims.evaluation.parameters import count_parameters
 
     path = files.need(run.config.path, plan.folders, "The configuration")
-    counts = count_parameters(path, run.trainable)
+    try:
+        counts = count_parameters(path, run.trainable)
+    except ImportError as error:  # a machine that only replays
+        raise NotAttempted(
+            f"Counting parameters needs {error.name}, which is not installed here.", f"pip install {error.name}"
+        ) from None
     return Evidence(
         basis=Basis.COUNTED,
         quantities={"trainable_parameters": counts.trainable, "total_parameters": counts.total},

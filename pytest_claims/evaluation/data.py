@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_claims import files
 from pytest_claims.errors import EvaluationError, NotAttempted, nearest
+from pytest_claims.evaluation import coco, hub, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from PIL.Image import Image
 
+    from pytest_claims.evaluation import Progress
     from pytest_claims.spec.models import Columns, Dataset
 
 MAX_PIXELS = 100_000_000
@@ -63,6 +66,14 @@ class Split:
         ranked = sorted(ids, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
         return tuple(sorted(ranked[:size]))
 
+    def absent(self, ids: Sequence[str]) -> tuple[str, ...]:
+        """The ids whose row names a file that is nowhere; an image that is there and broken is not among them."""
+        column = self.rows.features[self.columns.image]
+        if getattr(column, "dtype", None) not in ("string", "large_string"):
+            return ()
+        names = self.rows.select_columns([self.columns.image])
+        return tuple(name for name in ids if not _there(names[self.index[name]][self.columns.image], self.folders))
+
     def image(self, name: str) -> Image:
         """The image as RGB, decoded as LAVIS does it: `Image.open(path).convert("RGB")`, EXIF orientation ignored.
 
@@ -71,6 +82,24 @@ class Split:
         """
         value = self.rows[self.index[name]][self.columns.image]
         return decode(value, name, self.folders)
+
+    def digest(self, name: str) -> str:
+        """The first 16 hexadecimal digits of SHA-256 over the image's bytes as they are stored.
+
+        Raises:
+            EvaluationError: it is missing or cannot be read; the message names the id.
+        """
+        value = self.rows[self.index[name]][self.columns.image]
+        data = value.get("bytes") if isinstance(value, dict) else value if isinstance(value, bytes) else None
+        if data is None:
+            path = value.get("path") if isinstance(value, dict) else value
+            if not (isinstance(path, str) and path):
+                raise EvaluationError(f"Image {name}: the row holds no image.")
+            try:
+                data = _image_file(path, name, self.folders).read_bytes()
+            except OSError as error:
+                raise EvaluationError(f"Image {name}: cannot be read: {_line(error)}.") from None
+        return hashlib.sha256(data).hexdigest()[:16]
 
 
 def decode(value: Any, name: str, folders: Sequence[Path]) -> Image:
@@ -101,32 +130,60 @@ def decode(value: Any, name: str, folders: Sequence[Path]) -> Image:
             return image.convert("RGB")
     except PIL.UnidentifiedImageError:
         raise EvaluationError(f"Image {name}: cannot be decoded: not an image in a format that PIL knows.") from None
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        raise EvaluationError(f"Image {name}: cannot be decoded: {error}.") from None
+    except EvaluationError:
+        raise
+    except Exception as error:  # noqa: BLE001 - PIL's formats raise what they like on damaged bytes: struct.error, IndexError…
+        raise EvaluationError(f"Image {name}: cannot be decoded: {_line(error)}.") from None
 
 
 def _image_file(path: str, name: str, folders: Sequence[Path]) -> Path:
     if not Path(path).is_absolute():
-        return files.need(path, folders, f"Image {name}:")
+        try:
+            for below in coco.FOLDERS:
+                found = files.find(f"{below}/{path}" if below else path, folders)
+                if found is not None:
+                    return found
+            return files.need(path, folders, f"Image {name}:")
+        except EvaluationError as error:
+            raise EvaluationError(f"Image {name}: {error}") from None
     # `imagefolder` gives absolute paths below the folder that it was given.
-    if not any(Path(path).resolve().is_relative_to(folder.resolve()) for folder in folders):
+    try:
+        inside = any(Path(path).resolve().is_relative_to(folder.resolve()) for folder in folders)
+    except (OSError, RuntimeError, ValueError):  # links in a circle, a NUL in the name
+        inside = False
+    if not inside:
         raise EvaluationError(f"Image {name}: the path {path!r} leads out of the folders that the claim may read.")
     return Path(path)
 
 
-def load(dataset: Dataset, columns: Columns, folders: Sequence[Path]) -> Split:
+def _there(path: object, folders: Sequence[Path]) -> bool:
+    try:
+        return not isinstance(path, str) or bool(_image_file(path, "", folders))
+    except NotAttempted:
+        return False
+    except EvaluationError:
+        return True  # refused: the run says why
+
+
+def load(
+    dataset: Dataset,
+    columns: Columns,
+    folders: Sequence[Path],
+    progress: Callable[..., AbstractContextManager[Progress]] = silent,
+) -> Split:
     """Read a data set's split.
 
     Args:
         dataset: the claim's data set.
         columns: which column is what.
         folders: where a local data set may lie.
+        progress: makes a progress bar, for a download.
 
     Raises:
         NotAttempted: the data cannot be had here.
         EvaluationError: they are there and are not what the claim says.
     """
-    rows, home = _rows(dataset, folders)
+    rows, home, commit = _rows(dataset, folders, progress)
     known = list(rows.column_names)
     for role, column in columns.model_dump().items():
         if column not in known:
@@ -144,7 +201,7 @@ def load(dataset: Dataset, columns: Columns, folders: Sequence[Path]) -> Split:
         rows = rows.select(keep)
     if not len(rows):
         raise EvaluationError(f"The data set {dataset.id} has no rows left in split {dataset.split!r} after filtering.")
-    ids = [str(value) for value in rows[columns.id]]
+    ids = [_id(value, position, columns.id, dataset.id) for position, value in enumerate(rows[columns.id])]
     index = {name: position for position, name in enumerate(ids)}
     if len(index) < len(ids):
         seen: set[str] = set()
@@ -163,30 +220,61 @@ def load(dataset: Dataset, columns: Columns, folders: Sequence[Path]) -> Split:
         facts={
             "id": dataset.id,
             "revision": dataset.revision,
+            **({"commit": commit} if commit else {}),
             "where": dataset.where,
             "images": len(ids),
+            "references": per_image(references.values()),
             "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
         },
     )
 
 
+def per_image(references: Iterable[Sequence[str]]) -> int | str:
+    """How many references each image has: a number where all have as many, else `4 to 6`."""
+    counts = {len(texts) for texts in references}
+    return counts.pop() if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+
+
+def _id(value: Any, position: int, column: str, shown: str) -> str:
+    """Ids compare as text; a row without one cannot be named in a report."""
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise EvaluationError(
+            f"The data set {shown}: row {position}: expected text or a whole number as id in column {column!r}, "
+            f"got {_short(value)}."
+        )
+    return str(value)
+
+
 def _references(value: Any, name: str) -> tuple[str, ...]:
-    texts = (value,) if isinstance(value, str) else tuple(value or ())
+    texts = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else ()
     if not texts or not all(isinstance(text, str) for text in texts):
-        raise EvaluationError(f"Image {name}: expected one or more reference captions as text, got {value!r}.")
+        raise EvaluationError(f"Image {name}: expected one or more reference captions as text, got {_short(value)}.")
     return texts
 
 
-def _rows(dataset: Dataset, folders: Sequence[Path]) -> tuple[Any, Path | None]:
+def _short(value: object, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _rows(
+    dataset: Dataset, folders: Sequence[Path], progress: Callable[..., AbstractContextManager[Progress]]
+) -> tuple[Any, Path | None, str | None]:
+    """The rows, the folder where the paths in them start, and the commit of a data set from the hub."""
     import datasets
 
     path = files.find(dataset.id, folders)
     if path is None and files.is_local(dataset.id):
         path = files.need(dataset.id, folders, "The data set")
+    repo = hub.find(dataset.id, dataset.revision, "dataset") if path is None else None
+    fetched = hub.fetch(repo, hub.data_files(repo), progress) if repo else None
     try:
         with _quiet(datasets):
             if path is None:
-                rows = datasets.load_dataset(dataset.id, revision=dataset.revision, split=dataset.split)
+                # The snapshot's folder, not the id: the same files online and offline, and no second question to the hub.
+                rows = datasets.load_dataset(str(fetched), split=dataset.split)
+            elif path.suffix == ".json" and (plain := coco.rows(path, dataset.split)) is not None:
+                rows = datasets.Dataset.from_list(plain)
             elif path.is_dir():
                 rows = datasets.load_dataset("imagefolder", data_dir=str(path), split=dataset.split)
             else:
@@ -197,18 +285,14 @@ def _rows(dataset: Dataset, folders: Sequence[Path]) -> tuple[Any, Path | None]:
                     )
                 files_by_split = {dataset.split: str(path)}
                 rows = datasets.load_dataset(loader, data_files=files_by_split, split=dataset.split)
-    except (ConnectionError, FileNotFoundError) as error:
-        raise NotAttempted(
-            f"The data set {dataset.id} cannot be had here: {_line(error)}.",
-            "Connect to the hub once, or unset HF_HUB_OFFLINE, and run the claim again.",
-        ) from None
-    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
+    except (ValueError, OSError, RecursionError, datasets.exceptions.DatasetsError) as error:
         raise EvaluationError(f"The data set {dataset.id} cannot be read: {_line(error)}.") from None
     image = [name for name, feature in rows.features.items() if isinstance(feature, datasets.Image)]
     for name in image:
         # Decoding here would turn images by their EXIF tag, which LAVIS does not; and one at a time is enough.
         rows = rows.cast_column(name, datasets.Image(decode=False))
-    return rows, (path if path.is_dir() else path.parent) if path else None
+    home = (path if path.is_dir() else path.parent) if path else None
+    return rows, home or fetched, repo.commit if repo else None
 
 
 def _line(error: BaseException) -> str:

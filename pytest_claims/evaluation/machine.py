@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 PACKAGES = ("pytest-claims", "torch", "transformers", "datasets", "tokenizers", "pillow", "nltk")
 
 
+DECISIVE = ("torch", "transformers", "tokenizers", "pillow")
+"""Packages whose next version may turn the same image into another caption."""
+
+
+def versions() -> dict[str, str]:
+    """The versions that decide captions."""
+    return {package: importlib.metadata.version(package) for package in DECISIVE}
+
+
 def machine(device: torch.device | None = None) -> dict[str, str | int | float | None]:
     """What the run ran on: recorded, never a deviation."""
     facts: dict[str, str | int | float | None] = {"python": platform.python_version(), "platform": platform.platform()}
@@ -22,5 +31,8 @@ def machine(device: torch.device | None = None) -> dict[str, str | int | float |
         facts["device"] = f"{device.type} ({name})"
         facts["threads"] = torch.get_num_threads()
     for package in PACKAGES:
-        facts[package] = importlib.metadata.version(package)
+        try:
+            facts[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:  # released captions are scored without torch
+            facts[package] = None
     return facts

@@ -230,8 +230,7 @@ def _untie(model: PreTrainedModel, config: PreTrainedConfig, settings: Mapping[s
         part = owner[id(output)]
         if id(part.config) not in apart:
             continue
-        # transformers 5.23 leaves get_output_embeddings without types.
-        if part.get_output_embeddings() is not output:  # type: ignore[no-untyped-call]
+        if part.get_output_embeddings() is not output:
             continue
         weight: nn.Parameter | None = getattr(output, "weight", None)
         shared = getattr(part.get_input_embeddings(), "weight", None)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_claims import files
 from pytest_claims.errors import EvaluationError, nearest
+from pytest_claims.evaluation.data import per_image
 from pytest_claims.evaluation.machine import machine
 from pytest_claims.evidence import Basis, Caption, Evidence
 from pytest_claims.protocol import Observed
@@ -31,6 +33,13 @@ MAX_CAPTION = 2_000_000
 """Characters. A caption has some sixty; more than this is another file by mistake."""
 
 
+MAX_ID = 1_000
+"""Characters. Ids are numbers or file names; they stand in messages and reports."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""JSON can write half of a character (`"\\ud800"`); no report can."""
+
+
 def evaluate(plan: Plan, run: PredictionsRun) -> Evidence:
     """Pair released captions with their references.
 
@@ -43,16 +52,16 @@ def evaluate(plan: Plan, run: PredictionsRun) -> Evidence:
     assert stated is not None  # noqa: S101 - spec.load.NEEDS
     predictions_path = files.need(run.predictions.path, plan.folders, "The predictions file")
     references_path = files.need(run.references.path, plan.folders, "The references file")
-    predictions_json = _read(predictions_path, run.predictions.path)
+    predictions_json = _read(predictions_path, run.predictions.path, run.predictions.id)
     same = predictions_path == references_path
-    references_json = predictions_json if same else _read(references_path, run.references.path)
+    references_json = predictions_json if same else _read(references_path, run.references.path, run.references.id)
     predictions = _predictions(predictions_json, run.predictions)
     references = _references(references_json, run.references)
     for name in predictions:
         if name not in references:
             raise EvaluationError(
                 f"{run.predictions.path}: a prediction for image {name!r}, which {run.references.path} does not know"
-                f"{nearest(name, list(references)[:10_000])}."
+                f"{nearest(name, list(references)[:10_000]) or '.'}"
             )
     for name in references:
         if name not in predictions:
@@ -73,6 +82,7 @@ def evaluate(plan: Plan, run: PredictionsRun) -> Evidence:
                 "revision": stated.revision,
                 "where": stated.where,
                 "images": len(references),
+                "references": per_image(references.values()),
                 "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
             },
             scored=len(predictions),
@@ -88,30 +98,63 @@ def evaluate(plan: Plan, run: PredictionsRun) -> Evidence:
     )
 
 
-def _read(path: Path, shown: str) -> Any:
-    """A JSON file, duplicate keys refused: the last of two captions must not silently win."""
-    if path.stat().st_size > MAX_BYTES:
-        raise EvaluationError(f"{shown}: {path.stat().st_size:,} bytes; more than {MAX_BYTES:,} are refused.")
+def _read(path: Path, shown: str, key: str) -> Any:
+    """A JSON file, duplicate keys refused: the last of two captions must not silently win.
+
+    Args:
+        path: the file.
+        shown: its name in messages.
+        key: the key of an object's id, for messages.
+    """
+    try:
+        if not path.is_file():
+            raise EvaluationError(f"{shown}: expected a file, this is a folder or a device.")
+        if path.stat().st_size > MAX_BYTES:
+            raise EvaluationError(f"{shown}: {path.stat().st_size:,} bytes; more than {MAX_BYTES:,} are refused.")
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise EvaluationError(f"{shown}: cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise EvaluationError(f"{shown}: not UTF-8 (byte {error.start}).") from None
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(items)
         if len(result) < len(items):
-            keys = [key for key, _ in items]
-            double = next(key for key in keys if keys.count(key) > 1)
-            raise EvaluationError(f"{shown}: the key {double!r} stands twice in one object.")
+            seen: set[str] = set()
+            double = next(name for name, _ in items if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+            of = f" whose {key!r} is {_kind(result[key])}" if key in result and key != double else ""
+            raise EvaluationError(f"{shown}: the key {double!r} stands twice in one object{of}.")
         return result
 
     def constant(name: str) -> Any:
-        raise EvaluationError(f"{shown}: {name} is not JSON.")
+        raise EvaluationError(f"{shown}:{_line(text, 'constant')}: {name} is not JSON.")
 
     try:
-        return json.loads(path.read_bytes(), object_pairs_hook=pairs, parse_constant=constant)
-    except UnicodeDecodeError as error:
-        raise EvaluationError(f"{shown}: not UTF-8 (byte {error.start}).") from None
+        return json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
     except json.JSONDecodeError as error:
         raise EvaluationError(f"{shown}:{error.lineno}: not JSON: {error.msg}.") from None
-    except (RecursionError, ValueError) as error:  # nested too deeply, or a number of over 4,300 digits
-        raise EvaluationError(f"{shown}: not readable: {error}.") from None
+    except RecursionError:
+        raise EvaluationError(f"{shown}:{_line(text, 'depth')}: nested too deeply.") from None
+    except ValueError:  # CPython's guard against numbers that take minutes to read
+        raise EvaluationError(f"{shown}:{_line(text, 'number')}: a number of more than 4,300 digits.") from None
+
+
+_TOKEN = re.compile(
+    r'"(?:[^"\\]|\\.)*"|(?P<constant>NaN|-?Infinity)|(?P<number>[0-9]{4301,})|(?P<open>[\[{])|(?P<close>[\]}])',
+    re.DOTALL,
+)
+_DEEP = 100
+"""A file of captions nests three levels."""
+
+
+def _line(text: str, what: Literal["constant", "number", "depth"]) -> int:
+    """The line on which a file that `json` does not read first holds `what`: it tells the line of its own errors only."""
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        depth += (token.lastgroup == "open") - (token.lastgroup == "close")
+        if token.lastgroup == what or (what == "depth" and depth > _DEEP):
+            return text.count("\n", 0, token.start()) + 1
+    return 1
 
 
 def _predictions(value: Any, file: PredictionsFile) -> dict[str, str]:
@@ -128,7 +171,8 @@ def _references(value: Any, file: ReferencesFile) -> dict[str, tuple[str, ...]]:
     result: dict[str, list[str]] = {}
     if isinstance(value, Mapping) and "annotations" not in value:
         for name, captions in value.items():
-            result[str(name)] = _texts(captions, str(name), file.path)
+            where = f"the key {_short(name)!r}"
+            result[_name(name, where, file.path)] = _texts(captions, name, file.path, hint=nearest(name, _COCO))
     else:
         coco = isinstance(value, Mapping)
         for position, row in enumerate(_rows(value["annotations"] if coco else value, file.path)):
@@ -149,6 +193,10 @@ def _references(value: Any, file: ReferencesFile) -> dict[str, tuple[str, ...]]:
     return {name: tuple(captions) for name, captions in result.items()}
 
 
+_COCO = ("annotations",)
+"""The key under which COCO keeps captions."""
+
+
 def _rows(value: Any, shown: str) -> Iterator[Mapping[str, Any]]:
     if not isinstance(value, list):
         raise EvaluationError(f"{shown}: expected a list of objects, got {_kind(value)}.")
@@ -161,7 +209,7 @@ def _rows(value: Any, shown: str) -> Iterator[Mapping[str, Any]]:
 def _field(row: Mapping[str, Any], key: str, where: str, shown: str) -> Any:
     if key not in row:
         raise EvaluationError(
-            f"{shown}: {where} has no {key!r}{nearest(key, row)}; its keys: {', '.join(map(str, list(row)[:12]))}."
+            f"{shown}: {where} has no {key!r}{nearest(key, row)}; its keys: {', '.join(_short(key) for key in list(row)[:12])}."
         )
     return row[key]
 
@@ -173,23 +221,44 @@ def _id(row: Mapping[str, Any], key: str, position: int, shown: str) -> str:
         raise EvaluationError(
             f"{shown}: item {position}: expected text or a whole number as {key!r}, got {_kind(value)}."
         )
-    return str(value)
+    return _name(str(value), f"item {position}", shown)
 
 
-def _texts(value: Any, name: str, shown: str) -> list[str]:
+def _name(name: str, where: str, shown: str) -> str:
+    """An id that can be written into a report."""
+    if not 0 < len(name) <= MAX_ID:
+        raise EvaluationError(f"{shown}: {where}: an id of {len(name):,} characters, expected 1 to {MAX_ID:,}.")
+    if _SURROGATE.search(name):
+        raise EvaluationError(f"{shown}: {where}: the id {name!r} holds a lone surrogate, which is not a character.")
+    return name
+
+
+def _texts(value: Any, name: str, shown: str, hint: str = "") -> list[str]:
     if isinstance(value, str):
         return [_text(value, name, shown)]
     if not isinstance(value, list):
-        raise EvaluationError(f"{shown}: image {name!r}: expected captions as a list of text, got {_kind(value)}.")
-    return [_text(text, name, shown) for text in value]
+        raise EvaluationError(
+            f"{shown}: image {name!r}: expected captions as a list of text, got {_kind(value)}{hint or '.'}"
+        )
+    return [_text(text, name, shown, hint) for text in value]
 
 
-def _text(value: Any, name: str, shown: str) -> str:
+def _text(value: Any, name: str, shown: str, hint: str = "") -> str:
     if not isinstance(value, str):
-        raise EvaluationError(f"{shown}: image {name!r}: expected a caption as text, got {_kind(value)}.")
+        raise EvaluationError(f"{shown}: image {name!r}: expected a caption as text, got {_kind(value)}{hint or '.'}")
     if len(value) > MAX_CAPTION:
         raise EvaluationError(f"{shown}: image {name!r}: a caption of {len(value):,} characters.")
+    if _SURROGATE.search(value):
+        raise EvaluationError(
+            f"{shown}: image {name!r}: a caption holds a lone surrogate, which is not a character: {_short(value)!r}."
+        )
     return value
+
+
+def _short(text: str, limit: int = 60) -> str:
+    """`text` as it can be printed anywhere."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _kind(value: Any) -> str:

@@ -42,4 +42,6 @@ def write(path: Path, run: RunInfo, records: Sequence[Record]) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise ClaimsError(f"The report {path} cannot be written: {error.strerror}.") from None
+        # mkdir's "File exists" would say the opposite of what is wrong.
+        reason = f"{path.parent} is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise ClaimsError(f"The report {path} cannot be written: {reason}.") from None

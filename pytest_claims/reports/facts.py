@@ -24,25 +24,44 @@ def clean(text: str) -> str:
     return _UNSAFE.sub("\ufffd", text)
 
 
+LINE = 1_000
+"""Characters of one line in a terminal; whoever wants more of a text that long finds it in the reports."""
+
+
+def line(text: str) -> str:
+    """`text` as one line of a terminal."""
+    folded = clean(" ".join(text.split()))
+    return folded if len(folded) <= LINE else f"{folded[:LINE]} … ({len(folded) - LINE:,} more characters)"
+
+
 def number(value: float | None, unit: str | None = None) -> str:
     """A number as a table shows it, `–` where there is none."""
     if value is None:
         return "–"
-    return f"{value:,.{_DIGITS.get(unit or '', 2)}f}"
+    return f"{value:z,.{_DIGITS.get(unit or '', 2)}f}"  # z: never -0.00
 
 
 def difference(value: float | None, unit: str | None = None) -> str:
     """A signed difference as a table shows it."""
-    return "–" if value is None else f"{value:+,.{_DIGITS.get(unit or '', 2)}f}"
+    return "–" if value is None else f"{value:+z,.{_DIGITS.get(unit or '', 2)}f}"
 
 
 def lines(record: Record) -> Iterator[str]:
-    """What a reader must know to believe or refute the verdict, most important first."""
+    """What a reader must know to believe or refute the verdict, most important first.
+
+    Each is one line whatever stands in it: a text with a line break in it must not look like a fact of its own.
+    """
+    for text in _lines(record):
+        yield " ".join(text.splitlines())
+
+
+def _lines(record: Record) -> Iterator[str]:
     verdict, evidence = record["verdict"], record["evidence"]
     citation, unit = verdict["claim_citation"], evidence["unit"]
     sign = _SIGNS.get(unit or "", "")
     yield f"status: {verdict['status']}" + (f" ({verdict['kind']})" if verdict["kind"] == "PRE" else "")
-    yield f"reason: {evidence['reason']}"
+    for reason in evidence["reason"].splitlines():  # a file that cannot be read has one reason a line
+        yield f"reason: {reason}"
     if evidence["next_step"]:
         yield f"next step: {evidence['next_step']}"
     if citation is None:

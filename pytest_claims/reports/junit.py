@@ -55,7 +55,7 @@ def _case(record: Record) -> ET.Element:
     elif result["outcome"] == "expected":
         ET.SubElement(case, "skipped", type=f"claim.expected.{verdict['status']}", message=message)
     elif result["outcome"] == "failed":
-        tag = "error" if verdict["status"] == "error" else "failure"
+        tag = "error" if result["type"] == "claim.error" else "failure"
         ET.SubElement(case, tag, type=result["type"], message=message).text = message
     ET.SubElement(case, "system-out").text = text
     return case

@@ -6,10 +6,11 @@ same types; `evidence` holds what is ours.
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from pytest_claims import __version__
 from pytest_claims.verdict import Kind, Result, Status, bands, failure_type
@@ -68,7 +69,7 @@ def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, s
         },
     }
     span, power = verdict.span, verdict.power
-    return {
+    found: Record = {
         "paper": claim.paper.model_dump(exclude={"source_url"}),
         "latest_version": _latest_version(claim),
         "verdict": issued,
@@ -120,10 +121,9 @@ def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, s
             },
             "n": score.n if score else None,
             "deviations": [_reading(reading) for reading in verdict.deviations],
-            "moved": [
-                {"key": change.key, "before": change.before, "after": change.after} for change in verdict.moved
-            ],
+            "moved": [{"key": change.key, "before": change.before, "after": change.after} for change in verdict.moved],
             "axes": [_reading(reading) for reading in verdict.readings],
+            "needs": [{"what": what, "found": found} for what, found in verdict.needs],
             "signature": score.signature if score else None,
             "counts": dict(score.counts) if score else None,
             "provenance": dict(evidence.provenance) if evidence else None,
@@ -133,6 +133,13 @@ def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, s
             "seconds": seconds,
         },
     }
+    return cast("Record", _plain(found))
+
+
+def with_result(record: Record, result: Result, message: str) -> Record:
+    """`record` with another test result, where another plugin had the last word; the verdict stays what it is."""
+    told = {"outcome": result.value, "message": _plain(message), "type": failure_type(Status.ERROR)}
+    return {**record, "evidence": {**record["evidence"], "result": told}}
 
 
 def of_file(display: str, nodeid: str, problems: Sequence[str]) -> Record:
@@ -150,7 +157,7 @@ def of_file(display: str, nodeid: str, problems: Sequence[str]) -> Record:
         "claim_citation": None,
     }
     reason = "\n".join(problems)
-    return {
+    found: Record = {
         "paper": None,
         "latest_version": None,
         "verdict": issued,
@@ -162,10 +169,12 @@ def of_file(display: str, nodeid: str, problems: Sequence[str]) -> Record:
             "next_step": "Correct the file; none of its claims was read.",
             "basis": None, "outcome": None, "reported": None, "measured": None, "unit": None, "difference": None,
             "tolerance": None, "interval": None, "detectable": None, "n": None, "deviations": [], "moved": [], "axes": [],
+            "needs": [],
             "signature": None, "counts": None, "provenance": None, "notes": [], "digest": None,
-            "command": f"pytest {display}", "seconds": 0.0,
+            "command": f"pytest {shlex.quote(display)}", "seconds": 0.0,
         },
     }  # fmt: skip
+    return cast("Record", _plain(found))
 
 
 def command(claim: Claim) -> str:
@@ -216,6 +225,30 @@ def _reading(reading: Any) -> dict[str, str]:
         "run": reading.run,
         "consequence": reading.consequence.value,
     }
+
+
+def _plain(value: Any) -> Any:
+    """`value` as what JSON and a pipe between processes hold: exactly dict, list, str, int, float, bool and None.
+
+    A metric of another plugin may count with numpy, and predictions may hold halves of UTF-16 pairs, which no file can.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, Mapping):
+        return {_plain(str(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in (sorted(value, key=str) if isinstance(value, set | frozenset) else value)]
+    if hasattr(value, "tolist"):  # numpy's numbers and arrays
+        value = value.tolist()
+        if isinstance(value, list | bool):
+            return _plain(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    return str(value)  # nan and infinities, which JSON does not have
 
 
 def _number(value: Decimal | None) -> float | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims.reports.facts import clean, difference, number
+from pytest_claims.reports.facts import clean, difference, line, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,8 @@ _COLOURS = {
     "error": {"red": True},
     "not_attempted": {"cyan": True},
 }
+PROBLEMS = 10
+"""Lines of a file's problems that the table repeats; pytest has shown them all, and the reports hold them."""
 ORDER = ("pass", "partial", "fail", "pending", "not_attempted", "error")
 
 
@@ -60,53 +63,109 @@ def row(record: Record) -> tuple[str, ...]:
 
 
 def show(reporter: pytest.TerminalReporter, records: Sequence[Record], *, dry_run: bool) -> None:
-    """Write the table, and below it why a claim has no number or its number is not published."""
-    reporter.section("claims", sep="=")
+    """Write the table, and below it why a claim has no number or its number is not published.
+
+    Where the table is wider than the terminal, each claim has lines of its own instead. A log or a pipe has no width: there,
+    the table keeps its columns and a reason its line, so that `grep` finds them.
+    """
+    width = reporter.config.get_terminal_writer().fullwidth if reporter.isatty else None
+    reporter.write_sep("=", "claims")
+    if not (dry_run and _only_planned(records)):
+        _table(reporter, records, width)
+    _explain(reporter, records, width)
+    if dry_run:
+        _plans(reporter, records, width)
+    counts = Counter(record["verdict"]["status"] for record in records)
+    what = "claim" if len(records) == 1 else "claims"
+    reporter.write_line(
+        f"{len(records)} {what}: " + ", ".join(f"{counts[status]} {status}" for status in ORDER if counts[status])
+    )
+
+
+def _table(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:
     rows = [tuple(map(clean, row(record))) for record in records]
     used = [i for i in range(len(HEADINGS)) if i in (0, 9) or any(cells[i] != "–" for cells in rows)]
     widths = {i: max(len(HEADINGS[i]), *(len(cells[i]) for cells in rows)) for i in used}
 
-    def line(cells: Sequence[str]) -> str:
+    def columns(cells: Sequence[str]) -> str:
         # Numbers are read down a column, so they end at the same place; words start at the same place.
         parts = [cells[i].rjust(widths[i]) if i in (2, 3, 4, 5, 6, 8) else cells[i].ljust(widths[i]) for i in used]
         return "  ".join(parts).rstrip()
 
-    reporter.write_line(line(HEADINGS), bold=True)
+    fits = width is None or sum(widths.values()) + 2 * (len(used) - 1) <= width
+    if fits:
+        reporter.write_line(columns(HEADINGS), bold=True)
     for cells, record in zip(rows, records, strict=True):
         expected = record["evidence"]["result"]["outcome"] == "expected"
         colour: Any = {"yellow": True} if expected else _COLOURS[record["verdict"]["status"]]
-        reporter.write_line(line(cells), **colour)
-    _explain(reporter, records)
-    if dry_run:
-        _plans(reporter, records)
-    counts = Counter(record["verdict"]["status"] for record in records)
-    reporter.write_line(
-        f"{len(records)} claims: " + ", ".join(f"{counts[status]} {status}" for status in ORDER if counts[status])
-    )
+        if fits:
+            reporter.write_line(columns(cells), **colour)
+            continue
+        reporter.write_line(f"{cells[0]}: {cells[9]}", **colour)
+        _write(reporter, _sentence(cells), "    ", width)
 
 
-def _explain(reporter: pytest.TerminalReporter, records: Sequence[Record]) -> None:
+def _sentence(cells: Sequence[str]) -> str:
+    """A row in words: `bleu4 30.39 against 43.7 %, difference -13.31, n 100, protocol proxy, confidence 0.60`."""
+    _, metric, reported, measured, interval, difference_, n, protocol, confidence, _ = cells
+    if measured == "–":
+        return f"{metric}, reported {reported}" if metric != "–" else ""
+    parts = [f"{metric} {measured} against {reported}", f"difference {difference_}"]
+    named = (("95 % interval", interval), ("n", n), ("protocol", protocol), ("confidence", confidence))
+    return ", ".join([*parts, *(f"{name} {text}" for name, text in named if text != "–")])
+
+
+def _only_planned(records: Sequence[Record]) -> bool:
+    """Whether the plans say all there is to say."""
+    return all(record["verdict"]["status"] == "not_attempted" for record in records)
+
+
+def _explain(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:
     """One line for each reason that keeps a claim from a pass, however many claims share it."""
     reasons: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         if record["verdict"]["status"] != "pass":
             reasons.setdefault((record["verdict"]["status"], record["evidence"]["reason"]), []).append(record)
+    if reasons and not all(record["evidence"]["claim"]["id"] is None for record in records):
+        reporter.write_line("")
     for (status, reason), sharing in reasons.items():
         claims = [record["evidence"]["claim"] for record in sharing]
         names = [claim["id"] or claim["file"] for claim in claims]
         who = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        for text in reason.splitlines()[:10]:
-            reporter.write_line(clean(f"  {status}: {who}: {text}"))
-        for step in dict.fromkeys(record["evidence"]["next_step"] for record in sharing[:1]):
-            if step:
-                reporter.write_line(clean(f"    {step}"))
+        problems = reason.splitlines()
+        for text in problems[:PROBLEMS]:
+            _write(reporter, f"{status}: {who}: {text}", "  ", width)
+        if len(problems) > PROBLEMS:
+            reporter.write_line(f"  {status}: {who}: and {len(problems) - PROBLEMS} more problems")
+        # Claims that share a reason differ at most in the claim that the next step names: the first stands for all.
+        if step := sharing[0]["evidence"]["next_step"]:
+            _write(reporter, step, "    ", width)
 
 
-def _plans(reporter: pytest.TerminalReporter, records: Sequence[Record]) -> None:
+def _write(reporter: pytest.TerminalReporter, text: str, indent: str, width: int | None, **markup: bool) -> None:
+    """One line, folded where a terminal would cut through a word."""
+    text = line(text)
+    if width is None:
+        reporter.write_line(indent + text, **markup)
+        return
+    folded = textwrap.wrap(
+        text, max(width - 1, 40), initial_indent=indent, subsequent_indent=f"{indent}  ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    for part in folded:
+        reporter.write_line(part, **markup)
+
+
+def _plans(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:
     for record in records:
         claim = record["evidence"]["claim"]
+        needs = record["evidence"]["needs"]
+        if not record["evidence"]["axes"] and not needs:
+            continue
         reporter.write_line(clean(f"plan of {claim['id'] or claim['file']}:"), bold=True)
         for axis in record["evidence"]["axes"]:
-            reporter.write_line(clean(f"  {axis['axis']}: {axis['run']}"))
+            _write(reporter, f"{axis['axis']}: {axis['run']}", "  ", width)
             if axis["consequence"] not in ("none", "not observed"):
-                reporter.write_line(clean(f"    paper: {axis['paper']} → {axis['consequence']}"), yellow=True)
+                _write(reporter, f"paper: {axis['paper']} → {axis['consequence']}", "    ", width, yellow=True)
+        for need in needs:
+            _write(reporter, f"needs {need['what']}: {need['found']}", "  ", width)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from pytest_claims.errors import SpecError, nearest, nearest_name
-from pytest_claims.spec import models, nodes
+from pytest_claims.spec import explain, models, nodes
 from pytest_claims.spec.units import METRICS, PER_NATURAL, MetricInfo
 
 if TYPE_CHECKING:
@@ -90,8 +91,19 @@ def loads(data: bytes, *, path: Path, display: str, metrics: Mapping[str, Metric
     claims = tuple(reader.claims())
     if reader.problems:
         # A shared section is read once per claim, so its problems come once per claim too.
-        raise SpecError(text for _, text in sorted(dict.fromkeys(reader.problems)))
+        raise SpecError(nodes.capped([text for _, text in sorted(dict.fromkeys(reader.problems))], display))
     return claims
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Merged:
+    """The sections protocol and run, as they are for one claim."""
+
+    protocol: models.Protocol
+    overrides: dict[str, Any]
+    settings: models.Protocol
+    """The protocol with the overrides."""
+    run: models.Run
 
 
 class _Reader:
@@ -101,6 +113,8 @@ class _Reader:
         self.display = display
         self.metrics = metrics
         self.problems: list[tuple[int, str]] = []
+        self.misspelt: set[str] = set()
+        """Sections that stand under a name close to theirs: that claims lack them goes without saying."""
 
     def problem(self, at: nodes.Path, text: str) -> None:
         line = self.document.line(at)
@@ -109,7 +123,9 @@ class _Reader:
     def claims(self) -> Iterator[Claim]:
         root = self.document.value
         if not isinstance(root, dict):
-            self.problem((), f"expected a mapping with the keys paper, protocol, run and claims, got {_kind(root)}")
+            self.problem(
+                (), f"expected a mapping with the keys paper, protocol, run and claims, got {explain.describe(root)}"
+            )
             return
         self.check_keys((), root, ("paper", "protocol", "run", "claims"), required=("paper", "claims"))
         paper = self.validate(models.Paper, root["paper"], ("paper",)) if "paper" in root else None
@@ -119,7 +135,9 @@ class _Reader:
         entries = root.get("claims", ())
         if not isinstance(entries, tuple) or not entries:
             if "claims" in root:
-                self.problem(("claims",), f"claims: expected a list of at least one claim, got {_kind(entries)}")
+                self.problem(
+                    ("claims",), f"claims: expected a list of at least one claim, got {explain.describe(entries)}"
+                )
             return
         seen: dict[str, int] = {}
         for index, entry in enumerate(entries):
@@ -136,7 +154,7 @@ class _Reader:
             self.check_number(parts, at)
             merged = self.merged(shared, entry, at)
             if merged is not None:
-                self.check_protocol(parts["reported"], merged[0], merged[2], at)
+                self.check_protocol(parts["reported"], merged, at)
             if merged is not None and section is not None and paper is not None:
                 yield self.claim(paper, section, merged, at)
 
@@ -144,13 +162,11 @@ class _Reader:
         value = parent.get(str(at[-1]), {})
         if isinstance(value, dict):
             return value
-        self.problem(at, f"{nodes.show(at)}: expected a mapping, got {_kind(value)}")
+        self.problem(at, f"{nodes.show(at)}: expected a mapping, got {explain.describe(value)}")
         return {}
 
-    def merged(
-        self, shared: Mapping[str, dict[str, Any]], entry: Mapping[str, Any], at: nodes.Path
-    ) -> tuple[models.Protocol, dict[str, Any], Any] | None:
-        """The claim's protocol, its run's overrides of the protocol, and its run; None if one is not valid."""
+    def merged(self, shared: Mapping[str, dict[str, Any]], entry: Mapping[str, Any], at: nodes.Path) -> _Merged | None:
+        """The claim's protocol, what its run makes of it, and its run; None if one is not valid."""
         protocol_at, run_at = (*at, "protocol"), (*at, "run")
         sections = {key: self.section(entry, (*at, key)) for key in ("protocol", "run")}
         protocol_dict = merge(shared["protocol"], sections["protocol"])
@@ -159,13 +175,14 @@ class _Reader:
         protocol = self.validate(models.Protocol, protocol_dict, protocol_at, fallback=("protocol",))
         evaluator = run_dict.get("evaluator")
         if evaluator is None:
-            self.problem(run_at if "run" in entry else at, f"{nodes.show(at)}: run lacks the required key 'evaluator'")
+            self.no_evaluator(run_dict, run_at)
             return None
         if not isinstance(evaluator, str) or evaluator not in RUNS:
+            hint = nearest(evaluator, RUNS) if isinstance(evaluator, str) else ""
             place = self.place((*run_at, "evaluator"), ("run",))
             self.problem(
                 place,
-                f"{nodes.show(place)}: unknown evaluator {evaluator!r}{nearest(str(evaluator), RUNS)}; "
+                f"{nodes.show(place)}: unknown evaluator {explain.quote(evaluator)}{hint}; "
                 f"known: {', '.join(sorted(RUNS))}",
             )
             return None
@@ -180,23 +197,35 @@ class _Reader:
         if settings is None or len(self.problems) > before:
             return None
         for key in NEEDS[evaluator]:
-            if getattr(settings, key) is None:
+            if getattr(settings, key) is None and not self.misspelt & {"protocol", "run"}:
                 example = ', "" for no prompt' if key == "prompt" else ""
                 self.problem(
                     at,
                     f"{nodes.show(at)}: the evaluator {evaluator} needs {key}; give it in protocol, or in run where "
                     f"the paper does not state it{example}",
                 )
-        return protocol, overrides, run
+        return _Merged(protocol=protocol, overrides=overrides, settings=settings, run=run)
+
+    def no_evaluator(self, run: Mapping[str, Any], at: nodes.Path) -> None:
+        """Without an evaluator no other key of a run section means anything; is it there under another name?"""
+        if "run" in self.misspelt:
+            return
+        misspelt = nearest_name("evaluator", run)
+        place = self.place((*at, misspelt) if misspelt else at, ("run",))
+        if misspelt:
+            self.problem(place, f"unknown key {misspelt!r} in {nodes.show(place[:-1])}, did you mean 'evaluator'?")
+        else:
+            name = nodes.show(place if place[-1] == "run" else at)
+            self.problem(place, f"{name} lacks the required key 'evaluator'")
 
     def claim(
         self,
         paper: models.Paper,
         section: models.ClaimSection,
-        merged: tuple[models.Protocol, dict[str, Any], models.Run],
+        merged: _Merged,
         at: nodes.Path,
     ) -> Claim:
-        protocol, overrides, run = merged
+        protocol, overrides, run = merged.protocol, merged.overrides, merged.run
         content = {
             "id": section.id,
             "arxiv_id": paper.arxiv_id,
@@ -207,7 +236,7 @@ class _Reader:
             "direction": section.direction,
             "expect": section.expect,
             "protocol": protocol.model_dump(),
-            "overrides": overrides,
+            "overrides": _as_validated(overrides, merged.settings.model_dump()),
             "run": run.model_dump(),
         }
         return Claim(
@@ -262,41 +291,36 @@ class _Reader:
             self.problem(
                 (*at, "citation", "quoted_text"),
                 f"quoted_text does not contain the reported value {reported.value.text}: "
-                f"{_short(citation.quoted_text)!r}",
+                f"{explain.short(citation.quoted_text)!r}",
             )
 
-    def check_protocol(
-        self, reported: models.Reported | None, protocol: models.Protocol, run: models.Run, at: nodes.Path
-    ) -> None:
-        """Contradictions between protocol, run and metric."""
+    def check_protocol(self, reported: models.Reported | None, merged: _Merged, at: nodes.Path) -> None:
+        """Contradictions between protocol, run and metric: in what the paper did, and in what is run here."""
         info = self.metrics.get(reported.metric) if reported else None
-        if reported and info and info.families and protocol.metric and protocol.metric not in info.families:
-            place = self.place((*at, "protocol", "metric"), ("protocol",))
+        metric = (reported.metric, info.families) if reported and info else None
+        stated = list(_contradictions(merged.protocol, metric))
+        for path, text in stated:
+            place = self.place((*at, "protocol", *path), ("protocol",))
+            self.problem(place, f"{nodes.show(place)}: {text}")
+        for path, text in _contradictions(merged.settings, metric):
+            if (path, text) not in stated:
+                place = self.place((*at, "run", *path), ("run",))
+                self.problem(place, f"{nodes.show(place)}: {text}")
+        run, decoding = merged.run, merged.settings.decoding
+        if not isinstance(run, models.CaptioningRun):
+            return
+        if decoding and decoding.strategy == "beam" and decoding.num_beams is None:
+            place = self.place((*at, "protocol", "decoding", "num_beams"), ("protocol",))
             self.problem(
                 place,
-                f"{reported.metric} is not computed as {protocol.metric!r}"
-                f"{nearest(protocol.metric, info.families)}; known: {', '.join(info.families)}",
+                f"{nodes.show(place)}: beam search needs a number of beams; give it in run where the paper does not state it",
             )
-        decoding = protocol.decoding
-        if decoding is not None:
-            place = self.place((*at, "protocol", "decoding", "num_beams"), ("protocol",))
-            name = nodes.show(place[:-1]) if place[-1] == "num_beams" else nodes.show(place)
-            if decoding.strategy == "beam" and decoding.num_beams == 1:
-                self.problem(
-                    place, f"{name}: beam search with one beam is greedy search; expected num_beams of 2 or more"
-                )
-            if decoding.strategy == "greedy" and decoding.num_beams not in (1, None):
-                self.problem(place, f"{name}: greedy search has one beam, got num_beams {decoding.num_beams}")
-            low, high = decoding.min_new_tokens, decoding.max_new_tokens
-            if low is not None and high is not None and low > high:
-                self.problem(place, f"{name}: min_new_tokens ({low}) is above max_new_tokens ({high})")
-        sample = run.sample if isinstance(run, models.CaptioningRun) else None
-        if sample and protocol.dataset and sample.size > protocol.dataset.images:
+        dataset = merged.settings.dataset
+        if run.sample and dataset and run.sample.size > dataset.images:
             place = self.place((*at, "run", "sample", "size"), ("run",))
             self.problem(
                 place,
-                f"{nodes.show(place)}: a sample of {sample.size} cannot be drawn from "
-                f"dataset.images, {protocol.dataset.images}",
+                f"{nodes.show(place)}: a sample of {run.sample.size} cannot be drawn from dataset.images, {dataset.images}",
             )
 
     def validate(
@@ -318,7 +342,7 @@ class _Reader:
             more: keys that are valid here beside the model's own, for the nearest name.
         """
         if not isinstance(value, dict):
-            self.problem(at, f"{nodes.show(at)}: expected a mapping, got {_kind(value)}")
+            self.problem(at, f"{nodes.show(at)}: expected a mapping, got {explain.describe(value)}")
             return None
         try:
             return model.model_validate(value)
@@ -328,49 +352,36 @@ class _Reader:
                 (*detail["loc"][:-1], match)
                 for detail in details
                 if detail["type"] == "extra_forbidden"
-                for match in [nearest_name(str(detail["loc"][-1]), [*_keys(model, detail["loc"][:-1]), *more])]
+                for match in [nearest_name(str(detail["loc"][-1]), [*explain.keys(model, detail["loc"][:-1]), *more])]
             }
+            unions: dict[tuple[nodes.Path, str], list[str]] = {}
             for detail in details:
                 # A misspelt key is one mistake: that the right one is missing goes without saying.
-                if detail["type"] != "missing" or detail["loc"] not in misspelt:
-                    self.explain(model, detail, at, fallback, more)
+                if detail["type"] in ("extra_forbidden", "missing"):
+                    if detail["loc"] not in misspelt or detail["type"] != "missing":
+                        self.explain_key(model, detail, at, fallback, more)
+                    continue
+                place = self.place((*at, *explain.steps(value, detail["loc"])), fallback)
+                expected, got = explain.explained(detail)
+                # A union fails once per member; that is one mistake too.
+                unions.setdefault((place, got), []).append(expected)
+            for (place, got), members in unions.items():
+                self.problem(place, f"{nodes.show(place)}: {explain.either(members)}, got {got}")
             return None
 
-    def explain(
+    def explain_key(
         self, model: type[BaseModel], detail: Any, at: nodes.Path, fallback: nodes.Path | None, more: Sequence[str]
     ) -> None:
-        """One pydantic error as one line of ours."""
-        inner: nodes.Path = tuple(detail["loc"])
-        kind, got = detail["type"], detail["input"]
-        if kind == "extra_forbidden":
-            place = self.place((*at, *inner), fallback)
-            known = [*_keys(model, inner[:-1]), *more]
-            text = f"unknown key {inner[-1]!r} in {nodes.show(place[:-1])}{nearest(str(inner[-1]), known)}"
-            self.problem(place, text if "did you mean" in text else f"{text}; known: {', '.join(known)}")
+        """A key too many or too few."""
+        *parents, key = detail["loc"]
+        if detail["type"] == "missing":
+            place = self.place((*at, *parents), fallback)
+            self.problem(place, f"{nodes.show(place)} lacks the required key {key!r}")
             return
-        if kind == "missing":
-            place = self.place((*at, *inner[:-1]), fallback)
-            self.problem(place, f"{nodes.show(place)} lacks the required key {inner[-1]!r}")
-            return
-        # A union lists one error per member, with the member's name as the last part of the location.
-        steps = tuple(part for part in inner if isinstance(part, int) or part.isidentifier())
-        path = (*at, *steps)
-        while steps and path not in self.document.lines and (*(fallback or ()), *steps) not in self.document.lines:
-            steps = steps[:-1]
-            path = (*at, *steps)
-        place = self.place(path, fallback)
-        expected = _EXPECTED.get(kind, detail["msg"].removeprefix("Value error, "))
-        context = detail.get("ctx", {})
-        hint = ""
-        if kind == "literal_error":
-            expected = f"expected {context['expected']}"
-            options = [option.strip(" '") for option in context["expected"].replace(" or ", ",").split(",")]
-            hint = nearest(str(got), options)
-        if kind == "greater_than":
-            expected = f"expected a number above {context['gt']}"
-        if kind == "greater_than_equal":
-            expected = f"expected a number of at least {context['ge']}"
-        self.problem(place, f"{nodes.show(place)}: {expected}, got {_got(got)}{hint}")
+        place = self.place((*at, *parents, key), fallback)
+        known = [*explain.keys(model, tuple(parents)), *more]
+        hint = nearest(str(key), known) or f"; known: {', '.join(known)}"
+        self.problem(place, f"unknown key {explain.short(str(key))!r} in {nodes.show(place[:-1])}{hint}")
 
     def check_keys(
         self, at: nodes.Path, value: Mapping[str, Any], known: Sequence[str], required: Sequence[str]
@@ -378,20 +389,26 @@ class _Reader:
         for key in value:
             if key not in known:
                 hint = nearest(key, known) or f"; known: {', '.join(known)}"
-                self.problem((*at, key), f"unknown key {key!r} in {nodes.show(at)}{hint}")
+                self.problem((*at, key), f"unknown key {explain.short(key)!r} in {nodes.show(at)}{hint}")
+                self.misspelt.add(nearest_name(key, known) or "")
         for key in required:
-            if key not in value:
+            if key not in value and key not in self.misspelt:
                 self.problem(at, f"{nodes.show(at)} lacks the required key {key!r}")
 
     def place(self, path: nodes.Path, fallback: nodes.Path | None) -> nodes.Path:
-        """Where a merged value really stands: in the claim's own section, or in the shared one."""
+        """Where a merged value really stands: in the claim's own section, or in the shared one.
+
+        A value that neither holds (it was left out) belongs to the nearest parent that one of them holds.
+        """
         if path in self.document.lines or fallback is None:
             return path
-        claim_parts = 3  # ("claims", 0, "protocol")
-        shared = (*fallback, *path[claim_parts:])
-        while len(shared) > 1 and shared not in self.document.lines:
-            shared = shared[:-1]
-        return shared if shared in self.document.lines else path[: claim_parts - 1]
+        claim_parts = 2  # ("claims", 0)
+        below = path[claim_parts:]
+        for length in range(len(below), 0, -1):
+            for place in ((*path[:claim_parts], *below[:length]), below[:length]):
+                if place in self.document.lines:
+                    return place
+        return path[:claim_parts]
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -401,20 +418,6 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         below = result.get(key)
         result[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return result
-
-
-_EXPECTED = {
-    "string_type": "expected text",
-    "int_type": "expected a whole number",
-    "float_type": "expected a number",
-    "bool_type": "expected true or false",
-    "dict_type": "expected a mapping",
-    "model_type": "expected a mapping",
-    "model_attributes_type": "expected a mapping",
-    "tuple_type": "expected a list",
-    "string_too_short": "expected text that is not empty",
-    "string_too_long": "expected at most 20,000 characters",
-}
 
 
 _PARTS: Mapping[str, type[BaseModel]] = {
@@ -432,22 +435,46 @@ def _quietly(model: type[BaseModel], value: object) -> Any:
         return None
 
 
-def _keys(model: type[BaseModel], path: nodes.Path) -> list[str]:
-    """The keys that are valid at `path` below `model`."""
-    for part in path:
-        found = next((f for n, f in model.model_fields.items() if (f.alias or n) == part), None)
-        if found is None:
-            return []
-        members = [found.annotation, *get_args(found.annotation)]
-        inner = next((m for m in members if isinstance(m, type) and issubclass(m, BaseModel)), None)
-        if inner is None:
-            return []
-        model = inner
-    return [found.alias or name for name, found in model.model_fields.items()]
+def _as_validated(given: Mapping[str, Any], validated: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of `given` with the values that validation made of them: 1 and 1.0 are one length penalty."""
+    return {
+        key: _as_validated(value, validated[key]) if isinstance(value, dict) else validated[key]
+        for key, value in given.items()
+    }
+
+
+def _contradictions(
+    protocol: models.Protocol, metric: tuple[str, Sequence[str]] | None
+) -> Iterator[tuple[nodes.Path, str]]:
+    """What cannot be true of one run at once: the path below the section, and what is wrong with it."""
+    if metric and metric[1] and protocol.metric and protocol.metric not in metric[1]:
+        name, families = metric
+        hint = f"{nearest(protocol.metric, families)}; known: {', '.join(families)}"
+        yield ("metric",), f"{name} is not computed as {protocol.metric!r}{hint}"
+    decoding = protocol.decoding
+    if decoding is None:
+        return
+    if decoding.strategy == "beam" and decoding.num_beams == 1:
+        yield (
+            ("decoding", "num_beams"),
+            "beam search with one beam is greedy search; expected num_beams of 2 or more, or the strategy greedy",
+        )
+    if decoding.strategy == "greedy" and decoding.num_beams not in (1, None):
+        yield ("decoding", "num_beams"), f"greedy search has one beam, got num_beams {decoding.num_beams}"
+    low, high = decoding.min_new_tokens, decoding.max_new_tokens
+    if low is not None and high is not None and low > high:
+        yield ("decoding", "min_new_tokens"), f"min_new_tokens ({low}) is above max_new_tokens ({high})"
+
+
+_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 
 
 def _quotes(text: str, number: str) -> bool:
-    """Whether `number` stands in `text` as a number of its own: 3.7 does not stand in 43.7."""
+    """Whether `number` stands in `text` as a number of its own: 3.7 does not stand in 43.7, 107130880 does in 107,130,880."""
+    return _stands(text, number) or _stands(_THOUSANDS.sub(lambda match: match[0].replace(",", ""), text), number)
+
+
+def _stands(text: str, number: str) -> bool:
     start = text.find(number)
     while start >= 0:
         before, after = text[:start], text[start + len(number) :]
@@ -457,27 +484,3 @@ def _quotes(text: str, number: str) -> bool:
             return True
         start = text.find(number, start + 1)
     return False
-
-
-def _kind(value: object) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, tuple):
-        return "a list" if value else "an empty list"
-    return _got(value)
-
-
-def _got(value: object) -> str:
-    if isinstance(value, dict | tuple) or value is None:
-        return _kind(value)
-    if isinstance(value, nodes.Digits):
-        return value.text
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(_short(value)) if isinstance(value, str) else repr(value)
-
-
-def _short(text: str, limit: int = 60) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -57,7 +57,7 @@ def _printed(value: object) -> Printed:
     return Printed(text=text, value=Decimal(text))
 
 
-_PERCENTAGE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
+_PERCENTAGE = re.compile(r"([0-9]{1,40}(?:\.[0-9]{1,40})?) ?%")
 
 
 def _band(value: object) -> Band:
@@ -94,10 +94,19 @@ Precision = Literal["float16", "bfloat16", "float32"]
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 
 
+ARXIV_ID = r"^([0-9]{4}\.[0-9]{4,5}|[a-z-]+(\.[A-Z]{2})?/[0-9]{7})$"
+CLAIM_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$"
+PATTERNS = {
+    ARXIV_ID: "an arXiv id without its version, such as '2301.12597'",
+    CLAIM_ID: "at most 120 letters, digits, '.', '_' and '-', the first a letter or a digit",
+}
+"""What each pattern asks for, in words."""
+
+
 class Paper(Model):
     """The paper that reports the numbers."""
 
-    arxiv_id: Annotated[str, StringConstraints(pattern=r"^(\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7})$")] | None = None
+    arxiv_id: Annotated[str, StringConstraints(pattern=ARXIV_ID)] | None = None
     title: Text
     abstract: str | None = None
     primary_category: str | None = None
@@ -152,12 +161,17 @@ class Dataset(Model):
     split: Text = "test"
     where: dict[str, Scalar] | None = Field(default=None, description="keep the rows that have these values")
     images: Positive = Field(description="how many images the paper's split has")
+    references: Positive | None = Field(default=None, description="captions per image, where all have as many")
+    fingerprint: Text | None = Field(default=None, description="of ids and captions, as an earlier run observed it")
 
 
 class ImageProtocol(Model):
     """What the vision encoder sees."""
 
-    size: Positive = Field(description="side of the square in pixels")
+    size: Positive | Text = Field(
+        description="side of the square in pixels; of another resize what the processor says, as in 'shortest_edge=336 "
+        "crop=336x336'"
+    )
     resize: Resample = "bicubic"
 
 
@@ -259,16 +273,10 @@ class ParametersRun(Model):
 Run = CaptioningRun | PredictionsRun | ParametersRun
 
 
-class Partial(Model):
-    """The keys of protocol and run that a section may give; what a claim needs is checked after merging."""
-
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
-
-
 class ClaimSection(Model):
     """One entry of `claims`."""
 
-    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
+    id: Annotated[str, StringConstraints(pattern=CLAIM_ID)]
     citation: Citation
     reported: Reported
     tolerance: Tolerance

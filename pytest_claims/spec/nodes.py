@@ -27,11 +27,16 @@ MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
 MAX_DEPTH = 20
 MAX_ALIASES = 100
+MAX_PROBLEMS = 100
+"""Nobody reads more; a file that is something else altogether would give a message of megabytes."""
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _TRUE = {"true", "True", "TRUE"}
 _FALSE = {"false", "False", "FALSE"}
 _INT = re.compile(r"[-+]?[0-9]{1,18}")
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What YAML 1.2 does not allow in a file (section 5.1). libyaml finds them too, and then counts bytes where we need lines."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]{1,40}(?:\.[0-9]{0,40})?)(?:[eE][-+]?[0-9]{1,3})?")
 
 
@@ -95,23 +100,27 @@ def parse(data: bytes, display: str) -> Document:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise SpecError([f"{display}:{line}: not UTF-8 (byte {error.start}: {data[error.start]:#04x})"]) from None
+    if bad := _UNPRINTABLE.search(text):
+        line = text.count("\n", 0, bad.start()) + 1
+        raise SpecError([f"{display}:{line}: not YAML: the control character U+{ord(bad[0]):04X} is not allowed"])
     try:
         _check_events(yaml.parse(text, Loader=loader), display)
         root = yaml.compose(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
+        if mark and text.split("\n")[mark.line :][:1] and text.split("\n")[mark.line][mark.column :][:1] == "\t":
+            what = "a tab cannot indent, use spaces"
         raise SpecError([f"{display}:{mark.line + 1 if mark else 1}: not YAML: {what}"]) from None
-    except yaml.YAMLError as error:
-        line = text.count("\n", 0, getattr(error, "position", 0) or 0) + 1
-        reason = getattr(error, "reason", None) or str(error).splitlines()[0]
-        raise SpecError([f"{display}:{line}: not YAML: {reason}"]) from None
+    except (yaml.YAMLError, ValueError) as error:
+        # The loader in pure Python lets int() and chr() fail on an absurd version number or escape.
+        raise SpecError([f"{display}:1: not YAML: {str(error).splitlines()[0]}"]) from None
     if root is None:
         raise SpecError([f"{display}:1: the file is empty, expected the keys paper, protocol, run and claims"])
     builder = _Builder(display)
     value = builder.build(root, ())
     if builder.problems:
-        raise SpecError(builder.problems)
+        raise SpecError(capped(builder.problems, display))
     return Document(value=value, lines=builder.lines)
 
 
@@ -129,10 +138,12 @@ def _check_events(events: Any, display: str) -> None:
         elif isinstance(event, yaml.AliasEvent):
             aliases += 1
         nodes += isinstance(event, yaml.NodeEvent)
-        if getattr(event, "tag", None) not in (None, "!"):
+        if getattr(event, "tag", None) is not None:
             raise SpecError(
                 [f"{display}:{line}: the tag {event.tag!r} is not allowed, a claim file holds plain values"]
             )
+        if isinstance(event, yaml.ScalarEvent) and _SURROGATE.search(event.value):  # libyaml refuses the escape itself
+            raise SpecError([f"{display}:{line}: not YAML: a lone surrogate (\\ud800 to \\udfff) is not a character"])
         for what, count, limit in (
             ("levels of nesting", depth, MAX_DEPTH),
             ("aliases", aliases, MAX_ALIASES),
@@ -193,6 +204,12 @@ class _Builder:
             self.lines[(*path, key)] = line
             result[key] = self.build(value_node, (*path, key))
         return result
+
+
+def capped(problems: list[str], display: str) -> list[str]:
+    """The first `MAX_PROBLEMS`, and how many more there are."""
+    more = len(problems) - MAX_PROBLEMS
+    return problems if more <= 0 else [*problems[:MAX_PROBLEMS], f"{display}:1: and {more:,} more problems"]
 
 
 def show(path: Path) -> str:

@@ -1,0 +1,84 @@
+"""Generate some captions of earlier evidence again, and say which differ.
+
+Which images are drawn depends on the user's key: whoever wrote the evidence cannot know them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_claims.errors import EvaluationError
+from pytest_claims.evaluation import captioning
+from pytest_claims.store import recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_claims.evaluation import Bench
+    from pytest_claims.evaluation.captioning import Setup
+    from pytest_claims.evidence import Caption, Evidence
+    from pytest_claims.protocol import Plan
+    from pytest_claims.spec.models import CaptioningRun
+    from pytest_claims.store import Folder, Replayed
+
+
+def replayed(plan: Plan, run: CaptioningRun, bench: Bench, found: Replayed) -> Evidence:
+    """The replayed evidence with a note that its audit was clean.
+
+    Raises:
+        NotAttempted: weights, data or device cannot be had here.
+        EvaluationError: something differs; the message names the ids.
+    """
+    setup = captioning.prepare(plan, run, bench)
+    ours, theirs = setup.recipe.content(), found.plan
+    for part in ("observed", "references"):
+        differing = recipe.differences({part: theirs[part]}, {part: ours[part]})
+        for key, (evidence, here) in differing.items():
+            raise EvaluationError(
+                f"Audit: the evidence is not of this model and data: {key} is {evidence!r}, here {here!r}."
+            )
+    elsewhere = recipe.differences(theirs, ours)
+    captions = {caption.id: caption for caption in found.evidence.captions}
+    drawn = bench.store.key.draw(found.evidence.digest, plan.seed, captions, bench.audit or 0)
+    for name in drawn:
+        if setup.split.digest(name) != found.pictures[name]:
+            raise EvaluationError(f"Audit: the evidence has a caption of another image for {name}.")
+    why = "; ".join(f"{key}: {evidence!r}, here {here!r}" for key, (evidence, here) in elsewhere.items())
+    note = _compare(setup, bench, captions, drawn, f" The evidence was made otherwise: {why}." if why else "")
+    return replace(found.evidence, notes=(*found.evidence.notes, note))
+
+
+def reused(setup: Setup, bench: Bench, evidence: Evidence, folder: Folder) -> Evidence:
+    """The evidence of a run, with a note that the audit of what it took from earlier runs was clean.
+
+    Raises:
+        EvaluationError: a caption differs; the message names the ids.
+    """
+    if not folder.reused:
+        note = "Audit: nothing to do, every caption was generated in this run."
+    else:
+        captions = {name: folder.caption(name) for name in folder.reused}
+        seed = evidence.observed.seed or 0
+        drawn = bench.store.key.draw(evidence.digest, seed, captions, bench.audit or 0)
+        note = _compare(setup, bench, captions, drawn, "")
+    return replace(evidence, notes=(*evidence.notes, note))
+
+
+def _compare(setup: Setup, bench: Bench, captions: Mapping[str, Caption], drawn: Sequence[str], why: str) -> str:
+    again: dict[str, Caption] = {}
+    with bench.progress(len(drawn), "audit") as bar:
+        for caption, _ in setup.caption(drawn):
+            again[caption.id] = caption
+            bar.update(1)
+    wrong = [name for name in drawn if again[name] != captions[name]]
+    if wrong:
+        names = ", ".join(wrong[:20]) + (f" and {len(wrong) - 20} more" if len(wrong) > 20 else "")
+        first = wrong[0]
+        raise EvaluationError(
+            f"Audit: {len(wrong):,} of {len(drawn):,} captions differ from the evidence: {names}. Of {first} the evidence says "
+            f"{captions[first].text!r}, generated again it is {again[first].text!r}.{why}"
+        )
+    return (
+        f"Audit: {len(drawn):,} of {len(captions):,} captions were generated again, and none differs from the evidence."
+    )

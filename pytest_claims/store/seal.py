@@ -1,0 +1,120 @@
+"""A seal on every line that this user's runs write, so that a folder which somebody else wrote is never taken for a run.
+
+A fork can commit an evidence folder, or a whole `.pytest_cache`. It cannot know the key: 32 random bytes of each user, kept
+outside any repository. A line without a valid seal is computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_claims.store.recipe import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+SIZE = 32
+"""Bytes of a key."""
+
+SEAL = 16
+"""Bytes of a seal: a forger has one guess in 2¹²⁸."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """The secret of one user, or of one process where none can be kept."""
+
+    secret: bytes = field(repr=False)
+    note: str = ""
+    """Why nothing sealed with it is used again; empty for a key that is kept."""
+
+    def seal(self, digest: str, values: Mapping[str, Any]) -> str:
+        """The seal of `values` under the plan with `digest`; a key `seal` among them does not count."""
+        text = digest + canonical({key: value for key, value in values.items() if key != "seal"})
+        return hmac.new(self.secret, text.encode(), hashlib.sha256).digest()[:SEAL].hex()
+
+    def holds(self, digest: str, values: Mapping[str, Any]) -> bool:
+        """Whether `values` carry a valid seal."""
+        given = values.get("seal")
+        return isinstance(given, str) and hmac.compare_digest(given.encode(), self.seal(digest, values).encode())
+
+    def draw(self, digest: str, seed: int, ids: Iterable[str], size: int) -> tuple[str, ...]:
+        """`size` of `ids`, sorted: always the same for this user, and nobody else knows which."""
+        ranked = sorted(
+            ids,
+            key=lambda name: hmac.new(self.secret, f"audit:{digest}:{seed}:{name}".encode(), hashlib.sha256).digest(),
+        )
+        return tuple(sorted(ranked[:size]))
+
+
+def path() -> Path:
+    """Where the key is kept: XDG's place for state that should outlive a program and is not worth a backup.
+
+    Raises:
+        RuntimeError: the user has no home folder.
+    """
+    stated = os.environ.get("XDG_STATE_HOME", "")
+    # "All paths must be absolute; a relative path is to be ignored" (XDG Base Directory Specification 0.8).
+    base = Path(stated) if Path(stated).is_absolute() else Path.home() / ".local" / "state"
+    return base / "pytest-claims" / "key"
+
+
+def load() -> Key:
+    """This user's key, made on first use; a key for this process alone where none can be kept."""
+    where = "its place"
+    try:
+        place = path()
+        where = str(place)
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Key(secret=_read(place) or _make(place))
+    except (OSError, RuntimeError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        return Key(
+            secret=secrets.token_bytes(SIZE),
+            note=f"The evidence of this run will not be used again: the key {where} cannot be kept ({why}).",
+        )
+
+
+def _read(place: Path) -> bytes | None:
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        handle = os.open(place, flags)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise RuntimeError("it is not a plain file")
+        if hasattr(os, "getuid") and (facts.st_uid != os.getuid() or facts.st_mode & 0o077):
+            raise RuntimeError("others can read it; chmod 600, or remove it")
+        secret = file.read(SIZE + 1)
+    if len(secret) != SIZE:
+        raise RuntimeError(f"it does not hold {SIZE} bytes; remove it")
+    return secret
+
+
+def _make(place: Path) -> bytes:
+    """Whole or not at all, and the first of several processes wins: a link cannot replace what is there."""
+    handle, name = tempfile.mkstemp(dir=place.parent, prefix=".key.")  # 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(SIZE))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another process was first: its key counts
+            os.link(name, place)
+    finally:
+        Path(name).unlink(missing_ok=True)
+    secret = _read(place)
+    if secret is None:
+        raise RuntimeError("it vanished")
+    return secret

@@ -1,0 +1,304 @@
+"""Runs pytest on claim files, and holds every report that comes out against what must always be true of reports."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np  # noqa: F401 - pytester drops what an inner run imports, and numpy cannot be loaded twice
+import xmlschema
+
+import pytest_claims.evaluation.predictions  # inner runs share the modules that tests patch
+import pytest_claims.metrics
+import pytest_claims.recorder
+import pytest_claims.reports.junit
+import pytest_claims.reports.terminal
+import pytest_claims.run
+import pytest_claims.store  # noqa: F401
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pytest
+
+RECORD = {
+    "paper": {
+        "arxiv_id", "title", "abstract", "primary_category", "venue", "published_at", "latest_version", "withdrawn",
+    },
+    "latest_version": {"id", "version", "source_url", "rendered_html_url", "rendering_engine"},
+    "verdict": {
+        "id", "kind", "status", "score", "confidence", "agent_version", "computed_at", "is_current", "protocol_match",
+        "claim_citation",
+    },
+    "verdicts": {"post", "pre"},
+}  # fmt: skip
+"""The keys of the record that this project starts from; no more and no fewer."""
+
+CITATION = {
+    "paper_arxiv_id", "section", "row", "column", "reported_value", "reported_metric", "quoted_text", "pdf_page", "notes",
+}  # fmt: skip
+EVIDENCE = {
+    "basis", "outcome", "measured", "unit", "difference", "interval", "n", "deviations", "signature", "provenance", "digest",
+    "claim", "result", "reason", "command", "axes", "notes",
+}  # fmt: skip
+"""What a record holds beside them, at least."""
+
+STATUSES = ("pass", "partial", "fail", "pending", "not_attempted", "error")
+
+CAPTIONS = {"1": "a dog runs on the beach", "2": "two men play a game of chess", "3": "a red bus stops at the corner"}
+
+
+def claim(name: str = "one", **changes: Any) -> dict[str, Any]:
+    """A claim of a perfect BLEU-1, which `put` makes true; `changes` replace whole keys."""
+    value = changes.pop("value", "100.0")
+    return {
+        "id": name,
+        "citation": {"section": "Table 1", "row": "ours", "column": "B@1", "quoted_text": f"ours {value}"},
+        "reported": {"metric": "bleu1", "value": Digits(value), "unit": "percent"},
+        "tolerance": {"pass": 0, "partial": 20},
+        **changes,
+    }
+
+
+STATUS: Mapping[str, dict[str, Any]] = {
+    "pass": {},
+    "partial": {"value": "90.0"},
+    "fail": {"value": "50.0"},
+    "pending": {"run": {"dataset": {"id": "other"}}},
+    "not_attempted": {"run": {"predictions": {"path": "missing.json"}}},
+    "error": {"run": {"references": {"captions": "no-such-key"}}},
+}
+"""What makes `claim` come out with a status."""
+
+
+def of_status(status: str, name: str | None = None, **changes: Any) -> dict[str, Any]:
+    """A claim that comes out with `status`, by default named after it."""
+    return claim(name or status.replace("_", "-"), **STATUS[status], **changes)
+
+
+LEAN = ("-p", "no:hypothesispytest", "-p", "no:anyio")
+"""Plugins that have no part in any claim, and cost a second each time that pytester makes them load again."""
+
+
+class Digits:
+    """A number as it is to be printed into a claim file."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def put(
+    folder: Path, *claims: dict[str, Any], name: str = "claims/paper.yaml", captions: Mapping[str, str] = CAPTIONS
+) -> Path:
+    """A claim file with `claims`, and beside it released captions that equal their references."""
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    document = {
+        "paper": {"arxiv_id": None, "title": "A paper", "source_url": "https://example.org/paper"},
+        "protocol": {"dataset": {"id": "tiny", "images": len(captions)}, "metric": "coco-caption"},
+        "run": {
+            "evaluator": "predictions",
+            "predictions": {"path": "out.json", "id": "image_id", "caption": "caption"},
+            "references": {"path": "refs.json"},
+        },
+        "claims": list(claims or [claim()]),
+    }
+    file.write_text(yaml_of(document), encoding="utf-8")
+    rows = [{"image_id": key, "caption": text} for key, text in captions.items()]
+    (file.parent / "out.json").write_text(json.dumps(rows))
+    (file.parent / "refs.json").write_text(json.dumps({"annotations": rows}))
+    return file
+
+
+def yaml_of(value: Any) -> str:
+    """`value` as YAML's flow style, which JSON is; numbers with their own digits."""
+    if isinstance(value, Digits):
+        return value.text
+    if isinstance(value, dict):
+        return "{" + ",\n ".join(f"{json.dumps(key)}: {yaml_of(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",\n ".join(map(yaml_of, value)) + "]"
+    return json.dumps(value)
+
+
+class Run:
+    """One pytest run and its reports, checked.
+
+    Args:
+        result: what pytester gives.
+        folder: where the run's reports lie.
+    """
+
+    def __init__(self, result: pytest.RunResult, folder: Path) -> None:
+        self.ret = int(result.ret)
+        self.out = result.stdout.str()
+        self.err = result.stderr.str()
+        self.result = result
+        self.json = self.xml = ""
+        if (folder / "verdicts.json").exists():
+            self.json = (folder / "verdicts.json").read_text(encoding="utf-8")
+            self.xml = (folder / "verdicts.xml").read_text(encoding="utf-8")
+            check(self.json, self.xml, self.ret)
+
+    @property
+    def reported(self) -> bool:
+        """Whether reports were written."""
+        return bool(self.json)
+
+    @property
+    def records(self) -> dict[str, Any]:
+        """The records by claim id, or by file name for a file that could not be read."""
+        found = json.loads(self.json)["records"]
+        named = {record["evidence"]["claim"]["id"] or record["evidence"]["claim"]["file"]: record for record in found}
+        assert len(named) == len(found)
+        return named
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        """The status of each record."""
+        return {name: record["verdict"]["status"] for name, record in self.records.items()}
+
+    @property
+    def results(self) -> dict[str, str]:
+        """What pytest was told of each record."""
+        return {name: record["evidence"]["result"]["outcome"] for name, record in self.records.items()}
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What the report says about the session."""
+        info: dict[str, Any] = json.loads(self.json)["run"]
+        return info
+
+    def case(self, name: str) -> ET.Element:
+        """The `<testcase>` of a claim."""
+        found = ET.fromstring(self.xml).find(f"testsuite/testcase[@name='{name}']")  # noqa: S314 - our own
+        assert found is not None
+        return found
+
+    def lines(self, *starts: str) -> list[str]:
+        """The lines of the output that start with one of `starts`."""
+        return [line for line in self.out.splitlines() if line.startswith(starts)]
+
+
+def run(pytester: pytest.Pytester, *args: str | Path, child: bool = False, twice: bool = True) -> Run:
+    """Run pytest with both reports, and check them; a second run of the same must report the same.
+
+    Args:
+        pytester: pytest's fixture.
+        args: the command line, without reports.
+        child: in a process of its own, for what would end this one.
+        twice: False where the first run leaves something that changes the second.
+    """
+    runs = []
+    for name in ("first", "second") if twice else ("first",):
+        folder = pytester.path / "reports" / name
+        reports = [f"--claims-report={folder / f'verdicts.{suffix}'}" for suffix in ("xml", "json")]
+        command = [*args, *reports, *LEAN]
+        if child:
+            result = pytester.runpytest_subprocess(*command)
+        else:
+            result = pytester.runpytest_inprocess(*command, no_reraise_ctrlc=True)
+        runs.append(Run(result, folder))
+        if name == "first":
+            for suffix in ("json", "xml"):
+                assert (folder / f"verdicts.{suffix}").exists() == runs[0].reported
+    if twice:
+        first, second = runs
+        assert second.ret == first.ret
+        assert without_timings(second.json) == without_timings(first.json)
+        assert without_timings(second.xml) == without_timings(first.xml)
+    return runs[0]
+
+
+def plain(pytester: pytest.Pytester, *args: str | Path) -> Run:
+    """Run pytest without reports."""
+    return Run(pytester.runpytest_inprocess(*args, *LEAN), pytester.path / "none")
+
+
+def without_timings(report: str) -> str:
+    """A report's text without what two runs of the same evidence may differ in: how long, when, and as which command."""
+    for pattern in (
+        r'"seconds": [0-9.]+',
+        r'"computed_at": "[^"]+"',
+        r'(?m)^    "command": .*$',  # the session's; a claim's own stands deeper, and stays
+        r' time="[0-9.]+"',
+        r'<property name="command" .*/>',
+    ):
+        report = re.sub(pattern, "", report)
+    return report
+
+
+@cache
+def schema() -> xmlschema.XMLSchema10:
+    """Ours; whatever is valid under it is valid under the Jenkins xunit plugin's junit-10.xsd."""
+    return xmlschema.XMLSchema10(str(Path(__file__).parent / "verdicts.xsd"))
+
+
+def check(json_text: str, xml_text: str, exit_status: int) -> None:
+    """What must be true of the two reports of any run."""
+    schema().validate(xml_text)
+    report = json.loads(json_text, parse_constant=_refuse)
+    assert list(report) == ["schema", "run", "records"]
+    assert report["schema"] == "pytest-claims/report/1"
+    records, info = report["records"], report["run"]
+    for record in records:
+        _check_record(record)
+    suite = ET.fromstring(xml_text).find("testsuite")  # noqa: S314 - our own
+    assert suite is not None
+    cases = suite.findall("testcase")
+    assert info["collected"] == len(records) == len(cases) == int(suite.attrib["tests"])
+    assert info["exit_status"] == exit_status
+    for tag, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        assert int(suite.attrib[attribute]) == len(suite.findall(f"testcase/{tag}"))
+    for record, case in zip(records, cases, strict=True):
+        _check_case(record, case)
+    red = [record for record in records if record["evidence"]["result"]["outcome"] == "failed"]
+    assert exit_status != 0 or not red, "a red claim in a green run"
+
+
+def _check_record(record: dict[str, Any]) -> None:
+    assert set(record) == {*RECORD, "evidence"}
+    verdict, evidence = record["verdict"], record["evidence"]
+    for section, keys in RECORD.items():
+        unread = section in ("paper", "latest_version") and evidence["claim"]["id"] is None
+        assert record[section] is None if unread else set(record[section]) == keys
+    assert verdict["claim_citation"] is None or set(verdict["claim_citation"]) == CITATION
+    assert set(evidence) >= EVIDENCE
+    assert verdict["status"] in STATUSES
+    assert verdict["kind"] in ("POST", "PRE")
+    assert evidence["result"]["outcome"] in ("passed", "failed", "skipped", "expected")
+    assert evidence["reason"]
+    # Nothing that was withheld, broke or never ran may look green.
+    if verdict["status"] not in ("pass", "partial"):
+        assert evidence["result"]["outcome"] != "passed"
+    if verdict["status"] in ("not_attempted", "error"):
+        assert verdict["score"] is evidence["measured"] is evidence["outcome"] is None
+    else:
+        assert isinstance(verdict["score"], float)
+        assert 0 <= verdict["confidence"] <= 1
+        assert evidence["digest"]
+
+
+def _check_case(record: dict[str, Any], case: ET.Element) -> None:
+    known, result, status = record["evidence"]["claim"], record["evidence"]["result"], record["verdict"]["status"]
+    assert case.attrib["name"] == (known["id"] or known["file"])
+    tags = {child.tag: child.get("type") for child in case if child.tag != "system-out"}
+    if result["outcome"] == "passed":
+        assert tags == {}
+    elif result["outcome"] == "skipped":
+        assert tags == {"skipped": "claim.not_attempted"}
+    elif result["outcome"] == "expected":
+        assert tags == {"skipped": f"claim.expected.{status}"}
+    else:
+        assert tags in ({"error": "claim.error"}, {"failure": result["type"]})
+    facts = (case.findtext("system-out") or "").splitlines()
+    assert facts[0].startswith(f"status: {status}")
+    assert sum(line.startswith("status: ") for line in facts) == 1
+
+
+def _refuse(constant: str) -> Any:
+    raise AssertionError(f"{constant} is not JSON")

@@ -1,0 +1,154 @@
+"""Who may import whom, as ARCHITECTURE.md says."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "pytest_claims"
+HEAVY = ("torch", "transformers", "datasets", "nltk", "PIL", "tqdm", "numpy", "pydantic", "yaml")
+AT_THE_TOP = {"torch": "evaluation.beam", "numpy": "metrics", "pydantic": "spec", "yaml": "spec"}
+"""Where a heavy package may be imported with the module: what stands there is nothing without it, and imported when needed."""
+
+
+def order() -> list[str]:
+    """The rooms in the order of ARCHITECTURE.md's section "Who may import whom"."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## Who may import whom")[2]
+    block = [line for line in text.partition("##")[0].splitlines() if line.startswith("    ")]
+    return [room.strip() for room in " ".join(block).split("·") if room.strip()]
+
+
+def room_of(module: str) -> str:
+    """`pytest_claims.spec.load` → `spec`."""
+    return module.removeprefix("pytest_claims").strip(".").partition(".")[0]
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """The package's modules by dotted name."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+class Imports(ast.NodeVisitor):
+    """What a module imports at run time: `found`, and what of that at its top level: `top`.
+
+    Args:
+        module: its dotted name.
+    """
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+        self.found: set[str] = set()
+        self.top: set[str] = set()
+        self.depth = 0
+
+    def visit_If(self, node: ast.If) -> None:
+        """What only a type checker imports does not count."""
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            for child in node.orelse:
+                self.visit(child)
+        else:
+            self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        """What a function imports is imported when it is called."""
+        self.depth += 1
+        self.generic_visit(node)
+        self.depth -= 1
+
+    def visit_Import(self, node: ast.Import) -> None:
+        """`import a.b`."""
+        self.add(alias.name for alias in node.names)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """`from a import b`, where b may be a module."""
+        assert node.level == 0, f"{self.module}: relative import"
+        name = node.module or ""
+        if name == "pytest_claims":
+            self.add(f"{name}.{alias.name}" for alias in node.names if not alias.name.startswith("__"))
+        else:
+            self.add([name])
+
+    def add(self, names: Iterator[str] | list[str]) -> None:
+        """Note imported modules."""
+        for name in names:
+            self.found.add(name)
+            if not self.depth:
+                self.top.add(name)
+
+
+def imports(name: str, tree: ast.Module) -> Imports:
+    """What a module imports."""
+    visitor = Imports(name)
+    visitor.visit(tree)
+    return visitor
+
+
+def test_every_room_is_listed() -> None:
+    """ARCHITECTURE.md lists every room of the package once, and no room that does not exist."""
+    listed = order()
+    assert len(set(listed)) == len(listed)
+    assert set(listed) == {room_of(name) for name, _ in modules() if room_of(name)}
+
+
+def test_a_room_imports_only_those_before_it() -> None:
+    """At run time, also inside functions, a room imports only rooms before it; type annotations may look anywhere."""
+    place = {room: index for index, room in enumerate(order())}
+    wrong = [
+        f"{name} imports {imported}"
+        for name, tree in modules()
+        for imported in imports(name, tree).found
+        if imported.startswith("pytest_claims.") and room_of(imported) != room_of(name)
+        if place.get(room_of(imported), 0) > place.get(room_of(name), 0)
+    ]
+    assert wrong == []
+
+
+def test_nothing_imports_the_plugin() -> None:
+    """The plugin is for pytest alone to import."""
+    assert [n for n, tree in modules() if "pytest_claims.plugin" in imports(n, tree).found] == []
+
+
+def test_metrics_stand_alone() -> None:
+    """The metrics import nothing of the project but its errors, so that they can be used without pytest."""
+    found = {i for n, tree in modules() if room_of(n) == "metrics" for i in imports(n, tree).found}
+    own = {room_of(name) for name in found if name.startswith("pytest_claims")}
+    assert own <= {"metrics", "errors"}
+    assert not any(name.split(".")[0] in ("pytest", "_pytest", "pluggy") for name in found)
+
+
+@pytest.mark.parametrize("package", HEAVY)
+def test_heavy_packages_are_imported_where_they_are_used(package: str) -> None:
+    """No module imports a heavy package when it is imported itself, but for the rooms that are nothing without it."""
+    allowed = f"pytest_claims.{AT_THE_TOP.get(package)}"
+    wrong = [
+        name
+        for name, tree in modules()
+        if any(imported.split(".")[0] == package for imported in imports(name, tree).top)
+        if not f"{name}.".startswith(f"{allowed}.")
+    ]
+    assert wrong == []
+
+
+def test_only_the_pytest_side_knows_pytest() -> None:
+    """The rooms can be used from a program of any kind: pytest is imported by the pytest side alone."""
+    wrong = {
+        room_of(name)
+        for name, tree in modules()
+        if any(imported.split(".")[0] in ("pytest", "_pytest", "pluggy") for imported in imports(name, tree).found)
+    }
+    assert wrong <= {"plugin", "collect", "recorder", "hookspecs"}
+
+
+def test_no_private_names_of_pytest() -> None:
+    """Private names move between pytest's releases: none is imported."""
+    assert [n for n, tree in modules() if any(i.startswith("_pytest") for i in imports(n, tree).found)] == []

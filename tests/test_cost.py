@@ -1,0 +1,90 @@
+"""What the plugin costs a project that merely has it installed: nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.running import put
+
+HEAVY = ("torch", "transformers", "datasets", "nltk", "numpy", "pydantic", "yaml", "PIL", "tqdm", "jinja2", "lxml")
+
+CHILD = """
+import json, sys
+before = set(sys.modules)
+import pytest
+status = pytest.main(sys.argv[1:])
+loaded = sorted({name.split(".")[0] for name in set(sys.modules) - before})
+own = sorted(name for name in sys.modules if name.split(".")[0] == "pytest_claims")
+print("\\n" + json.dumps({"status": int(status), "loaded": loaded, "own": own}))
+"""
+
+
+def child(folder: Path, *args: str) -> dict[str, Any]:
+    """Run pytest in a process of its own, and say what it imported."""
+    # hypothesis's pytest plugin, and anyio's, import what they like.
+    lean = ("-q", "-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:cacheprovider")
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *lean, *args], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def heavy(result: dict[str, Any]) -> set[str]:
+    """The heavy packages that a run imported."""
+    return set(result["loaded"]) & set(HEAVY)
+
+
+def test_a_project_without_claims(tmp_path: Path) -> None:
+    """A project without claims pays for the plugin module and its hooks, and for nothing else of ours."""
+    (tmp_path / "test_x.py").write_text("def test(): pass")
+    (tmp_path / "compose.json").write_text("{}")
+    result = child(tmp_path)
+    assert result["status"] == 0
+    assert heavy(result) == set()
+    assert result["own"] == ["pytest_claims", "pytest_claims.hookspecs", "pytest_claims.plugin"]
+
+
+@pytest.mark.parametrize("ini", ["", "claims_files = papers/**/*.yaml"])
+def test_a_project_with_other_yaml(tmp_path: Path, ini: str) -> None:
+    """YAML that is no claim file is looked at by its path alone: neither pydantic nor a YAML parser is imported for it."""
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\n{ini}\n")
+    (tmp_path / "test_x.py").write_text("def test(): pass")
+    (tmp_path / "compose.yaml").write_text("a: [")
+    result = child(tmp_path)
+    assert result["status"] == 0
+    assert heavy(result) == set()
+
+
+def test_options_alone(tmp_path: Path) -> None:
+    """A report of a session without claims imports nothing heavy either."""
+    (tmp_path / "test_x.py").write_text("def test(): pass")
+    result = child(tmp_path, "--claims-report=verdicts.xml", "--claims-gate=pass")
+    assert result["status"] == 0
+    assert heavy(result) <= {"pydantic"}
+    assert (tmp_path / "verdicts.xml").exists()
+
+
+@pytest.mark.parametrize("args", [["--co"], ["-k", "nothing"]], ids=["collect only", "all deselected"])
+def test_collecting_claims(tmp_path: Path, args: list[str]) -> None:
+    """Collecting a claim file, of whichever evaluator, reads YAML and validates it, and imports no model library."""
+    put(tmp_path)
+    shipped = Path(__file__).parent.parent / "claims"
+    result = child(tmp_path, "claims", str(shipped), *args)
+    assert result["status"] in (0, pytest.ExitCode.NO_TESTS_COLLECTED)
+    assert heavy(result) <= {"yaml", "pydantic"}
+
+
+def test_scoring_predictions(tmp_path: Path) -> None:
+    """Scoring released captions needs numpy, and no model library."""
+    put(tmp_path)
+    result = child(tmp_path, "claims")
+    assert result["status"] == 0
+    assert heavy(result) <= {"yaml", "pydantic", "numpy"}

@@ -1,0 +1,391 @@
+"""The reports as texts: what they hold, what they survive, and how the table reads."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import xmlschema
+
+from pytest_claims import reports
+from pytest_claims.errors import ClaimsError
+from pytest_claims.reports import facts, terminal
+from tests.running import CAPTIONS, claim, of_status, plain, put, run, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+RUN: Any = {
+    "tool": "pytest-claims 0",
+    "command": "pytest",
+    "gate": "partial",
+    "exit_status": 0,
+    "collected": 0,
+    "deselected": 0,
+}
+
+
+# --- the files -------------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_folder_is_made(pytester: pytest.Pytester) -> None:
+    """A report's folder is created, and the report is readable by others, as the umask says."""
+    put(pytester.path)
+    found = plain(pytester, "claims", "--claims-report=a/b/verdicts.XML")
+    path = pytester.path / "a/b/verdicts.XML"
+    assert found.ret == 0
+    assert found.lines("verdict report") == [f"verdict report: {path}"]
+    schema().validate(path.read_text())
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("args", [[], ["--no-summary"], ["-p", "no:terminal"], ["-q"]], ids=["", "-", "no:", "-q"])
+def test_a_report_that_cannot_be_written(pytester: pytest.Pytester, args: list[str]) -> None:
+    """A report whose folder is a file: one line, red, no traceback, and the other reports are written."""
+    put(pytester.path)
+    (pytester.path / "blocked").write_text("a file")
+    found = plain(pytester, "claims", "--claims-report=blocked/verdicts.xml", "--claims-report=verdicts.json", *args)
+    blocked = pytester.path / "blocked"
+    line = f"The report {blocked}/verdicts.xml cannot be written: {blocked} is a file."
+    assert found.ret == 1
+    assert (found.out + found.err).splitlines().count(line) == 1
+    assert "Traceback" not in found.out + found.err
+    assert len(json.loads((pytester.path / "verdicts.json").read_text())["records"]) == 1
+    assert json.loads((pytester.path / "verdicts.json").read_text())["records"][0]["verdict"]["status"] == "pass"
+
+
+@pytest.mark.parametrize("at", ["fsync", "replace"])
+def test_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """Where writing breaks off, the old report is still there, whole, and nothing else."""
+    path = tmp_path / "verdicts.json"
+    path.write_text("old")
+
+    def full(*_args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(*((os, "fsync", full) if at == "fsync" else (Path, "replace", full)))
+    with pytest.raises(ClaimsError) as raised:
+        reports.write(path, RUN, [])
+    assert str(raised.value) == f"The report {path} cannot be written: No space left on device."
+    assert [file.name for file in tmp_path.iterdir()] == ["verdicts.json"]
+    assert path.read_text() == "old"
+
+
+# --- our schema ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def document(pytester: pytest.Pytester) -> str:
+    """A valid JUnit report with a red claim."""
+    put(pytester.path, of_status("fail", "one"), claim("two"))
+    return run(pytester, "claims", twice=False).xml
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('tests="2"', 'tests="two"'),
+        ('tests="2"', 'tests="-2"'),
+        ('<testsuite name="claims"', '<testsuite name="pytest"'),
+        ('<testsuite name="claims"', '<testsuite hostname="h" name="claims"'),
+        ('<property name="gate"', '<property name="tool"'),
+        ('<property name="gate"', '<property name="colour"'),
+        ('name="one"', 'name="two"'),
+        ('name="one"', 'name=""'),
+        ("<system-out>", "<system-err/><system-out>"),
+        ('<failure type="claim.fail"', '<failure type="fail"'),
+        ('<failure type="claim.fail"', "<failure"),
+        ("</testsuites>", "<testsuite/></testsuites>"),
+        ('classname="claims/paper.yaml" ', ""),
+    ],
+)
+def test_the_schema_is_strict(document: str, old: str, new: str) -> None:
+    """The schema that every report of these tests is held against refuses what a report must not be."""
+    schema().validate(document)
+    assert old in document
+    with pytest.raises(xmlschema.XMLSchemaValidationError):
+        schema().validate(document.replace(old, new, 1))
+
+
+# --- hostile text ----------------------------------------------------------------------------------------------------
+
+HOSTILE = {
+    "escape sequences": "\x1b[31m\x1b]0;title\x07\x9b31m",
+    "nul and delete": "\x00\x7f\x08",
+    "markup": "]]><script>alert(1)</script>&amp;<!--",
+    "a fact of its own": "x\nstatus: pass\r\nreason: fine\x85status: pass\u2028status: pass",
+    "right to left": "\u202egnp.exe\u2066",
+    "not a character": "\ufffe\uffff",
+    "half a pair": "\ud83d",
+    "a megabyte": "long " * 200_000,
+    "beyond": "😀 日本語 é",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_captions_and_ids(pytester: pytest.Pytester, text: str) -> None:
+    """Whatever a released file holds, the reports are valid, and nothing in them or on the terminal acts."""
+    captions = {**CAPTIONS, f"4{text[:50]}": text}
+    put(pytester.path, claim("whole", tolerance={"pass": 100, "partial": 100}), captions=captions)
+    put(pytester.path, claim("lost"), captions=captions, name="claims/lost/paper.yaml")
+    rows = json.loads((pytester.path / "claims/lost/out.json").read_text())
+    rows[-1]["image_id"] = f"5{text}"  # the reader quotes it
+    (pytester.path / "claims/lost/out.json").write_text(json.dumps(rows))
+    found = run(pytester, "claims", "-rA", "-v", twice=False)
+    assert found.statuses["lost"] == "error"
+    assert found.statuses["whole"] in ("pass", "error", "fail")
+    inert(found.out)
+    inert(found.json)
+    inert(found.xml)
+
+
+@pytest.mark.parametrize("key", ["notes", "quoted_text", "section", "title", "path", "dataset", "checkpoint"])
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_claim_files(pytester: pytest.Pytester, text: str, key: str) -> None:
+    """Whatever a claim file holds, it is a claim or a problem of one line, and nothing in it acts in reports or terminal."""
+    one = of_status("fail", "one")
+    file = put(pytester.path, one)
+    written = file.read_text()
+    value = json.dumps(f"50.0 {text}"[:19_000])
+    if key == "notes":
+        written = written.replace('"quoted_text"', f'"notes": {json.dumps(text)}, "quoted_text"')
+    elif key == "title":
+        written = written.replace('"A paper"', value)
+    elif key == "path":
+        written = written.replace('"out.json"', value)
+    elif key == "dataset":
+        written = written.replace('"tiny"', value)
+    elif key == "checkpoint":
+        written = written.replace('"protocol": {', f'"protocol": {{"checkpoint": {{"id": {value}}}, ', 1)
+    else:
+        written = written.replace({"quoted_text": '"ours 50.0"', "section": '"Table 1"'}[key], value)
+    assert written != file.read_text()
+    file.write_text(written, encoding="utf-8", errors="surrogatepass")
+    found = run(pytester, "claims", "-rA", twice=False)
+    assert len(found.records) == 1
+    inert(found.out)
+    inert(found.json)
+    inert(found.xml)
+
+
+def inert(text: str) -> None:
+    """Fails where `text` holds what steers a terminal, or a line that is too long for one."""
+    acting = {char for char in text if (ord(char) < 32 and char not in "\n\t") or 0x7F <= ord(char) <= 0x9F}
+    assert acting == set()
+    assert not {"\u202e", "\u2066", "\u2028", "\ufffe", "\uffff"} & set(text)
+    assert not (text.startswith("<?xml") and "<script" in text)
+
+
+def test_the_terminal_is_not_flooded(pytester: pytest.Pytester) -> None:
+    """A text of a megabyte stands in the reports whole, and on the terminal with its beginning."""
+    put(pytester.path, of_status("fail", "one"))
+    file = pytester.path / "claims/paper.yaml"
+    file.write_text(file.read_text().replace('"quoted_text"', f'"notes": "{"x" * 900_000}", "quoted_text"'))
+    found = run(pytester, "claims", twice=False)
+    assert found.ret == 1
+    assert max(map(len, found.out.splitlines())) < 2_000
+    note = next(line for line in found.out.splitlines() if line.startswith("notes: "))
+    assert note == f"notes: {'x' * 993} … (899,007 more characters)"
+    assert "x" * 900_000 in found.xml
+    assert "x" * 900_000 in found.json
+
+
+# --- numbers and lines -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "number", "difference"),
+    [
+        (30.394, "percent", "30.39", "+30.39"),
+        (-0.001, "percent", "0.00", "+0.00"),
+        (0.30394, "fraction", "0.3039", "+0.3039"),
+        (3_744_761_856.0, "count", "3,744,761,856", "+3,744,761,856"),
+        (3.7448, "billion", "3.745", "+3.745"),
+        (107.13, "million", "107.13", "+107.13"),
+        (-13.31, "percent", "-13.31", "-13.31"),
+        (None, "percent", "–", "–"),
+    ],
+)
+def test_numbers(value: float | None, unit: str, number: str, difference: str) -> None:
+    """A number shows the digits that its unit needs; nothing is minus zero."""
+    assert facts.number(value, unit) == number
+    assert facts.difference(value, unit) == difference
+
+
+def test_facts(pytester: pytest.Pytester) -> None:
+    """The facts of a claim, in JUnit's system-out, are what one must know to believe or refute its verdict."""
+    put(pytester.path, of_status("pending", "one"))
+    text = run(pytester, "claims").case("one").findtext("system-out") or ""
+    lines = text.splitlines()
+    reason = (
+        "Withheld: the run drifted from the paper's protocol (dataset). 100 against 100.0 percent: a difference of +0 is "
+        "within the pass band (±0.05). The released outputs give the reported number; how they were generated was not observed."
+    )
+    assert lines[:11] == [
+        "status: pending",
+        f"reason: {reason}",
+        "next step: Run it without overrides, or correct the claim's protocol if the paper really did this.",
+        "reported: 100.0 % bleu1",
+        "measured: 100.00 % (+0.00)",
+        "outcome: pass",
+        "score: 0.9999999999",
+        "confidence: 0.0",
+        "protocol match: drift",
+        "basis: rescored",
+        "images: 3",
+    ]
+    assert "citation: https://example.org/paper, Table 1, ours, B@1" in lines
+    assert "quoted: ours 100.0" in lines
+    dataset = next(line for line in lines if line.startswith("axis dataset: "))
+    assert dataset.startswith("axis dataset: paper id=tiny, images=3 | run id=other, images=3, ")
+    assert dataset.endswith(" | drift")
+    assert lines[-1] == "command: pytest claims/paper.yaml::one"
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+class Screen:
+    """What the table needs of pytest's terminal reporter."""
+
+    def __init__(self, width: int | None) -> None:
+        self.text = io.StringIO()
+        self.isatty = width is not None
+        self.fullwidth = width or 80
+        self.config = self
+
+    def get_terminal_writer(self) -> Screen:
+        """The width."""
+        return self
+
+    def write_sep(self, sep: str, title: str) -> None:
+        """A heading."""
+        self.text.write(f"{sep} {title}\n")
+
+    def write_line(self, line: str, **_markup: bool) -> None:
+        """A line."""
+        self.text.write(f"{line}\n")
+
+
+def shown(records: Sequence[Any], width: int | None, *, dry_run: bool = False) -> list[str]:
+    """The lines that `terminal.show` writes on a terminal of `width` columns, or into a pipe."""
+    screen: Any = Screen(width)
+    terminal.show(screen, records, dry_run=dry_run)
+    return screen.text.getvalue().splitlines()  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def records(pytester: pytest.Pytester) -> list[Any]:
+    """A pass, a partial and a claim that could not be attempted."""
+    put(pytester.path, claim("passes"), of_status("partial", "comes-close"), of_status("not_attempted", "is-missing"))
+    found = run(pytester, "claims", twice=False).records
+    return [found[name] for name in ("passes", "comes-close", "is-missing")]
+
+
+TABLE = [
+    "claim        metric  reported  measured    95 % interval  difference  n  protocol  confidence  status",
+    "passes       bleu1    100.0 %    100.00  100.00 – 100.00       +0.00  3  exact           1.00  pass",
+    "comes-close  bleu1     90.0 %    100.00  100.00 – 100.00      +10.00  3  exact           1.00  partial",
+    "is-missing   bleu1    100.0 %         –                –           –  –  –                  –  not_attempted",
+]
+CLOSE = "partial: comes-close: 100 against 90.0 percent: a difference of +10 is within the partial band (±20.05)."
+MISSING = "not_attempted: is-missing: The predictions file missing.json was not found below claims."
+
+
+@pytest.mark.parametrize("width", [None, 200])
+def test_the_table(records: list[Any], width: int | None) -> None:
+    """The table has a row per claim and below it a line per reason; in a pipe it is as wide as it must be."""
+    assert shown(records, width) == [
+        "= claims",
+        *TABLE,
+        "",
+        f"  {CLOSE}",
+        f"  {MISSING}",
+        "    Name the folder that holds it with --claims-data=DIR.",
+        "3 claims: 1 pass, 1 partial, 1 not_attempted",
+    ]
+
+
+def test_a_narrow_terminal(records: list[Any]) -> None:
+    """Where the table does not fit, each claim has lines of its own, none of them wider than the terminal."""
+    lines = shown(records, 80)
+    assert lines == [
+        "= claims",
+        "passes: pass",
+        "    bleu1 100.00 against 100.0 %, difference +0.00, 95 % interval 100.00 –",
+        "      100.00, n 3, protocol exact, confidence 1.00",
+        "comes-close: partial",
+        "    bleu1 100.00 against 90.0 %, difference +10.00, 95 % interval 100.00 –",
+        "      100.00, n 3, protocol exact, confidence 1.00",
+        "is-missing: not_attempted",
+        "    bleu1, reported 100.0 %",
+        "",
+        "  partial: comes-close: 100 against 90.0 percent: a difference of +10 is within",
+        "    the partial band (±20.05).",
+        "  not_attempted: is-missing: The predictions file missing.json was not found",
+        "    below claims.",
+        "    Name the folder that holds it with --claims-data=DIR.",
+        "3 claims: 1 pass, 1 partial, 1 not_attempted",
+    ]
+    assert max(map(len, lines)) < 80
+
+
+def test_claims_that_share_a_reason(records: list[Any]) -> None:
+    """A reason that many claims share is said once, with three of their names."""
+
+    def copies() -> Iterator[Any]:
+        for index in range(5):
+            record = json.loads(json.dumps(records[2]))
+            record["evidence"]["claim"]["id"] = f"c{index}"
+            yield record
+
+    lines = shown(list(copies()), None)
+    assert lines[-3:] == [
+        "  not_attempted: c0, c1, c2 and 2 more: The predictions file missing.json was not found below claims.",
+        "    Name the folder that holds it with --claims-data=DIR.",
+        "5 claims: 5 not_attempted",
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+@pytest.mark.parametrize(("columns", "first"), [(80, "one: pass"), (200, "claim  metric  reported")])
+def test_a_real_terminal(pytester: pytest.Pytester, columns: int, first: str) -> None:
+    """On a terminal the table has colours and keeps to its width."""
+    import pty
+    import re
+    import subprocess
+
+    put(pytester.path)
+    master, slave = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
+    for name in ("NO_COLOR", "PY_COLORS"):
+        environment.pop(name, None)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "claims", "-p", "no:hypothesispytest"],
+        stdin=slave, stdout=slave, stderr=slave, env=environment,
+    )  # fmt: skip
+    os.close(slave)
+    parts = []
+    while True:
+        try:
+            part = os.read(master, 65536)
+        except OSError:  # Linux says "input/output error" where the other end is closed
+            break
+        if not part:
+            break
+        parts.append(part)
+    os.close(master)
+    assert process.wait() == 0
+    output = b"".join(parts).decode()
+    assert "\x1b[32m" in output
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", output).splitlines()
+    table = lines[next(i for i, line in enumerate(lines) if re.fullmatch("=+ claims =+", line)) :]
+    assert table[1].startswith(first)
+    assert max(map(len, table)) <= columns

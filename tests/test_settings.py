@@ -1,0 +1,223 @@
+"""The command line: what is read from it, and what is said about values that are not right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_claims.errors import SettingsError
+from pytest_claims.settings import Gate, Settings, read
+from pytest_claims.spec import Protocol
+from pytest_claims.spec.models import protocol_keys
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LONG = "x" * 300
+"""No file system takes a name of this length."""
+
+
+class Reader:
+    """Reads settings from options, those not given having the values that the plugin registers as defaults."""
+
+    def __init__(self, config: pytest.Config, folder: Path) -> None:
+        self.config = config
+        self.folder = folder
+
+    def __call__(self, ini: str = "", **given: Any) -> Settings:
+        """The settings with `given` options, named without `claims_`, and this ini value of `claims_gate`."""
+        options = {f"claims_{name}": value for name, value in given.items()}
+        return read(
+            lambda name: options[name] if name in options else self.config.getoption(name),
+            {"claims_gate": ini}.get,
+            self.folder,
+        )
+
+    def refused(self, ini: str = "", **given: Any) -> str:
+        """The whole message about options that are not valid."""
+        with pytest.raises(SettingsError) as caught:
+            self(ini, **given)
+        return str(caught.value)
+
+
+@pytest.fixture
+def reader(pytestconfig: pytest.Config, tmp_path: Path) -> Reader:
+    """Reads settings, relative paths starting in `tmp_path`."""
+    return Reader(pytestconfig, tmp_path)
+
+
+def test_nothing_given(reader: Reader) -> None:
+    """Without options everything is as the design says: gate partial, all images, any device, nothing written."""
+    assert reader() == Settings()
+    assert reader().gate is Gate.PARTIAL
+
+
+def test_everything_given(reader: Reader, tmp_path: Path) -> None:
+    """Each option ends up in its setting; relative paths start where the session was started."""
+    (tmp_path / "coco").mkdir()
+    found = reader(
+        report=["a.xml", "sub/B.JSON"], gate="pass", require_attempt=True, dry_run=True, sample=20, device="cuda:1",
+        set=["decoding.num_beams=1", "prompt="], model=["claim-1=new", "org/model=a=b"], data=["coco", str(tmp_path)],
+        base="origin/main", accept_moved=True,
+    )  # fmt: skip
+    assert found == Settings(
+        reports=(tmp_path / "a.xml", tmp_path / "sub/B.JSON"),
+        gate=Gate.PASS,
+        require_attempt=True,
+        dry_run=True,
+        sample=20,
+        device="cuda:1",
+        overrides={"decoding": {"num_beams": 1}, "prompt": ""},
+        candidates={"claim-1": "new", "org/model": "a=b"},
+        data=((tmp_path / "coco").resolve(), tmp_path.resolve()),
+        base="origin/main",
+        accept_moved=True,
+    )
+
+
+@pytest.mark.parametrize("value", ["auto", "cpu", "cuda", "cuda:0", "cuda:13"])
+def test_devices(reader: Reader, value: str) -> None:
+    """A device is auto, cpu, cuda, or one of several cuda devices."""
+    assert reader(device=value).device == value
+
+
+@pytest.mark.parametrize(
+    ("option", "ini", "gate"),
+    [(None, "", "partial"), (None, "pass", "pass"), ("partial", "pass", "partial"), ("pass", "", "pass")],
+)
+def test_the_command_line_wins_over_the_ini_file(reader: Reader, option: str | None, ini: str, gate: str) -> None:
+    """The gate of the command line, else that of the ini file, else partial."""
+    assert reader(ini, gate=option).gate == gate
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"gate": "green"}, "--claims-gate=green: expected partial or pass"),
+        ({"gate": "parital"}, "--claims-gate=parital: expected partial or pass, did you mean 'partial'?"),
+        ({"gate": ""}, "--claims-gate=: expected partial or pass"),
+        ({"ini": "PASS"}, "claims_gate=PASS: expected partial or pass"),
+        ({"sample": 0}, "--claims-sample=0: expected a number of images of at least 1"),
+        ({"sample": -5}, "--claims-sample=-5: expected a number of images of at least 1"),
+        ({"device": "gpu"}, "--claims-device=gpu: expected auto, cpu, cuda or cuda:N, did you mean 'cpu'?"),
+        ({"device": "cdua:1"}, "--claims-device=cdua:1: expected auto, cpu, cuda or cuda:N, did you mean 'cuda'?"),
+        ({"device": "cuda:"}, "--claims-device=cuda:: expected auto, cpu, cuda or cuda:N, did you mean 'cuda'?"),
+        ({"device": "cuda:-1"}, "--claims-device=cuda:-1: expected auto, cpu, cuda or cuda:N, did you mean 'cuda'?"),
+        ({"device": "cuda:١"}, "--claims-device=cuda:١: expected auto, cpu, cuda or cuda:N, did you mean 'cuda'?"),
+        ({"device": "cpu:0"}, "--claims-device=cpu:0: expected auto, cpu, cuda or cuda:N, did you mean 'cpu'?"),
+        ({"device": ""}, "--claims-device=: expected auto, cpu, cuda or cuda:N"),
+        ({"base": ""}, "--claims-base=: expected a git revision, such as origin/main"),
+        ({"base": "--output=x"}, "--claims-base=--output=x: expected a git revision, such as origin/main"),
+        ({"model": ["x"]}, "--claims-model=x: expected CLAIM_OR_CHECKPOINT=PATH"),
+        ({"model": ["a=b", "=x"]}, "--claims-model==x: expected CLAIM_OR_CHECKPOINT=PATH"),
+        ({"model": ["x="]}, "--claims-model=x=: expected CLAIM_OR_CHECKPOINT=PATH"),
+        ({"data": ["missing"]}, "--claims-data=missing: there is no folder {folder}/missing"),
+        ({"data": ["file.txt"]}, "--claims-data=file.txt: there is no folder {folder}/file.txt"),
+        ({"data": [LONG]}, f"--claims-data={LONG}: there is no folder {{folder}}/{LONG}"),
+    ],
+)
+def test_bad_values(reader: Reader, tmp_path: Path, given: dict[str, Any], text: str) -> None:
+    """A bad value is refused before anything runs: the option as it was given, and what was expected."""
+    (tmp_path / "file.txt").touch()
+    assert reader.refused(**given) == text.format(folder=tmp_path.resolve())
+
+
+@pytest.mark.parametrize("value", ["report", "report.pdf", "report.xml.bak", "", ".xml", "xml", LONG])
+def test_reports_of_no_known_format(reader: Reader, value: str) -> None:
+    """A report's format follows from the end of its name; another one is refused, not written as something else."""
+    start = f"--claims-report={value}: expected a file name that ends in .xml"
+    assert reader.refused(report=["good.xml", value]).startswith(start)
+
+
+def test_a_report_that_is_a_folder(reader: Reader, tmp_path: Path) -> None:
+    """A folder is no report file, whatever its name; a name that is too long is left to the one who writes it."""
+    (tmp_path / "a.xml").mkdir()
+    assert reader.refused(report=["a.xml"]) == "--claims-report=a.xml: is a folder, expected a file"
+    assert reader(report=[f"{LONG}.xml"]).reports[0].name == f"{LONG}.xml"
+
+
+KNOWN = ", ".join(protocol_keys())
+
+
+@pytest.mark.parametrize(
+    ("values", "overrides"),
+    [
+        (["prompt="], {"prompt": ""}),
+        (["prompt=a photo of"], {"prompt": "a photo of"}),
+        (["prompt=12"], {"prompt": "12"}),
+        (["prompt=null"], {"prompt": "null"}),
+        (["prompt=a=b"], {"prompt": "a=b"}),
+        (["decoding.num_beams=1"], {"decoding": {"num_beams": 1}}),
+        (["decoding.strategy=greedy"], {"decoding": {"strategy": "greedy"}}),
+        (["decoding.length_penalty=0"], {"decoding": {"length_penalty": 0}}),
+        (["decoding.length_penalty=-1e-1"], {"decoding": {"length_penalty": -0.1}}),
+        (["decoding.early_stopping=never"], {"decoding": {"early_stopping": "never"}}),
+        (["decoding.early_stopping=true"], {"decoding": {"early_stopping": True}}),
+        (["decoding.num_beams=3", "decoding.max_new_tokens=9"], {"decoding": {"num_beams": 3, "max_new_tokens": 9}}),
+        (["decoding.num_beams=3", "decoding.num_beams=4"], {"decoding": {"num_beams": 4}}),
+        (["checkpoint.revision=1"], {"checkpoint": {"revision": "1"}}),
+        (["precision=bfloat16", "image.size=364"], {"precision": "bfloat16", "image": {"size": 364}}),
+    ],
+)
+def test_overrides(reader: Reader, values: list[str], overrides: dict[str, Any]) -> None:
+    """KEY=VALUE changes one key of the protocol: text where the key holds text, else a number or a word as YAML reads it."""
+    found = reader(set=values).overrides
+    assert found == overrides
+    assert repr(found) == repr(overrides)  # 1 is not True and not 1.0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("decoding.num_beams", "expected KEY=VALUE, such as decoding.num_beams=1"),
+        ("", "expected KEY=VALUE, such as decoding.num_beams=1"),
+        ("=1", f"unknown protocol key ''; known: {KNOWN}"),
+        (
+            "decoding.beams=1",
+            f"unknown protocol key 'decoding.beams', did you mean 'decoding.num_beams'?; known: {KNOWN}",
+        ),
+        ("num_beams=1", f"unknown protocol key 'num_beams', did you mean 'decoding.num_beams'?; known: {KNOWN}"),
+        ("promt=", f"unknown protocol key 'promt', did you mean 'prompt'?; known: {KNOWN}"),
+        ("evaluator=x", f"unknown protocol key 'evaluator'; known: {KNOWN}"),
+        ("decoding=greedy", f"unknown protocol key 'decoding', did you mean 'decoding.strategy'?; known: {KNOWN}"),
+        ("decoding.num_beams=", "expected a whole number, got ''"),
+        ("decoding.num_beams=five", "expected a whole number, got 'five'"),
+        ("decoding.num_beams=1.0", "expected a whole number, got 1.0"),
+        ("decoding.num_beams=true", "expected a whole number, got true"),
+        ("decoding.num_beams=0", "expected a number above 0, got 0"),
+        ("decoding.num_beams=null", "expected a value to run with, got nothing"),
+        ("decoding.min_new_tokens=-1", "expected a number of at least 0, got -1"),
+        ("decoding.repetition_penalty=.inf", "expected a number, got '.inf'"),
+        ("decoding.early_stopping=no", "expected true or false or 'never', got 'no'"),
+        ("decoding.strategy=gredy", "expected 'greedy' or 'beam', got 'gredy', did you mean 'greedy'?"),
+        ("decoding.strategy=", "expected 'greedy' or 'beam', got ''"),
+        ("precision=fp16", "expected 'float16', 'bfloat16' or 'float32', got 'fp16'"),
+        ("image.size=big", "expected a whole number, got 'big'"),
+        ("checkpoint.id=", "expected text that is not empty, got ''"),
+    ],
+)
+def test_bad_overrides(reader: Reader, value: str, text: str) -> None:
+    """An override that names no key of the protocol, or a value that the key cannot have, is refused before anything runs."""
+    assert reader.refused(set=["prompt=x", value]) == f"--claims-set={value}: {text}"
+
+
+@pytest.mark.parametrize("key", protocol_keys())
+def test_every_key_can_be_overridden(reader: Reader, key: str) -> None:
+    """Each single value of the protocol has a key, and a value of the right kind is taken over as the protocol keeps it."""
+    values = {
+        "image.resize": "lanczos",
+        "decoding.strategy": "beam",
+        "precision": "float16",
+        "decoding.early_stopping": "false",
+    }
+    overrides = reader(set=[f"{key}={values.get(key, '7')}"]).overrides
+    needed: dict[str, dict[str, Any]] = {
+        "checkpoint": {"id": "x"},
+        "dataset": {"id": "x", "images": 1},
+        "image": {"size": 1},
+        "decoding": {"strategy": "beam"},
+    }
+    Protocol.model_validate(
+        {name: {**needed[name], **below} if isinstance(below, dict) else below for name, below in overrides.items()}
+    )
