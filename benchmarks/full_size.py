@@ -125,8 +125,11 @@ def _write_processor(folder: Path, config: dict[str, Any]) -> None:
     inner.post_processor = processors.TemplateProcessing(single="</s> $A", special_tokens=[("</s>", 2)])
     names: dict[str, Any] = {"pad_token": "<pad>", "bos_token": "</s>", "eos_token": "</s>", "unk_token": "<unk>"}
     tokens = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=inner, additional_special_tokens=["<image>"], model_input_names=["input_ids", "attention_mask"], **names
-    )  # fmt: skip
+        tokenizer_object=inner,
+        additional_special_tokens=["<image>"],
+        model_input_names=["input_ids", "attention_mask"],
+        **names,
+    )
     tokens.save_pretrained(folder)
     side = config["vision_config"]["image_size"]
     processor = json.loads((ROOT / "claims/shapes/model/processor_config.json").read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """What every test needs to stand on.
 
-pytester forgets the modules that a run inside the test process imported first. Those with compiled parts cannot be imported twice, or
-leave two copies of their classes; so they are imported here, before the first run.
+pytester forgets the modules that a run inside the test process imported first. Those with compiled parts cannot be
+imported twice, or leave two copies of their classes; so they are imported here, before the first run.
 """
 
 from __future__ import annotations
