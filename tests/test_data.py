@@ -420,7 +420,7 @@ def bomb(width: int, height: int) -> bytes:
 
 
 WHOLE = encoded(picture(size=(64, 64)), "JPEG")
-UNKNOWN = "cannot be decoded: not an image in a format that PIL knows."
+UNKNOWN = "cannot be decoded: not an image in a format that is read here."
 
 
 @pytest.mark.parametrize(
@@ -518,3 +518,11 @@ def test_damaged_pictures(kind: str, damage: list[tuple[float, int]], keep: floa
     else:
         text = f"Image a: {found.mode}"
     assert text.startswith("Image a: ")
+
+
+def test_postscript_is_not_opened() -> None:
+    """Formats that no data set of photographs holds are refused: PIL would hand an EPS file to Ghostscript."""
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n"
+    with pytest.raises(EvaluationError) as caught:
+        decode({"bytes": program, "path": None}, "a", ())
+    assert str(caught.value) == "Image a: cannot be decoded: not an image in a format that is read here."

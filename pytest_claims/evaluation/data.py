@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 100_000_000
 """A photograph has some 50 million pixels at most; more is a decompression bomb (PIL warns at 89 million)."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""What data sets hold. PIL opens many more, of which EPS starts Ghostscript on a stranger's program."""
 
 LOADERS: Mapping[str, str] = {
     ".parquet": "parquet",
@@ -122,18 +126,27 @@ def decode(value: Any, name: str, folders: Sequence[Path]) -> Image:
         raise EvaluationError(f"Image {name}: the row holds no image.")
     source: Any = BytesIO(data) if data is not None else _image_file(str(path), name, folders)
     try:
-        with PIL.Image.open(source) as image:
+        with PIL.Image.open(source, formats=_formats()) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise EvaluationError(
                     f"Image {name}: {image.width} × {image.height} pixels; more than {MAX_PIXELS:,} are refused."
                 )
             return image.convert("RGB")
     except PIL.UnidentifiedImageError:
-        raise EvaluationError(f"Image {name}: cannot be decoded: not an image in a format that PIL knows.") from None
+        raise EvaluationError(f"Image {name}: cannot be decoded: not an image in a format that is read here.") from None
     except EvaluationError:
         raise
     except Exception as error:  # noqa: BLE001 - PIL's formats raise what they like on damaged bytes: struct.error, IndexError…
         raise EvaluationError(f"Image {name}: cannot be decoded: {_line(error)}.") from None
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with; it refuses a list that holds another."""
+    import PIL.Image
+
+    PIL.Image.init()
+    return tuple(name for name in FORMATS if name in PIL.Image.OPEN)
 
 
 def _image_file(path: str, name: str, folders: Sequence[Path]) -> Path:
