@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import FrozenInstanceError
 from decimal import Decimal
@@ -842,7 +843,10 @@ def check_robust(content: str | bytes) -> None:
     assert all(LINE.fullmatch(text) for text in found), found
 
 
-FUZZ = settings(derandomize=True, database=None, deadline=None, max_examples=250)
+EXAMPLES = int(os.environ.get("PYTEST_CLAIMS_FUZZ", "250"))
+"""Generated files per test; `tox -e fuzz` asks for 10,000."""
+
+FUZZ = settings(derandomize=True, database=None, deadline=None, max_examples=EXAMPLES)
 
 
 @FUZZ
