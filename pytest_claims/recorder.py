@@ -148,9 +148,6 @@ class Recorder(Counter):
             except ClaimsError as error:
                 self.problems.append(str(error))
                 _fail(session)
-        if not self.config.pluginmanager.hasplugin("terminalreporter") or self.config.option.no_summary:
-            for problem in self.problems:
-                print(problem, file=sys.stderr)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The verdict table."""
@@ -167,6 +164,12 @@ class Recorder(Counter):
             terminalreporter.write_line(f"verdict report: {path}")
         for problem in self.problems:
             terminalreporter.write_line(problem, red=True)
+        self.problems.clear()
+
+    def pytest_unconfigure(self) -> None:
+        """Say what no summary said: there is none without a terminal, and under --no-summary in some releases of pytest."""
+        for problem in self.problems:
+            print(problem, file=sys.stderr)
 
     def sorted(self) -> list[Record]:
         """The records in an order that does not depend on who ran first."""

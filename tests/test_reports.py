@@ -55,10 +55,9 @@ def test_a_report_that_cannot_be_written(pytester: pytest.Pytester, args: list[s
     blocked = pytester.path / "blocked"
     line = f"The report {blocked}/verdicts.xml cannot be written: {blocked} is a file."
     assert found.ret == 1
-    assert (found.out + found.err).splitlines().count(line) == 1
+    assert [*found.out.splitlines(), *found.err.splitlines()].count(line) == 1
     assert "Traceback" not in found.out + found.err
     assert len(json.loads((pytester.path / "verdicts.json").read_text())["records"]) == 1
-    assert json.loads((pytester.path / "verdicts.json").read_text())["records"][0]["verdict"]["status"] == "pass"
 
 
 @pytest.mark.parametrize("at", ["fsync", "replace"])
@@ -318,12 +317,10 @@ def test_a_narrow_terminal(records: list[Any]) -> None:
     lines = shown(records, 80)
     assert lines == [
         "= claims",
-        "passes: pass",
-        "    bleu1 100.00 against 100.0 %, difference +0.00, 95 % interval 100.00 –",
-        "      100.00, n 3, protocol exact, confidence 1.00",
-        "comes-close: partial",
-        "    bleu1 100.00 against 90.0 %, difference +10.00, 95 % interval 100.00 –",
-        "      100.00, n 3, protocol exact, confidence 1.00",
+        "passes: pass, protocol exact, confidence 1.00",
+        "    bleu1 100.00 against 100.0 % (+0.00), 95 % interval 100.00 – 100.00, n 3",
+        "comes-close: partial, protocol exact, confidence 1.00",
+        "    bleu1 100.00 against 90.0 % (+10.00), 95 % interval 100.00 – 100.00, n 3",
         "is-missing: not_attempted",
         "    bleu1, reported 100.0 %",
         "",

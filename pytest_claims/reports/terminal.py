@@ -101,18 +101,27 @@ def _table(reporter: pytest.TerminalReporter, records: Sequence[Record], width: 
         if fits:
             reporter.write_line(columns(cells), **colour)
             continue
-        reporter.write_line(f"{cells[0]}: {cells[9]}", **colour)
-        _write(reporter, _sentence(cells), "    ", width)
+        head, number_ = _sentences(cells)
+        _write(reporter, head, "", width, **colour)
+        if number_:
+            _write(reporter, number_, "    ", width)
 
 
-def _sentence(cells: Sequence[str]) -> str:
-    """A row in words: `bleu4 30.39 against 43.7 %, difference -13.31, n 100, protocol proxy, confidence 0.60`."""
-    _, metric, reported, measured, interval, difference_, n, protocol, confidence, _ = cells
+def _sentences(cells: Sequence[str]) -> tuple[str, str]:
+    """A row in words: `a-claim: partial, protocol proxy, confidence 0.60` and `bleu4 30.39 against 43.7 % (-13.31), n 100`."""
+    claim, metric, reported, measured, interval, difference_, n, protocol, confidence, status = cells
+
+    def listed(first: str, *named: tuple[str, str]) -> str:
+        return ", ".join([first, *(f"{name} {text}" for name, text in named if text != "–")])
+
+    head = listed(f"{claim}: {status}", ("protocol", protocol), ("confidence", confidence))
+    if metric == "–":
+        return head, ""
     if measured == "–":
-        return f"{metric}, reported {reported}" if metric != "–" else ""
-    parts = [f"{metric} {measured} against {reported}", f"difference {difference_}"]
-    named = (("95 % interval", interval), ("n", n), ("protocol", protocol), ("confidence", confidence))
-    return ", ".join([*parts, *(f"{name} {text}" for name, text in named if text != "–")])
+        return head, f"{metric}, reported {reported}"
+    return head, listed(
+        f"{metric} {measured} against {reported} ({difference_})", ("95 % interval", interval), ("n", n)
+    )
 
 
 def _only_planned(records: Sequence[Record]) -> bool:
