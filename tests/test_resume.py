@@ -207,10 +207,11 @@ def test_a_run_killed_at_random_instants_goes_on(tmp_path: Path, capsys: pytest.
         shutil.rmtree(tmp_path / "e", ignore_errors=True)
         (tmp_path / "done").unlink(missing_ok=True)
 
-    for _ in range(2):  # the second one finds everything in the page cache
+    seconds = float("inf")
+    for _ in range(3):  # the fastest one: an instant that comes after the end kills nothing
         forget()
         start()
-    seconds = float(records(tmp_path)[0]["evidence"]["provenance"]["seconds"])
+        seconds = min(seconds, float(records(tmp_path)[0]["evidence"]["provenance"]["seconds"]))
     whole, verdicts = captions(tmp_path), essence(records(tmp_path))
     instants = random.Random(0)  # noqa: S311 - instants are no secrets
     report = [f"{images} images take {seconds:.1f} s without disturbance"]

@@ -17,7 +17,7 @@ from pytest_claims.protocol import Observed, decoding_facts
 from pytest_claims.store import Recipe, git
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
     import torch
@@ -34,29 +34,6 @@ WORKERS = 4
 
 AHEAD = 64
 """Images that are ready before they are needed: 64 of 364 pixels are 100 MB."""
-
-# Fields of a generation config that choose tokens beyond what a protocol can say, and the values that leave the choice
-# alone. Whatever else a checkpoint's config turns on shows up as a deviation of the decoding axis.
-NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "do_sample": (None, False),
-    "no_repeat_ngram_size": (None, 0),
-    "encoder_no_repeat_ngram_size": (None, 0),
-    "encoder_repetition_penalty": (None, 1.0),
-    "bad_words_ids": (None,),
-    "sequence_bias": (None,),
-    "suppress_tokens": (None, []),
-    "begin_suppress_tokens": (None, []),
-    "forced_bos_token_id": (None,),
-    "forced_eos_token_id": (None,),
-    "exponential_decay_length_penalty": (None,),
-    "guidance_scale": (None, 1.0),
-    "num_return_sequences": (None, 1),
-    "num_beam_groups": (None, 1),
-    "diversity_penalty": (None, 0.0),
-    "penalty_alpha": (None, 0.0),
-    "stop_strings": (None,),
-    "max_time": (None,),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +224,8 @@ def generation_config(plan: Plan, loaded: Loaded) -> GenerationConfig:
 
 def observed_decoding(config: GenerationConfig) -> dict[str, Any]:
     """What a generation config makes `generate` do, as the decoding axis compares it."""
+    from pytest_claims.evaluation.beam.settings import turned_on
+
     beams = config.num_beams or 1
     facts = decoding_facts(
         {
@@ -258,10 +237,8 @@ def observed_decoding(config: GenerationConfig) -> dict[str, Any]:
             "early_stopping": False if config.early_stopping is None else config.early_stopping,
         }
     )
-    for field, neutral in NEUTRAL.items():
-        value = getattr(config, field, None)
-        if value not in neutral:
-            facts[field] = value
+    # Whatever else a checkpoint's config turns on is a deviation of the decoding axis.
+    facts |= turned_on(config)
     return facts
 
 

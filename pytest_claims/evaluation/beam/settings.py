@@ -143,17 +143,8 @@ class BeamSettings:
             EvaluationError: a field is set that changes the output and that this search does not implement, or
                 `max_new_tokens` is not set.
         """
-        fields = {name: value for name, value in vars(config).items() if not name.startswith("_")}
-        refused = [
-            f"{name}={value!r}"
-            for name, value in sorted(fields.items())
-            if value is not None
-            and name not in _HONOURED
-            and name not in _WITHOUT_EFFECT
-            # min_new_tokens overrules min_length (GenerationMixin._prepare_generated_length)
-            and not (name == "min_length" and fields.get("min_new_tokens") is not None)
-            and not any(value == neutral for neutral in _NEUTRAL.get(name, ()))
-        ]
+        fields = vars(config)
+        refused = [f"{name}={value!r}" for name, value in turned_on(config).items()]
         if refused:
             raise EvaluationError(
                 f"The beam search does not implement {', '.join(refused)}. "
@@ -187,6 +178,21 @@ class BeamSettings:
         that go on (transformers 5.23, `GenerationMixin._beam_search`, `beams_to_keep`).
         """
         return max(2, 1 + len(self.eos_token_ids)) * self.num_beams
+
+
+def turned_on(config: GenerationConfig) -> dict[str, Any]:
+    """The fields of `config` that choose tokens beyond what a protocol can state, by name: what a checkpoint turns on."""
+    fields = {name: value for name, value in vars(config).items() if not name.startswith("_")}
+    return {
+        name: value
+        for name, value in sorted(fields.items())
+        if value is not None
+        and name not in _HONOURED
+        and name not in _WITHOUT_EFFECT
+        # min_new_tokens overrules min_length (GenerationMixin._prepare_generated_length)
+        and not (name == "min_length" and fields.get("min_new_tokens") is not None)
+        and not any(value == neutral for neutral in _NEUTRAL.get(name, ()))
+    }
 
 
 def _or(value: Any, default: Any) -> Any:
