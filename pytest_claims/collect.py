@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -137,6 +137,41 @@ def session_of(config: pytest.Config) -> Session:
         bench = Bench(_progress(config), store=store, replay=chosen.replay, audit=chosen.audit, say=_say(config))
         config.stash[SESSION] = Session(settings_of(config), bench, extra_metrics(config), baseline_of(config))
     return config.stash[SESSION]
+
+
+def check_candidates(config: pytest.Config, nodeids: Sequence[str] | None = None) -> None:
+    """Refuse a release candidate that is not there, or that none of the selected claims runs.
+
+    Args:
+        config: the session's.
+        nodeids: what is selected; None before anything is collected. In a session with xdist, only workers have the items.
+
+    Raises:
+        pytest.UsageError: see `candidates`.
+    """
+    from pytest_claims import candidates, spec
+
+    chosen = settings_of(config)
+    try:
+        if nodeids is None:
+            candidates.check_paths(chosen, config.invocation_params.dir)
+            return
+        if getattr(config.option, "dist", "no") != "no" and not nodeids:
+            return  # the controller collects nothing; the workers' ids come later
+        infos = metric_infos(config)
+        names: dict[Path, set[str]] = {}
+        for nodeid in nodeids:
+            path, _, name = nodeid.partition("::")
+            if path.endswith((".yaml", ".yml")) and name:
+                names.setdefault(config.rootpath / path, set()).add(name)
+        claims = []
+        for file, wanted in names.items():
+            with suppress(SpecError):  # another plugin's file
+                found = spec.load(file, display=display(file, config), metrics=infos)
+                claims += [claim for claim in found if claim.id in wanted]
+        candidates.check_names(chosen, claims)
+    except SettingsError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _evidence_root(config: pytest.Config) -> Path | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from pytest_claims.collect import ClaimFile
@@ -94,6 +94,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_claims import recorder
 
         recorder.start(config)
+    if config.option.claims_model:
+        from pytest_claims import collect
+
+        collect.check_candidates(config)
 
 
 def _asked(config: pytest.Config) -> bool:
@@ -131,6 +135,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         from pytest_claims.collect import side_by_side
 
         items[:] = side_by_side(items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse a release candidate that no selected claim would run."""
+    if session.config.option.claims_model and not hasattr(session.config, "workerinput"):
+        from pytest_claims import collect
+
+        collect.check_candidates(session.config, [item.nodeid for item in session.items])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
+    """The same where xdist's workers collect."""
+    if node.config.option.claims_model:
+        from pytest_claims import collect
+
+        collect.check_candidates(node.config, ids)
 
 
 @pytest.hookimpl(wrapper=True)

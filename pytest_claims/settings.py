@@ -63,14 +63,16 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
     sample = option("claims_sample")
     if sample is not None and sample < 1:
         raise SettingsError(f"--claims-sample={sample}: expected a number of images of at least 1")
+    gate = _gate(option("claims_gate"), ini("claims_gate"))
     return Settings(
         reports=tuple(_report(folder, value) for value in option("claims_report")),
-        gate=_gate(option("claims_gate"), ini("claims_gate")),
-        require_attempt=option("claims_require_attempt"),
+        gate=gate,
+        # Whoever asks for a pass is not served by a claim that nobody tried.
+        require_attempt=option("claims_require_attempt") or gate is Gate.PASS,
         dry_run=option("claims_dry_run"),
         sample=sample,
         overrides=_overrides(option("claims_set")),
-        candidates=dict(_candidate(value) for value in option("claims_model")),
+        candidates=_candidates(option("claims_model"), replay=option("claims_replay")),
         device=_device(option("claims_device")),
         data=tuple(_data(folder, value) for value in option("claims_data")),
         base=_base(option("claims_base")),
@@ -140,11 +142,21 @@ def _base(value: str | None) -> str | None:
     return value
 
 
-def _candidate(value: str) -> tuple[str, str]:
-    name, equals, path = value.partition("=")
-    if not (name and equals and path):
-        raise SettingsError(f"--claims-model={value}: expected CLAIM_OR_CHECKPOINT=PATH")
-    return name, path
+def _candidates(values: Sequence[str], *, replay: bool) -> dict[str, str]:
+    """`["X=PATH"]` → `{"X": "PATH"}`; `candidates.py` looks whether both are there."""
+    found: dict[str, str] = {}
+    for value in values:
+        name, equals, path = value.partition("=")
+        if not (name and equals and path):
+            raise SettingsError(f"--claims-model={value}: expected CLAIM_OR_CHECKPOINT=PATH")
+        if replay:
+            raise SettingsError(
+                f"--claims-model={value}: a candidate has to be run, and --claims-replay runs nothing; leave one of them out"
+            )
+        if found.get(name, path) != path:
+            raise SettingsError(f"--claims-model={value}: {name} has a candidate already, {found[name]}")
+        found[name] = path
+    return found
 
 
 def _overrides(values: Sequence[str]) -> dict[str, Any]:

@@ -85,7 +85,8 @@ def _problems(evidence: Evidence) -> Iterator[str]:
     if marked:
         first = marked[0]
         yield f"{_share(marked, total)} captions hold special tokens, the first that of {first.id}: {first.text[:80]!r}."
-    prompt = str((evidence.observed.prompt or {}).get("prompt") or "").strip().lower()
+    told = evidence.observed.prompt or {}
+    prompt = str(told.get("text", told.get("prompt")) or "").strip().lower()
     prompted = [caption for caption in captions if prompt and caption.text.lower().startswith(prompt)]
     if len(prompted) > MAX_PROMPTED * total:
         yield f"{_share(prompted, total)} captions begin with the prompt, the first that of {prompted[0].id}."

@@ -137,6 +137,17 @@ class Power:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Breadth:
+    """How much of what the metric can give lies in the bands, and whether anything calls for bands that wide."""
+
+    pass_: float | None
+    """Share of the metric's range, 0 to 1; None where the range has no end."""
+    partial: float | None
+    wide: bool
+    """Whether the pass band is wider than the run's own interval and the paper's printed digits together justify."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What may be said about a claim, and what it is worth; immutable once issued."""
 
@@ -161,6 +172,8 @@ class Verdict:
     """What a run of the claim would need, by name; of a dry run only."""
     moved: tuple[Change, ...] = ()
     """What changed in the claim itself since the merge base."""
+    breadth: Breadth | None = None
+    """How much the tolerance lets through."""
 
     @property
     def id(self) -> str:
@@ -203,6 +216,11 @@ def judge(
     match = protocol.match(readings)
     withhold = evidence.replayed and not accept_replay
     status, because = _publish(outcome, match, readings, replayed=withhold)
+    nothing = _decides_nothing(
+        limits, outcome, measured, span if sampled else None, len(evidence.captions), sampled=sampled
+    )
+    if nothing and status is not Status.PENDING:
+        status, because = Status.PENDING, nothing
     confidence = _confidence(score, limits, unit, outcome) if sampled else 1.0
     if status is Status.PENDING:
         confidence = 0.0  # a withheld number says nothing about the claim
@@ -213,7 +231,7 @@ def judge(
         kind=Kind.PRE if candidate else Kind.POST,
         status=status,
         reason=f"{because}{_arithmetic(outcome, measured, limits, span if sampled else None, unit, evidence.basis)}",
-        next_step=_advice(status, match, replayed=withhold),
+        next_step=TOO_FEW if nothing and because == nothing else _advice(status, match, replayed=withhold),
         outcome=outcome,
         score=score,
         measured=measured,
@@ -224,6 +242,7 @@ def judge(
         match=match,
         readings=readings,
         evidence=evidence,
+        breadth=_breadth(claim, limits, measured, span),
     )
 
 
@@ -256,6 +275,49 @@ def _outcome(limits: Bands, measured: Decimal, span: Span | None, *, sampled: bo
         return limits.of_value(measured)
     # One image has no spread, hence no interval: it decides nothing.
     return limits.of_interval(span.low, span.high) if span else Outcome.PARTIAL
+
+
+TOO_FEW = "Score more images: leave --claims-sample out, or name a larger number."
+
+
+def _decides_nothing(
+    limits: Bands, outcome: Outcome, measured: Decimal, span: Span | None, images: int, *, sampled: bool
+) -> str:
+    """Why so few images cannot decide a claim, whatever `min_sample` says; empty where they can.
+
+    An interval that leaves the partial band on both sides holds every outcome. So does one that reaches further on either side
+    of the measured value than the partial band is wide, unless it lies wholly outside: that many images do tell a failure.
+    """
+    if images == 1:
+        return "Withheld: one image decides nothing. "
+    if not sampled or outcome is Outcome.FAIL:
+        return ""
+    if span is None:
+        return "Withheld: a sample without an interval decides nothing. "
+    both = limits.of_value(span.low) is Outcome.FAIL and span.high >= limits.reported
+    if limits.direction is Direction.AT_MOST:
+        both = limits.of_value(span.high) is Outcome.FAIL and span.low <= limits.reported
+    elif limits.direction is Direction.TWO_SIDED:
+        both = limits.of_value(span.low) is Outcome.FAIL and limits.of_value(span.high) is Outcome.FAIL
+    if both or min(span.high - measured, measured - span.low) > limits.partial:
+        return (
+            f"Withheld: {images:,} images decide nothing, since their 95 % interval is wider than the partial band "
+            f"(±{limits.partial.normalize():f}) on both sides. "
+        )
+    return ""
+
+
+def _breadth(claim: Claim, limits: Bands, measured: Decimal, span: Span | None) -> Breadth:
+    low, high = claim.range
+
+    def share(width: Decimal) -> float | None:
+        bottom = low if limits.direction is Direction.AT_MOST else max(low, limits.reported - width)
+        top = high if limits.direction is Direction.AT_LEAST else min(high, limits.reported + width)
+        return round(float((top - bottom) / (high - low)), 4) if high.is_finite() else None
+
+    uncertainty = max(span.high - measured, measured - span.low) if span else Decimal(0)
+    justified = uncertainty + claim.reported.value.half_digit
+    return Breadth(pass_=share(limits.pass_), partial=share(limits.partial), wide=limits.pass_ > justified)
 
 
 def _publish(outcome: Outcome, match: Match, readings: tuple[Reading, ...], *, replayed: bool) -> tuple[Status, str]:
@@ -373,10 +435,17 @@ def settle(verdict: Verdict, *, gate: Gate, require_attempt: bool, accept_moved:
     if verdict.moved and not accept_moved:
         moved = "; ".join(f"{change.key}: {change.before} → {change.after}" for change in verdict.moved)
         return Result.FAILED, f"the bar moved ({moved}). {verdict.reason}"
+    if status is Status.NOT_ATTEMPTED and verdict.kind is Kind.PRE:
+        return Result.FAILED, f"the candidate was not evaluated. {verdict.reason}"
     if status is Status.NOT_ATTEMPTED:
         return (Result.FAILED if require_attempt else Result.SKIPPED), verdict.reason
     if expect is not None and status.value != expect:
         return Result.FAILED, f"expected {expect}, as recorded, but got {status}. {verdict.reason}"
+    if expect is not None and status is Status.PARTIAL and outcome is Outcome.FAIL:
+        return Result.FAILED, f"expected {expect}, as recorded, but the outcome is fail. {verdict.reason}"
+    if expect is not None and verdict.kind is Kind.PRE and status not in (Status.PASS, Status.PARTIAL, Status.FAIL):
+        # The record is of the published checkpoint; what hinders a candidate was never recorded.
+        return Result.FAILED, f"{status} of a candidate, which {expect!r} as recorded does not excuse. {verdict.reason}"
     if expect is not None and status is not Status.PASS:
         return Result.EXPECTED, f"{expect}, as recorded. {verdict.reason}"
     green = status is Status.PASS or (status is Status.PARTIAL and outcome is not Outcome.FAIL and gate is Gate.PARTIAL)

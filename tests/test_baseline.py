@@ -67,7 +67,7 @@ def run(pytester: pytest.Pytester, *options: str) -> tuple[pytest.RunResult, Any
         ("value: 100.0", "value: 99.0", "value", "100.0 → 99.0"),
         ("prompt: a photo of", 'prompt: ""', "protocol.prompt", "a photo of → ''"),
         ("5%}", "5%}\n    expect: pass", "expect", "not given → pass"),
-        ("5%}", "5%}\n    direction: at_most", "direction", "two_sided → at_most"),
+        ("5%}", "5%}\n    direction: at_least", "direction", "two_sided → at_least"),
         ("path: refs.json", "path: refs.json, captions: x", "run.references.captions", "caption → x"),
     ],
 )

@@ -16,6 +16,13 @@ from tests.shapes import MODEL, SHAPES, rows, torch, transformers, warm, write_c
 __all__ = ["warm"]  # a fixture of this module
 
 
+CLIP = (
+    "mean=0.48145466 0.4578275 0.40821073, std=0.26862954 0.26130258 0.27577711, rescale_factor=0.00392157, normalize=True, "
+    "convert_rgb=True, channel_order=rgb"
+)
+"""What BLIP-2's image processor does beside resizing."""
+
+
 def run(pytester: pytest.Pytester, *options: str) -> tuple[pytest.RunResult, list[dict[str, Any]]]:
     """Run pytest on claims/ and give back the result with the records of its JSON report."""
     result = pytester.runpytest_inprocess(
@@ -57,8 +64,8 @@ def test_the_number_is_that_of_plain_generate(pytester: pytest.Pytester) -> None
     assert list(axes) == [
         "checkpoint", "dataset", "split", "sample", "image", "prompt", "decoding", "precision", "metric",
     ]  # fmt: skip
-    assert axes["prompt"] == "'a photo of'"
-    assert axes["image"] == "size=64, resize=bicubic"
+    assert axes["prompt"] == "'<image>×8</s>a photo of'"
+    assert axes["image"] == f"size=64, resize=bicubic, {CLIP}"
     assert axes["precision"] == "float32"
 
 
@@ -122,14 +129,14 @@ def test_the_retracted_run_is_withheld(pytester: pytest.Pytester) -> None:
 
 def test_a_sample_is_a_proxy(pytester: pytest.Pytester) -> None:
     """A sample of at least min_sample images, and nothing else, is a proxy: partial, confidence at most 0.6, green."""
-    write_claim(pytester.path, count=16)
-    result, (record,) = run(pytester, "--claims-sample=8")
+    write_claim(pytester.path, count=64)
+    result, (record,) = run(pytester, "--claims-sample=50")
     assert result.ret == 0
     verdict = record["verdict"]
     assert (verdict["status"], verdict["protocol_match"]) == ("partial", "proxy")
     assert verdict["confidence"] <= 0.6
-    assert record["evidence"]["n"] == 8
-    assert record["evidence"]["interval"]["population"] == 16
+    assert record["evidence"]["n"] == 50
+    assert record["evidence"]["interval"]["population"] == 64
     result.stdout.fnmatch_lines(["*1 partial*"])
 
 
@@ -158,7 +165,10 @@ def test_the_checkpoint_has_another_image_size(pytester: pytest.Pytester) -> Non
     assert record["verdict"]["status"] == "pending"
     (found,) = record["evidence"]["deviations"]
     assert found == {
-        "axis": "image", "paper": "size=224, resize=bicubic", "run": "size=64, resize=bicubic", "consequence": "drift",
+        "axis": "image",
+        "paper": f"size=224, resize=bicubic; as the model family defines it: {CLIP}",
+        "run": f"size=64, resize=bicubic, {CLIP}",
+        "consequence": "drift",
     }  # fmt: skip
 
 

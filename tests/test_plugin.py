@@ -189,7 +189,7 @@ TABLE = [
     ("partial", "~", "partial", False, True),
     ("fail", "F", "failed", True, True),
     ("pending", "W", "failed", True, True),
-    ("not_attempted", "s", "skipped", False, False),
+    ("not_attempted", "s", "skipped", False, True),
     ("error", "E", "error", True, True),
 ]
 
@@ -205,7 +205,7 @@ def test_results(
     if gate == "ini":
         pytester.makeini("[pytest]\nclaims_gate = pass")
     found = run(pytester, "claims", *([] if gate in ("default", "ini") else [f"--claims-gate={gate}"]))
-    if strict and status == "partial":
+    if strict and status in ("partial", "not_attempted"):
         letter, category = "F", "failed"
     assert found.statuses == {"one": status}
     assert found.ret == int(red_at_pass if strict else red)

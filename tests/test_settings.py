@@ -210,6 +210,9 @@ def test_every_key_can_be_overridden(reader: Reader, key: str) -> None:
         "decoding.strategy": "beam",
         "precision": "float16",
         "decoding.early_stopping": "false",
+        "image.normalize": "false",
+        "image.convert_rgb": "true",
+        "image.channel_order": "bgr",
     }
     overrides = reader(set=[f"{key}={values.get(key, '7')}"]).overrides
     needed: dict[str, dict[str, Any]] = {

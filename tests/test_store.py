@@ -48,10 +48,16 @@ def recipe(**changes: Any) -> Recipe:
         asked={**ASKED, **changes},
         observed=Observed(
             checkpoint={"id": "model", "revision": None, "commit": None, "digest": "0123"},
-            dataset={"id": "rows.parquet", "revision": None, "where": None, "images": 4, "fingerprint": "4567"},
+            dataset={
+                "id": "rows.parquet", "revision": None, "where": None, "columns": {"image": "image"}, "images": 4,
+                "fingerprint": "4567",
+            },
             split={"split": "test"},
-            image={"size": 64, "resize": "bicubic"},
-            prompt={"prompt": "a photo of"},
+            image={
+                "size": 64, "resize": "bicubic", "mean": [0.5], "std": [0.5], "rescale_factor": 1.0, "normalize": True,
+                "convert_rgb": True, "channel_order": "rgb", "family": {},
+            },
+            prompt={"prompt": "a photo of", "text": "a photo of", "ids": [1], "stated_ids": [1], "stated": "a photo of"},
             decoding={
                 "strategy": "beam", "num_beams": 5, "max_new_tokens": 30, "min_new_tokens": 1, "length_penalty": 1.0,
                 "repetition_penalty": 1.0, "early_stopping": False,
@@ -615,7 +621,7 @@ HOSTILE: list[tuple[str, Callable[[bytes], bytes | None], str]] = [
         (":1: provenance: more than 100 entries are refused."),
     ),
     ("plan.json", lambda _: None, ": is missing."),
-    ("plan.json", lambda _: b"{}", ":1: expected the schema 'pytest-claims/evidence/1', got nothing."),
+    ("plan.json", lambda _: b"{}", ":1: expected the schema 'pytest-claims/evidence/2', got nothing."),
     (
         "plan.json",
         values(lambda v: v["asked"].update(prompt="")),

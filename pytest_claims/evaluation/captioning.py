@@ -6,11 +6,10 @@ import hashlib
 import json
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from pytest_claims.errors import EvaluationError
-from pytest_claims.evaluation import data, decoding
+from pytest_claims.evaluation import checkpoint, data, decoding, images, prompt, reference
 from pytest_claims.evaluation.machine import machine, versions
 from pytest_claims.evidence import Caption, Evidence
 from pytest_claims.protocol import Observed, decoding_facts
@@ -45,6 +44,7 @@ class Setup:
     config: GenerationConfig
     decoder: Decoder
     recipe: Recipe
+    notes: tuple[str, ...] = ()
 
     def caption(self, ids: Sequence[str]) -> Iterator[tuple[Caption, str]]:
         """Captions in the order in which they are ready, each with the digest of its image's bytes."""
@@ -83,6 +83,7 @@ def evaluate(plan: Plan, run: CaptioningRun, bench: Bench) -> Evidence:
             },
             git.head(plan.claim.file.parent) if missing else None,
         )
+    evidence = replace(evidence, notes=(*evidence.notes, *setup.notes))
     if bench.audit is not None:
         from pytest_claims.evaluation import audit
 
@@ -103,30 +104,33 @@ def prepare(plan: Plan, run: CaptioningRun, bench: Bench) -> Setup:
     ids = split.draw(plan.sample, plan.seed)
     loaded = bench.checkpoint(plan, device)
     config = generation_config(plan, loaded)
-    prompt_ids, fed = feed(loaded, plan.settings.prompt or "")
+    prompt_ids, fed = prompt.observe(loaded, plan.settings.prompt or "", plan.claim.protocol.prompt)
     decoder = decoding.choose(
         loaded, config, prompt_ids, prompt=plan.settings.prompt or "", images=len(ids), batch_size=run.batch_size
     )
     rows = int(split.facts["images"])
+    changed, notes = reference.changes(plan, loaded, bench.progress)
     recipe = Recipe(
         asked=plan.asked,
         observed=Observed(
             checkpoint=loaded.facts,
             dataset=split.facts,
             split={"split": plan.settings.dataset.split},
-            image=loaded.image_facts(),
-            prompt={"prompt": fed},
-            decoding=observed_decoding(config),
+            image={
+                **images.observe(loaded.processor.image_processor, loaded.model.config.model_type),
+                **changed.get("image", {}),
+            },
+            prompt={**fed, **changed.get("prompt", {})},
+            decoding={**observed_decoding(config), **foreign_ends(config, loaded), **changed.get("decoding", {})},
             precision={"precision": loaded.precision},
             seed=plan.seed if len(ids) < rows else None,
             candidate=plan.candidate,
         ),
         details={
             "image_processing": json.loads(loaded.processor.image_processor.to_json_string()),
-            "prompt_ids": prompt_ids[0].tolist(),
             "end_ids": sorted(eos_ids(config)),
             "model": model_digest(loaded),
-            "tokenizer": tokenizer_digest(loaded),
+            "tokenizer": checkpoint.tokenizer_digest(loaded.processor),
             "device": device.type,
             "decoder": decoder.name,
             "versions": versions(),
@@ -134,7 +138,7 @@ def prepare(plan: Plan, run: CaptioningRun, bench: Bench) -> Setup:
         references={name: split.references[name] for name in ids},
         population=rows if len(ids) < rows else None,
     )
-    return Setup(loaded=loaded, split=split, config=config, decoder=decoder, recipe=recipe)
+    return Setup(loaded=loaded, split=split, config=config, decoder=decoder, recipe=recipe, notes=notes)
 
 
 def model_digest(loaded: Loaded) -> str:
@@ -142,14 +146,6 @@ def model_digest(loaded: Loaded) -> str:
     values = json.loads(loaded.model.config.to_json_string(use_diff=False))
     values.pop("_name_or_path", None)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def tokenizer_digest(loaded: Loaded) -> str:
-    """SHA-256 over all that turns tokens into text."""
-    tokenizer = loaded.processor.tokenizer
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    text = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def pixels(
@@ -242,33 +238,25 @@ def observed_decoding(config: GenerationConfig) -> dict[str, Any]:
     return facts
 
 
-def feed(loaded: Loaded, prompt: str) -> tuple[torch.Tensor, str]:
-    """Tokenise the prompt as every image is fed it, and read back what that says.
+def foreign_ends(config: GenerationConfig, loaded: Loaded) -> dict[str, Any]:
+    """Tokens that begin or end a caption, where the generation config names others than the model's own configuration.
 
-    Returns:
-        The ids, (1, image tokens + prompt), and the text that they decode to.
-
-    Raises:
-        EvaluationError: the processor makes no room for the image (see design: "BLIP-2 facts").
+    `generation_config.json` can be changed without the model: another end token cuts captions short. BLIP's end token is not in
+    its generation config (`checkpoint.load`). A chat template may add the token that ends a turn.
     """
-    if not decoding.one_prompt(loaded):
-        return decoding.feed(loaded, prompt)
-    import PIL.Image
-
-    blank = PIL.Image.new("RGB", (32, 32))
-    ids: torch.Tensor = loaded.processor(images=[blank], text=[prompt], return_tensors="pt")["input_ids"]  # (1, L)
-    config = loaded.model.config
-    placeholder = getattr(config, "image_token_index", None) or getattr(config, "image_token_id", None)
-    queries = getattr(config, "num_query_tokens", None)
-    row = ids[0].tolist()
-    found = row.count(placeholder)
-    if queries is not None and found != queries:
-        raise EvaluationError(
-            f"The processor puts {found} image tokens before the prompt and the model expects {queries}: the image would "
-            "be ignored. Set num_query_tokens in the checkpoint's processor_config.json."
-        )
-    text: str = loaded.processor.tokenizer.decode([t for t in row if t != placeholder], skip_special_tokens=True)
-    return ids, text.strip()
+    model = loaded.language_model.config
+    model = getattr(model, "text_config", None) or model
+    if loaded.model.config.model_type == "blip":
+        return {}
+    found: dict[str, Any] = {}
+    ends, own = eos_ids(config), _ids(model.eos_token_id)
+    if own and ends != own and not (decoding.template(loaded) and own < ends):
+        found["eos_token_id"] = sorted(ends)
+    start = getattr(config, "decoder_start_token_id", None)
+    starts = getattr(model, "is_encoder_decoder", False) and start is not None
+    if starts and start != getattr(model, "decoder_start_token_id", None):
+        found["decoder_start_token_id"] = start
+    return found
 
 
 def _caption(
@@ -287,5 +275,8 @@ def _caption(
 
 def eos_ids(config: GenerationConfig) -> frozenset[int]:
     """The tokens that end a caption."""
-    value = config.eos_token_id
+    return _ids(config.eos_token_id)
+
+
+def _ids(value: Any) -> frozenset[int]:
     return frozenset(() if value is None else (value,) if isinstance(value, int) else value)

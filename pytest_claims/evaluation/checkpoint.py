@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import struct
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims import files
 from pytest_claims.errors import EvaluationError, NotAttempted
-from pytest_claims.evaluation import hub
+from pytest_claims.evaluation import folder, hub, images
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     import torch
 
     from pytest_claims.evaluation import Progress
     from pytest_claims.protocol import Plan
-
-RESAMPLE_NAMES = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
-"""PIL's resampling filters in the order of their numbers (PIL.Image.Resampling), which is what a processor stores."""
-
 
 OWN_GENERATE = {"blip": "text_decoder", "blip-2": "language_model", "instructblip": "language_model"}
 """Models whose `generate` hands over to that of a part, which then takes what it is not told from its own config."""
@@ -43,6 +41,11 @@ class Source:
     config: Mapping[str, Any]
 
     @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"The checkpoint {self.id}"
+
+    @property
     def architecture(self) -> str:
         """The model's class, as the config names it."""
         return str(next(iter(self.config.get("architectures") or ()), self.config.get("model_type", "unknown")))
@@ -52,7 +55,8 @@ class Source:
         if self.repo is not None:
             return hub.weights(self.repo)
         assert self.path is not None  # noqa: S101 - one of the two
-        return tuple(hub.File(name=p.name, size=p.stat().st_size) for p in sorted(self.path.glob("*.safetensors")))
+        names = folder.weights(self.path, self.label)
+        return tuple(hub.File(name=name, size=(self.path / name).stat().st_size) for name in names)
 
     def missing(self) -> tuple[hub.File, ...]:
         """What is still to be downloaded."""
@@ -66,8 +70,8 @@ class Source:
         """
         if self.repo is not None and self.repo.parameters:
             return self.repo.parameters
-        folder = self.path or (self.repo.folder if self.repo else None)
-        paths = [folder / file.name for file in self.weights()] if folder else []
+        home = self.path or (self.repo.folder if self.repo else None)
+        paths = [home / file.name for file in self.weights()] if home else []
         if not paths or not all(path.exists() for path in paths):
             return None
         try:
@@ -157,8 +161,10 @@ class Loaded:
     model: Any
     processor: Any
     device: torch.device
+    folder: Path
+    """Where its files are."""
     facts: Mapping[str, Any]
-    """`id`, `revision`, and `commit` (hub) or `digest` (folder)."""
+    """`id`, `revision`, `commit` where it is the hub's, `digest`."""
 
     @property
     def language_model(self) -> Any:
@@ -168,27 +174,15 @@ class Loaded:
     @property
     def precision(self) -> str:
         """The dtype of the language model's weights. The Q-Former stays in float32 under float16 and does not count."""
-        return str(next(self.language_model.parameters()).dtype).removeprefix("torch.")
+        dtype = str(next(self.language_model.parameters()).dtype).removeprefix("torch.")
+        quantised = getattr(self.model.config, "quantization_config", None)
+        return dtype if quantised is None else f"{dtype}, quantised"
 
     @property
     def pixel_dtype(self) -> torch.dtype:
         """What the vision encoder takes; under float16 `model.dtype` is that of the query tokens, which stay in float32."""
         weights: torch.Tensor = next(getattr(self.model, "vision_model", self.model).parameters())
         return weights.dtype
-
-    def image_facts(self) -> dict[str, Any]:
-        """Side and filter of the resize that the processor does; its own words where it is no plain squash to a square."""
-        processor = self.processor.image_processor
-        size = {key: value for key, value in dict(getattr(processor, "size", None) or {}).items() if value is not None}
-        if getattr(processor, "do_center_crop", False):
-            crop = processor.crop_size
-            size["crop"] = f"{crop['height']}x{crop['width']}"
-        side = size.get("height")
-        number = int(getattr(processor, "resample", None) or 0)
-        return {
-            "size": side if size == {"height": side, "width": side} else " ".join(f"{k}={v}" for k, v in size.items()),
-            "resize": RESAMPLE_NAMES[number] if number < len(RESAMPLE_NAMES) else str(number),
-        }
 
 
 def choose_device(plan: Plan) -> torch.device:
@@ -238,34 +232,64 @@ def load(plan: Plan, device: torch.device, progress: Callable[..., AbstractConte
     path = source.path or (hub.fetch(repo, (*hub.small_files(repo), *source.weights()), progress) if repo else None)
     assert path is not None  # noqa: S101 - one of the two
     assert stated is not None  # noqa: S101 - spec.load.NEEDS
-    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+    folder.check(path, source.label)
+    folder.weights(path, source.label)  # an index must not lead elsewhere in the hub's cache either
     precision = plan.settings.precision or "float32"
-    with _quiet(transformers):
-        try:
-            # "pil" is LAVIS's resize, and needs no torchvision.
-            auto: Any = transformers.AutoProcessor  # untyped in transformers 5
-            processor = auto.from_pretrained(str(path), backend="pil", **options)
-            model: Any = transformers.AutoModelForImageTextToText.from_pretrained(
-                str(path), dtype=getattr(torch, precision), use_safetensors=True, **options
-            )
-        except (OSError, ValueError, KeyError, ImportError, _safetensors_error()) as error:
-            raise EvaluationError(f"The checkpoint {source.id} cannot be loaded: {hub.line(error)}.") from None
-    _resize(plan, processor)
+    made = processor(path, source)
+    with _quiet(transformers), _loading(source):
+        model: Any = transformers.AutoModelForImageTextToText.from_pretrained(
+            str(path), dtype=getattr(torch, precision), use_safetensors=True, **_LOCAL
+        )
+    images.adjust(made.image_processor, dict(plan.image_overrides))
     if model.config.model_type == "blip":
         # BLIP hands these to its decoder's `generate` by hand; where a caption ends is read from the config.
         model.text_decoder.generation_config.eos_token_id = model.config.text_config.sep_token_id
         model.text_decoder.generation_config.pad_token_id = model.config.text_config.pad_token_id
     return Loaded(
         model=model.eval().to(device),
-        processor=processor,
+        processor=made,
         device=device,
+        folder=path,
         facts={
             "id": source.id,
             "revision": stated.revision if repo and not plan.candidate else None,
             "commit": repo.commit if repo else None,
-            "digest": None if repo else files.digest(path.glob("*.safetensors"))[:16],
+            "digest": folder.digest(path, source.label, progress, endings=hub.LOADED if repo else ("",)),
         },
     )
+
+
+_LOCAL: Mapping[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+
+
+def processor(path: Path, source: Source) -> Any:
+    """The processor in a checkpoint's folder, with PIL's resize: that is LAVIS's, and needs no torchvision.
+
+    Raises:
+        EvaluationError: it cannot be loaded.
+    """
+    import transformers
+
+    auto: Any = transformers.AutoProcessor  # untyped in transformers 5
+    with _quiet(transformers), _loading(source):
+        return auto.from_pretrained(str(path), backend="pil", **_LOCAL)
+
+
+@contextmanager
+def _loading(source: Source) -> Iterator[None]:
+    """Turn what `from_pretrained` raises into one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError, _safetensors_error()) as error:
+        raise EvaluationError(f"The checkpoint {source.id} cannot be loaded: {hub.line(error)}.") from None
+
+
+def tokenizer_digest(processor: Any) -> str:
+    """SHA-256 over all that turns text into tokens and back, 16 digits."""
+    tokenizer = processor.tokenizer
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    text = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _safetensors_error() -> type[Exception]:
@@ -279,17 +303,6 @@ def _candidate(name: str) -> Path | None:
     # The person at the command line may name any folder; only claim files are held to theirs.
     path = Path(name)
     return path if path.is_dir() else None
-
-
-def _resize(plan: Plan, processor: Any) -> None:
-    """Change the processor only where the run asks for it: a checkpoint's own processor is evidence."""
-    changed = dict(plan.image_overrides)
-    if isinstance(changed.get("size"), int):
-        processor.image_processor.size = {"height": changed["size"], "width": changed["size"]}
-    if "resize" in changed:
-        import PIL.Image
-
-        processor.image_processor.resample = PIL.Image.Resampling[changed["resize"].upper()]
 
 
 class _quiet:  # noqa: N801 - used like a function

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,23 +223,56 @@ def load(
             f"The data set {dataset.id} has the id {double!r} more than once in column {columns.id!r}."
         )
     references = {name: _references(value, name) for name, value in zip(ids, rows[columns.references], strict=True)}
-    content = json.dumps([[name, references[name]] for name in sorted(ids)])
-    return Split(
+    split = Split(
         rows=rows,
         columns=columns,
         index=index,
         references=references,
         folders=(home, *folders) if home else tuple(folders),
+        facts={},
+    )
+    fingerprint, duplicates = _fingerprint(split)
+    return replace(
+        split,
         facts={
             "id": dataset.id,
             "revision": dataset.revision,
             **({"commit": commit} if commit else {}),
             "where": dataset.where,
+            "columns": columns.model_dump(),
             "images": len(ids),
             "references": per_image(references.values()),
-            "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
+            **({"duplicates": duplicates} if duplicates else {}),
+            "fingerprint": fingerprint,
         },
     )
+
+
+ABSENT = "absent"
+"""Stands for the bytes of an image that no folder holds: of a split, only the images of a sample need be here."""
+
+
+def _fingerprint(split: Split) -> tuple[str, str]:
+    """What tells one data set from another, and how many rows are there twice ("" if none is).
+
+    Returns:
+        The first 16 digits of SHA-256 over each id, its references and its image's bytes, in the order of the ids; and the
+        rows whose image and references another row has too, in words.
+    """
+    total = hashlib.sha256()
+    seen: dict[str, str] = {}
+    twice: list[tuple[str, str]] = []
+    for name in split.ids:
+        try:
+            picture = split.digest(name)
+        except (EvaluationError, NotAttempted):
+            picture = ABSENT  # captioning says what is wrong with it, if it is drawn
+        content = json.dumps([list(split.references[name]), picture])
+        total.update(json.dumps([name, content]).encode())
+        if picture != ABSENT and (first := seen.setdefault(content, name)) != name:
+            twice.append((first, name))
+    words = f"{len(twice):,} rows are there twice, such as {twice[0][0]} and {twice[0][1]}" if twice else ""
+    return total.hexdigest()[:16], words
 
 
 def per_image(references: Iterable[Sequence[str]]) -> int | str:
@@ -283,21 +316,25 @@ def _rows(
     fetched = hub.fetch(repo, hub.data_files(repo), progress) if repo else None
     try:
         with _quiet(datasets):
-            if path is None:
-                # The snapshot's folder, not the id: the same files online and offline, and no second question to the hub.
-                rows = datasets.load_dataset(str(fetched), split=dataset.split)
-            elif path.suffix == ".json" and (plain := coco.rows(path, dataset.split)) is not None:
+            if path is not None and path.suffix == ".json" and (plain := coco.rows(path, dataset.split)) is not None:
                 rows = datasets.Dataset.from_list(plain)
-            elif path.is_dir():
-                rows = datasets.load_dataset("imagefolder", data_dir=str(path), split=dataset.split)
-            else:
+            elif path is not None and not path.is_dir():
                 loader = LOADERS.get(path.suffix.lower())
                 if loader is None:
                     raise EvaluationError(
                         f"The data set {dataset.id}: expected a folder or a file that ends in {', '.join(LOADERS)}."
                     )
                 files_by_split = {dataset.split: str(path)}
-                rows = datasets.load_dataset(loader, data_files=files_by_split, split=dataset.split)
+                cache = _cache([path], progress)
+                rows = datasets.load_dataset(loader, data_files=files_by_split, split=dataset.split, cache_dir=cache)
+            elif path is not None:
+                rows = datasets.load_dataset(
+                    "imagefolder", data_dir=str(path), split=dataset.split, cache_dir=_cache(_all(path), progress)
+                )
+            else:
+                # The snapshot's folder, not the id: the same files online and offline, and no second question to the hub.
+                cache = _cache(_all(Path(str(fetched))), progress)
+                rows = datasets.load_dataset(str(fetched), split=dataset.split, cache_dir=cache)
     except (ValueError, OSError, RecursionError, datasets.exceptions.DatasetsError) as error:
         raise EvaluationError(f"The data set {dataset.id} cannot be read: {_line(error)}.") from None
     image = [name for name, feature in rows.features.items() if isinstance(feature, datasets.Image)]
@@ -306,6 +343,33 @@ def _rows(
         rows = rows.cast_column(name, datasets.Image(decode=False))
     home = (path if path.is_dir() else path.parent) if path else None
     return rows, home or fetched, repo.commit if repo else None
+
+
+def _all(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
+"""Files whose bytes `datasets` does not copy into its cache: rows name them, and they are read when they are captioned."""
+
+
+def _cache(paths: Sequence[Path], progress: Callable[..., AbstractContextManager[Progress]]) -> str:
+    """The folder where `datasets` keeps what it makes of these files.
+
+    By itself it takes a file for unchanged when name, size and time stamp are, and serves the rows of an older one. Here the
+    content names the folder.
+    """
+    import datasets
+
+    total = hashlib.sha256()
+    with progress(sum(path.stat().st_size for path in paths), "data (digest)", unit="B") as bar:
+        for path in sorted(paths):
+            total.update(str(path.resolve()).encode("utf-8", "surrogateescape") + b"\0")
+            if path.suffix.lower() not in PICTURES:
+                with path.open("rb") as file:
+                    total.update(hashlib.file_digest(file, "sha256").digest())
+            bar.update(path.stat().st_size)
+    return str(Path(datasets.config.HF_DATASETS_CACHE) / "pytest-claims" / total.hexdigest()[:32])
 
 
 def _line(error: BaseException) -> str:

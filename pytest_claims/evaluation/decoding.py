@@ -145,12 +145,8 @@ def one_prompt(loaded: Loaded) -> bool:
     return bool(loaded.model.config.model_type == "blip-2")
 
 
-def feed(loaded: Loaded, prompt: str) -> tuple[torch.Tensor, str]:
-    """What a processor that takes images and text together feeds a small image, and the prompt that can be read in it.
-
-    Returns:
-        The ids, (1, L), and the text that they decode to. Of a chat model, whose template puts words around it, the text is
-        the prompt itself if it is found in there.
+def feed(loaded: Loaded, prompt: str) -> torch.Tensor:
+    """What a processor that takes images and text together feeds a small image: the ids, (1, L).
 
     Raises:
         EvaluationError: the processor makes no room for the image.
@@ -160,26 +156,23 @@ def feed(loaded: Loaded, prompt: str) -> tuple[torch.Tensor, str]:
     ids = _together(loaded, [PIL.Image.new("RGB", (64, 64))], prompt)["input_ids"]
     config = loaded.model.config
     places = {getattr(config, name, None) for name in ("image_token_id", "image_token_index")} - {None}
-    row: list[int] = ids[0].tolist()
-    if places and not places & set(row):
+    if places and not places & set(ids[0].tolist()):
         raise EvaluationError(
             f"The processor of {loaded.facts['id']} puts no image token before the prompt: the image would be ignored. A "
             "chat_template that has a place for the image is missing from the checkpoint."
         )
-    text: str = loaded.processor.tokenizer.decode([t for t in row if t not in places], skip_special_tokens=True)
-    if _template(loaded) and prompt.strip() and prompt.strip() in text:
-        text = prompt
-    return cast("torch.Tensor", ids), text.strip()
+    return cast("torch.Tensor", ids)
 
 
-def _template(loaded: Loaded) -> str | None:
+def template(loaded: Loaded) -> str | None:
+    """The checkpoint's chat template, which puts words around a prompt; None where it has none."""
     found: str | None = getattr(loaded.processor, "chat_template", None)
     return found
 
 
 def _rendered(loaded: Loaded, prompt: str) -> str:
     """The prompt as the checkpoint's chat template puts it, where it has one."""
-    if not _template(loaded):
+    if not template(loaded):
         return prompt
     turn: list[dict[str, str]] = [{"type": "image"}, {"type": "text", "text": prompt}]
     text: str = loaded.processor.apply_chat_template(
@@ -221,7 +214,7 @@ class Together:
     @property
     def name(self) -> str:
         """With the reason why it is not our own search."""
-        chat = ", chat template" if _template(self.loaded) else ""
+        chat = ", chat template" if template(self.loaded) else ""
         return f"transformers.generate ({type(self.loaded.model).__name__}{chat})"
 
     def decode(self, images: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Sequence[int]]]:

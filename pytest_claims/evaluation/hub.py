@@ -336,6 +336,8 @@ def _sha256(path: Path) -> str:
 
 _SHARD = re.compile(r"model-\d+-of-(\d+)\.safetensors")
 _SMALL = (".json", ".txt", ".model", ".jinja")
+LOADED = (*_SMALL, ".safetensors")
+"""How the files end that `from_pretrained` opens."""
 _DATA = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".zip", ".tar", ".gz", ".jpg", ".jpeg", ".png", ".webp")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -53,7 +54,12 @@ def evaluate(plan: Plan, run: PredictionsRun) -> Evidence:
     predictions_path = files.need(run.predictions.path, plan.folders, "The predictions file")
     references_path = files.need(run.references.path, plan.folders, "The references file")
     predictions_json = _read(predictions_path, run.predictions.path, run.predictions.id)
-    same = predictions_path == references_path
+    same = os.path.realpath(predictions_path) == os.path.realpath(references_path)
+    if same and run.predictions.caption == run.references.captions:
+        raise EvaluationError(
+            f"{run.predictions.path}: {run.predictions.caption!r} is named as the prediction and as the references: it would "
+            "be scored against itself."
+        )
     references_json = predictions_json if same else _read(references_path, run.references.path, run.references.id)
     predictions = _predictions(predictions_json, run.predictions)
     references = _references(references_json, run.references)

@@ -75,6 +75,7 @@ def _lines(record: Record) -> Iterator[str]:
         yield f"protocol match: {verdict['protocol_match']}"
         yield f"basis: {evidence['basis']}"
     yield from _statistics(evidence, unit)
+    yield from _breadth(evidence["tolerance"], unit)
     yield f"citation: {_citation(record)}"
     yield f"quoted: {citation['quoted_text']}"
     if citation["notes"]:
@@ -110,6 +111,19 @@ def _statistics(evidence: Any, unit: str | None) -> Iterator[str]:
         if power["images_to_decide"]:
             text += f"; {power['images_to_decide']:,} images would decide the pass band"
         yield text
+
+
+def _breadth(tolerance: Any, unit: str | None) -> Iterator[str]:
+    """How much the bands let through: a reader must see a bar that is easy to clear."""
+    found = tolerance and tolerance["breadth"]
+    if not found:
+        return
+    shares = [
+        f"{name} {found[name]:.1%} of the metric's range" for name in ("pass", "partial") if found[name] is not None
+    ]
+    text = f"bands: ±{number(tolerance['pass'], unit)} and ±{number(tolerance['partial'], unit)}"
+    text += f"; {', '.join(shares)}" if shares else ""
+    yield text + ("; the pass band is wider than this run's interval and the printed digits" if found["wide"] else "")
 
 
 def _citation(record: Record) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from pytest_claims import __version__
+from pytest_claims.spec.models import MIN_SAMPLE
 from pytest_claims.verdict import Kind, Result, Status, bands, failure_type
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, s
             **claim.citation.model_dump(include={"quoted_text", "pdf_page", "notes"}),
         },
     }
-    span, power = verdict.span, verdict.power
+    span, power, width = verdict.span, verdict.power, verdict.breadth
     found: Record = {
         "paper": claim.paper.model_dump(exclude={"source_url"}),
         "latest_version": _latest_version(claim),
@@ -103,7 +104,8 @@ def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, s
                 "pass": _number(limits.pass_),
                 "partial": _number(limits.partial),
                 "direction": limits.direction.value,
-                "min_sample": claim.tolerance.min_sample,
+                "min_sample": max(claim.tolerance.min_sample, MIN_SAMPLE),
+                "breadth": width and {"pass": width.pass_, "partial": width.partial, "wide": width.wide},
             },
             "interval": span
             and {

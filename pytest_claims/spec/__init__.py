@@ -1,14 +1,27 @@
 """Claim files: YAML → `Claim`, strict, every error with file and line."""
 
 from pytest_claims.spec.load import Claim, load, loads, merge
-from pytest_claims.spec.models import Band, CaptioningRun, ParametersRun, PredictionsRun, Printed, Protocol
+from pytest_claims.spec.models import (
+    MIN_SAMPLE,
+    Band,
+    CaptioningRun,
+    Columns,
+    ImageProtocol,
+    ParametersRun,
+    PredictionsRun,
+    Printed,
+    Protocol,
+)
 from pytest_claims.spec.units import METRICS, MetricInfo, to_unit
 
 __all__ = [
     "METRICS",
+    "MIN_SAMPLE",
     "Band",
     "CaptioningRun",
     "Claim",
+    "Columns",
+    "ImageProtocol",
     "MetricInfo",
     "ParametersRun",
     "PredictionsRun",

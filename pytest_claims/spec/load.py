@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pytest_claims.errors import SpecError, nearest, nearest_name
-from pytest_claims.spec import explain, models, nodes
+from pytest_claims.spec import bands, explain, models, nodes
 from pytest_claims.spec.units import METRICS, PER_NATURAL, MetricInfo
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class Claim:
     overrides: Mapping[str, Any]
     """Protocol keys that the run section sets differently from the paper."""
     run: models.CaptioningRun | models.PredictionsRun | models.ParametersRun
+    range: tuple[Decimal, Decimal]
+    """The least and the greatest value that the metric can have, in the reported unit."""
     digest: str
     """SHA-256 over everything above that decides the verdict; formatting and comments do not change it."""
 
@@ -151,6 +153,7 @@ class _Reader:
             if not isinstance(entry, dict):
                 continue
             parts = {key: _quietly(model, entry.get(key)) for key, model in _PARTS.items()}
+            parts["direction"] = entry.get("direction", "two_sided")
             self.check_number(parts, at)
             merged = self.merged(shared, entry, at)
             if merged is not None:
@@ -188,6 +191,10 @@ class _Reader:
             return None
         overrides = {key: value for key, value in run_dict.items() if key in PROTOCOL_KEYS}
         own = {key: value for key, value in run_dict.items() if key not in PROTOCOL_KEYS}
+        if evaluator == "captioning" and protocol is not None and protocol.dataset and protocol.dataset.columns:
+            # What the run does not name, it takes from the protocol.
+            stated = protocol.dataset.columns.model_dump()
+            own["columns"] = merge(stated, given) if isinstance(given := own.get("columns", {}), dict) else given
         run = self.validate(
             RUNS[evaluator], own, run_at, fallback=("run",), more=() if evaluator == "parameters" else PROTOCOL_KEYS
         )
@@ -253,6 +260,7 @@ class _Reader:
             protocol=protocol,
             overrides=overrides,
             run=run,
+            range=self.range(section.reported) or (Decimal(0), Decimal("inf")),
             digest=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
         )
 
@@ -263,6 +271,7 @@ class _Reader:
             return
         value, unit = reported.value.value, reported.unit
         info = self.metrics.get(reported.metric)
+        limits = self.range(reported)
         if info is None:
             known = ", ".join(sorted(self.metrics))
             self.problem(
@@ -274,14 +283,17 @@ class _Reader:
                 (*at, "reported", "unit"),
                 f"the unit {unit!r} does not fit the metric {reported.metric}; expected {' or '.join(info.units)}",
             )
-        else:
-            low, high = (Decimal(str(limit)) * PER_NATURAL[unit] for limit in (info.low, info.high))
-            if not low <= value <= high:
-                self.problem(
-                    (*at, "reported", "value"),
-                    f"{reported.value.text} {unit} lies outside the range of {reported.metric}, "
-                    f"{low.normalize():f} to {high.normalize():f}",
-                )
+        elif limits and not limits[0] <= value <= limits[1]:
+            self.problem(
+                (*at, "reported", "value"),
+                f"{reported.value.text} {unit} lies outside the range of {reported.metric}, "
+                f"{limits[0].normalize():f} to {limits[1].normalize():f}",
+            )
+        elif limits and isinstance(tolerance, models.Tolerance):
+            worst = None if info.trivial is None else Decimal(str(info.trivial)) * PER_NATURAL[unit]
+            direction = parts["direction"]
+            for path, text in bands.unfailing(reported, tolerance, direction, limits=limits, trivial=worst):
+                self.problem((*at, *path), text)
         if isinstance(tolerance, models.Tolerance) and tolerance.partial.around(value) < tolerance.pass_.around(value):
             self.problem(
                 (*at, "tolerance"),
@@ -293,6 +305,14 @@ class _Reader:
                 f"quoted_text does not contain the reported value {reported.value.text}: "
                 f"{explain.short(citation.quoted_text)!r}",
             )
+
+    def range(self, reported: models.Reported) -> tuple[Decimal, Decimal] | None:
+        """What the metric can give, in the unit of `reported`; None where the two do not fit."""
+        info = self.metrics.get(reported.metric)
+        if info is None or reported.unit not in info.units:
+            return None
+        low, high = (Decimal(str(limit)) * PER_NATURAL[reported.unit] for limit in (info.low, info.high))
+        return low, high
 
     def check_protocol(self, reported: models.Reported | None, merged: _Merged, at: nodes.Path) -> None:
         """Contradictions between protocol, run and metric: in what the paper did, and in what is run here."""

@@ -31,6 +31,8 @@ class MetricInfo:
     high: float
     families: tuple[str, ...] = ()
     """Signature families it is computed in, such as `coco-caption`; empty: it has none."""
+    trivial: float | None = 0
+    """What a system gets that does nothing right, in the natural range; None: there is no such value."""
 
 
 METRICS: Mapping[str, MetricInfo] = {

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pytest_claims.protocol import Observed
 
-SCHEMA = "pytest-claims/evidence/1"
+SCHEMA = "pytest-claims/evidence/2"
 """Changes with the first key that is renamed or dropped, or that means something else."""
 
 NAME = 32

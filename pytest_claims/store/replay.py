@@ -42,10 +42,15 @@ _SCALAR = (str, int, float, bool, _NONE)
 # What `protocol.read_axes` compares, which takes values of these types and no others; what else an axis holds is only shown.
 _AXES: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     "checkpoint": {"id": (str,), "revision": (str, _NONE)},
-    "dataset": {"id": (str,), "revision": (str, _NONE), "where": (dict, _NONE), "images": (int,)},
+    "dataset": {
+        "id": (str,), "revision": (str, _NONE), "where": (dict, _NONE), "columns": (dict,), "images": (int,),
+    },
     "split": {"split": (str,)},
-    "image": {"size": (int, str), "resize": (str,)},
-    "prompt": {"prompt": (str,)},
+    "image": {
+        "size": (int, str), "resize": (str,), "mean": (list, _NONE), "std": (list, _NONE), "rescale_factor": (float, int),
+        "normalize": (bool,), "convert_rgb": (bool,), "channel_order": (str,), "family": (dict,),
+    },
+    "prompt": {"prompt": (str,), "text": (str,), "ids": (list,), "stated_ids": (list, _NONE), "stated": (str, _NONE)},
     "decoding": {
         "strategy": (str,), "num_beams": (int,), "max_new_tokens": (int, _NONE), "min_new_tokens": (int, _NONE),
         "repetition_penalty": (int, float),

@@ -1,0 +1,98 @@
+"""A release candidate that was not run is no candidate: what `--claims-model` names must be there, and some claim must run it.
+
+Both are looked at before anything runs. A mistyped name would otherwise leave the published checkpoint in its place, and the
+gate green.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pytest_claims import protocol
+from pytest_claims.errors import SettingsError, nearest
+from pytest_claims.spec import CaptioningRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from pytest_claims.settings import Settings
+    from pytest_claims.spec import Claim
+
+
+def check_paths(settings: Settings, folder: Path) -> None:
+    """Look whether each candidate's folder is there; `owner/name` without such a folder is a hub id, and looked up later.
+
+    Args:
+        settings: the command line.
+        folder: where the session was started.
+
+    Raises:
+        SettingsError: a path leads to no checkpoint.
+    """
+    for name, path in settings.candidates.items():
+        place, option = folder / path, f"--claims-model={name}={path}"
+        if os.path.isdir(place):  # noqa: PTH112 - Path.is_dir raises where the name is too long
+            if not os.path.isfile(place / "config.json"):  # noqa: PTH113 - as above
+                raise SettingsError(
+                    f"{option}: the folder {place} holds no config.json; expected a checkpoint as `save_pretrained` writes it"
+                )
+            continue
+        # `checkpoints/new` beside a folder `checkpoints` was meant as a path; `owner/name` alone is a hub id.
+        beside = place.parent
+        if path.count("/") == 1 and not path.startswith(("/", ".", "~")) and not os.path.isdir(beside):  # noqa: PTH112
+            continue
+        what = "is no folder:" if os.path.lexists(place) else "there is no folder"
+        raise SettingsError(
+            f"{option}: {what} {place}{nearest(place.name, _folders(beside))}; expected the folder of a checkpoint, or a hub "
+            "id such as owner/name"
+        )
+
+
+def check_names(settings: Settings, claims: Iterable[Claim]) -> None:
+    """Look whether each candidate stands in for a checkpoint that some selected claim runs.
+
+    Args:
+        settings: the command line.
+        claims: those that are selected.
+
+    Raises:
+        SettingsError: no claim would run a candidate.
+    """
+    if not settings.candidates:
+        return
+    selected = tuple(claims)
+    used = {named[0] for claim in selected if (named := protocol.candidate(claim, settings)) and _runs(claim)}
+    for name, path in settings.candidates.items():
+        if name in used:
+            continue
+        option = f"--claims-model={name}={path}"
+        about = [claim for claim in selected if name in (claim.id, protocol.checkpoint_id(claim, settings))]
+        if about and not _runs(about[0]):
+            where, evaluator = about[0].where, about[0].run.evaluator
+            raise SettingsError(
+                f"{option}: {where}: the claim {about[0].id} runs no checkpoint (evaluator {evaluator})"
+            )
+        if about:
+            raise SettingsError(f"{option}: each claim of this checkpoint has a candidate of its own")
+        running = [claim for claim in selected if _runs(claim)]
+        known = sorted(
+            {text for claim in running for text in (claim.id, protocol.checkpoint_id(claim, settings)) if text}
+        )
+        listed = f"; known: {', '.join(known[:8])}" if known else "; no selected claim runs a checkpoint"
+        raise SettingsError(
+            f"{option}: no selected claim has the id or the checkpoint {name!r}{nearest(name, known) or listed}"
+        )
+
+
+def _runs(claim: Claim) -> bool:
+    return isinstance(claim.run, CaptioningRun)
+
+
+def _folders(place: Path) -> list[str]:
+    try:
+        with os.scandir(place) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir())
+    except OSError:
+        return []

@@ -1,0 +1,160 @@
+"""What a checkpoint's image processor does to a picture, as facts that compare with `protocol.image`.
+
+Every setting is read off the processor that ran. Where the claim states none, what the model family defines is expected: the
+defaults of the image processor that transformers registers for the model's type, such as CLIP's mean and std for BLIP-2.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_claims.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RESAMPLE_NAMES = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
+"""PIL's resampling filters in the order of their numbers (PIL.Image.Resampling), which is what a processor stores."""
+
+_READ = {
+    "size", "crop_size", "do_center_crop", "do_resize", "resample", "do_rescale", "rescale_factor", "do_normalize",
+    "image_mean", "image_std", "do_convert_rgb", "do_flip_channel_order",
+}  # fmt: skip
+"""Settings that `_facts` reads. Whatever else differs from the defaults of its class is a fact under its own name."""
+
+_NAMES = {"image_processor_type", "feature_extractor_type", "processor_class", "auto_map", "use_fast", "backend"}
+"""Settings that only say which class to load."""
+
+TOLERANCE = 1e-3
+"""How far pixel values of the probe may lie apart: normalised values are about 1, and one step of 255 moves them by 0.015."""
+
+
+def observe(processor: Any, model_type: str) -> dict[str, Any]:
+    """What an image processor does, and under `family` what the model family defines (empty where it is not known).
+
+    Args:
+        processor: the image processor.
+        model_type: of the model's configuration.
+    """
+    settings = processor.to_dict()
+    facts = _facts(processor, settings)
+    defaults = type(processor)().to_dict()
+    for name, value in sorted(settings.items()):
+        if name not in _READ | _NAMES and value != defaults.get(name):
+            facts[name] = value
+    if not _does_as_it_says(processor, facts):
+        facts["pixels"] = "other than these settings give"
+    return {**facts, "family": _family(model_type)}
+
+
+def _facts(processor: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    size = {key: value for key, value in dict(settings.get("size") or {}).items() if value is not None}
+    if settings.get("do_center_crop"):
+        crop = settings["crop_size"]
+        size["crop"] = f"{crop['height']}x{crop['width']}"
+    side = size.get("height")
+    number = int(settings.get("resample") or 0)
+    resize = RESAMPLE_NAMES[number] if number < len(RESAMPLE_NAMES) else str(number)
+    mean, std = settings.get("image_mean"), settings.get("image_std")
+    return {
+        "size": side if size == {"height": side, "width": side} else " ".join(f"{k}={v}" for k, v in size.items()),
+        "resize": resize if settings.get("do_resize", True) else "none",
+        "mean": _channels(mean),
+        "std": _channels(std),
+        "rescale_factor": float(settings.get("rescale_factor") or 1) if settings.get("do_rescale") else 1.0,
+        "normalize": bool(settings.get("do_normalize")),
+        "convert_rgb": bool(getattr(processor, "do_convert_rgb", None)),
+        "channel_order": "bgr" if settings.get("do_flip_channel_order") else "rgb",
+    }
+
+
+def _channels(value: Any) -> list[float] | None:
+    if value is None:
+        return None
+    return [float(number) for number in value] if isinstance(value, list | tuple) else [float(value)] * 3
+
+
+def _family(model_type: str) -> dict[str, Any]:
+    """What the image processor does that transformers registers for a type of model; empty where it registers none."""
+    import transformers
+    from transformers.models.auto import image_processing_auto
+
+    registered: Any = image_processing_auto  # which does not say that it exports the table
+    named: Any = registered.IMAGE_PROCESSOR_MAPPING_NAMES.get(model_type)
+    names = list(named.values()) if isinstance(named, dict) else list(named or ())
+    # The PIL class first: it is the one that runs, and torchvision's cannot be imported everywhere.
+    for name in sorted((str(name) for name in names if name), key=lambda name: not name.endswith("Pil")):
+        try:
+            processor = getattr(transformers, name)()
+        except (AttributeError, ImportError):
+            continue
+        facts = _facts(processor, processor.to_dict())
+        return {key: value for key, value in facts.items() if key not in ("size", "resize")}
+    return {}
+
+
+def _does_as_it_says(processor: Any, facts: Mapping[str, Any]) -> bool:
+    """Whether a picture comes out as the facts say, where they say it all: a plain squash to a square.
+
+    A class may do more than its settings tell. The picture is noise, so that a flipped, shifted or filtered one shows.
+    """
+    import numpy as np
+    import PIL.Image
+
+    side, resize = facts["size"], facts["resize"]
+    if not isinstance(side, int) or resize not in RESAMPLE_NAMES or side > 1024:
+        return True
+    noise = np.random.default_rng(0).integers(0, 256, size=(37, 53, 3), dtype=np.uint8)
+    picture = PIL.Image.fromarray(noise)
+    squashed = picture.resize((side, side), PIL.Image.Resampling[resize.upper()])
+    expected = np.asarray(squashed, dtype=np.float64) * facts["rescale_factor"]  # (side, side, 3)
+    if facts["normalize"]:
+        expected = (expected - np.array(facts["mean"])) / np.array(facts["std"])
+    if facts["channel_order"] == "bgr":
+        expected = expected[:, :, ::-1]
+    found = np.asarray(processor(images=[picture], return_tensors="np")["pixel_values"][0], dtype=np.float64)
+    wanted = expected.transpose(2, 0, 1)  # (3, side, side)
+    return found.shape == wanted.shape and bool(
+        np.abs(found - wanted).max() <= TOLERANCE * max(1.0, np.abs(wanted).max())
+    )
+
+
+def adjust(processor: Any, changed: Mapping[str, Any]) -> None:
+    """Change an image processor as a run asks for it; what the run does not name is left as the checkpoint has it.
+
+    Args:
+        processor: the image processor.
+        changed: keys of `spec.models.ImageProtocol`.
+
+    Raises:
+        EvaluationError: the processor has no such setting.
+    """
+    names = {
+        "mean": "image_mean", "std": "image_std", "normalize": "do_normalize", "convert_rgb": "do_convert_rgb",
+        "rescale_factor": "rescale_factor",
+    }  # fmt: skip
+    values = {**changed, **(changed.get("other") or {})}
+    values.pop("other", None)
+    for key, value in values.items():
+        if value is None:
+            continue
+        if key == "size" and isinstance(value, int):
+            processor.size = {"height": value, "width": value}
+        elif key == "resize":
+            processor.resample = _filter(value)
+        elif key == "channel_order" and hasattr(processor, "do_flip_channel_order"):
+            processor.do_flip_channel_order = value == "bgr"
+        elif hasattr(processor, names.get(key, key)) and key not in ("size", "channel_order"):
+            setattr(processor, names.get(key, key), list(value) if isinstance(value, tuple) else value)
+            if key == "rescale_factor":
+                processor.do_rescale = True
+        elif key != "channel_order" or value != "rgb":
+            raise EvaluationError(
+                f"image.{key}={value}: {type(processor).__name__} has no such setting that a run can change."
+            )
+
+
+def _filter(name: str) -> Any:
+    import PIL.Image
+
+    return PIL.Image.Resampling[name.upper()]

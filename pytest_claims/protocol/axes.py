@@ -1,0 +1,315 @@
+"""What a run did against what the paper did, axis by axis.
+
+An `Observed` says what a run did, read off the objects that did it. `read_axes` holds it against the paper's protocol.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from pytest_claims.spec import MIN_SAMPLE, Columns, ImageProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_claims.spec import Protocol
+
+
+class Consequence(StrEnum):
+    """What a difference on an axis means for the verdict."""
+
+    NONE = "none"
+    PROXY = "proxy"
+    UNKNOWN = "unknown"
+    DRIFT = "drift"
+    NOT_OBSERVED = "not observed"
+
+
+class Match(StrEnum):
+    """How the protocol that ran relates to the paper's."""
+
+    EXACT = "exact"
+    PROXY = "proxy"
+    UNKNOWN = "unknown"
+    DRIFT = "drift"
+
+
+PRECISIONS = ("float32", "float16", "bfloat16")
+"""Between these a run may differ and still say something about the paper's number: 16-bit arithmetic moves BLEU-4 by a few
+hundredths of a point. Quantised weights are another model."""
+
+
+# Axes that captions which somebody released do not show; listed all the same, as not observed.
+_GENERATION = {"checkpoint", "image", "prompt", "decoding", "precision"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One axis: what the paper says, what the run did, what a difference means."""
+
+    axis: str
+    paper: str
+    run: str
+    consequence: Consequence
+
+
+Facts = Mapping[str, Any]
+"""The comparable values of one axis, by key; None where the paper does not state the key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What a run did. An axis that is None was not observed: captions that somebody released do not show their prompt."""
+
+    checkpoint: Facts | None = None
+    """`id`, `revision`, `commit` where it is the hub's, and `digest` of every file that loading can open."""
+    dataset: Facts | None = None
+    """`id`, `revision`, `where`, `columns`, `images` (rows after filtering), `references`, `fingerprint`."""
+    split: Facts | None = None
+    image: Facts | None = None
+    """What the image processor does, by the keys of `spec.models.ImageProtocol`. `family`: what the model family defines."""
+    prompt: Facts | None = None
+    """`text` was given, `ids` are the tokens that were fed, `prompt` is what they spell, special tokens visible. `stated_ids`
+    are the tokens that a clean tokenisation of the claim's prompt gives, and `stated` spells them; None where the claim states
+    no prompt. A plan, which has no tokenizer, has `prompt` alone."""
+    decoding: Facts | None = None
+    precision: Facts | None = None
+    metric: Facts | None = None
+    scored: int | None = None
+    """How many images were scored."""
+    seed: int | None = None
+    """The seed that drew them, where they are not all."""
+    candidate: str | None = None
+    """The release candidate that stood in for the checkpoint."""
+
+
+def decoding_facts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Decoding values as they compare: the strategy follows from the beams, since one beam is greedy search."""
+    facts = {key: value for key, value in values.items() if key != "strategy"}
+    beams = facts.get("num_beams")
+    strategy = values.get("strategy") if beams is None else "greedy" if beams == 1 else "beam"
+    if beams in (1, None) and strategy == "greedy":
+        # Greedy search ignores both: they cannot differ.
+        facts.pop("length_penalty", None)
+        facts.pop("early_stopping", None)
+    return {"strategy": strategy, **facts}
+
+
+def read_axes(paper: Protocol, observed: Observed, *, min_sample: int) -> tuple[Reading, ...]:
+    """Every axis that the paper states or the run observed, always in the same order.
+
+    Args:
+        paper: the paper's protocol.
+        observed: what a run did, or what a plan would do.
+        min_sample: fewer images than this are no sample of the split.
+    """
+    dataset = _dataset(paper, observed)
+    pairs: list[tuple[str, Facts | None, Facts | None]] = [
+        ("checkpoint", paper.checkpoint.model_dump() if paper.checkpoint else None, observed.checkpoint),
+        ("dataset", {k: v for k, v in dataset.items() if k != "split"} or None, observed.dataset),
+        ("split", {"split": dataset["split"]} if dataset else None, observed.split),
+        ("image", paper.image.model_dump(exclude_none=True) if paper.image else None, observed.image),
+        ("prompt", {"prompt": paper.prompt} if paper.prompt is not None else None, observed.prompt),
+        ("decoding", decoding_facts(paper.decoding.model_dump()) if paper.decoding else None, observed.decoding),
+        ("precision", {"precision": paper.precision} if paper.precision else None, observed.precision),
+        ("metric", {"family": paper.metric} if paper.metric else None, observed.metric),
+    ]
+    readings = []
+    for axis, stated, did in pairs:
+        if axis == "checkpoint" and observed.candidate is not None:
+            # The thing under test is not a deviation; the verdict's kind says PRE.
+            readings.append(
+                Reading(axis="candidate", paper=_show(stated), run=observed.candidate, consequence=Consequence.NONE)
+            )
+        elif stated is not None or did is not None or (axis in _GENERATION and observed.dataset is not None):
+            readings.append(_READERS.get(axis, _read)(axis, stated, did))
+        if axis == "split" and observed.scored is not None and dataset:
+            readings.append(_read_sample(dataset["images"], observed, min_sample))
+    return tuple(readings)
+
+
+def _dataset(paper: Protocol, observed: Observed) -> dict[str, Any]:
+    """What the paper says of its data set. Columns that it does not name are those that data sets of its kind have."""
+    if paper.dataset is None:
+        return {}
+    stated = paper.dataset.model_dump()
+    if observed.dataset is None or observed.dataset.get("columns") is None:
+        del stated["columns"]  # released captions: the run names the keys of two files, and no columns of the data set
+    elif stated["columns"] is None:
+        stated["columns"] = Columns().model_dump()
+    return stated
+
+
+# A paper that names none of these leaves them to the reader: what is there is recorded, and cannot differ.
+_OPTIONAL = {
+    ("checkpoint", "digest"),
+    *(("dataset", key) for key in ("references", "fingerprint")),
+}
+
+# A paper that names none of these used the data set, or the checkpoint, as it is: a run that names one differs.
+_AS_IT_IS = {("checkpoint", "revision"), ("dataset", "revision"), ("dataset", "where")}
+
+
+def _read(axis: str, stated: Facts | None, did: Facts | None) -> Reading:
+    if did is None:
+        return Reading(axis=axis, paper=_show(stated), run="not observed", consequence=Consequence.NOT_OBSERVED)
+    if stated is None:
+        return Reading(axis=axis, paper="not stated", run=_show(did), consequence=Consequence.UNKNOWN)
+    unstated = [key for key, value in stated.items() if value is None and (axis, key) not in _OPTIONAL | _AS_IT_IS]
+    differing = [key for key, value in stated.items() if value is not None and not _same(key, value, did)]
+    differing += [key for key, value in stated.items() if value is None and (axis, key) in _AS_IT_IS and did.get(key)]
+    # What a run turned on beyond the paper's words (no_repeat_ngram_size, duplicated rows) is a difference too.
+    beyond = [key for key in did if key not in stated and key in _BEYOND.get(axis, did)]
+    if differing or beyond:
+        consequence = Consequence.DRIFT
+    elif unstated:
+        consequence = Consequence.UNKNOWN
+    else:
+        consequence = Consequence.NONE
+    return Reading(axis=axis, paper=_show(stated), run=_show(did), consequence=consequence)
+
+
+# What counts as a difference although the paper has no such key; an axis that is not named here takes every key so.
+_BEYOND: Mapping[str, tuple[str, ...]] = {
+    "checkpoint": (), "dataset": ("duplicates",), "split": (), "metric": (),
+}  # fmt: skip
+
+
+def _read_precision(axis: str, stated: Facts | None, did: Facts | None) -> Reading:
+    found = _read(axis, stated, did)
+    lenient = did is not None and did.get("precision") in PRECISIONS
+    differs = found.consequence in (Consequence.DRIFT, Consequence.UNKNOWN)
+    return replace(found, consequence=Consequence.PROXY) if lenient and differs else found
+
+
+def _read_image(axis: str, stated: Facts | None, did: Facts | None) -> Reading:
+    """Key by key: what the claim states, else what the model family defines, against what the processor does."""
+    if did is None or stated is None:
+        return _read(axis, stated, None if did is None else {k: v for k, v in did.items() if k != "family"})
+    known = "family" in did
+    family: Facts = did.get("family") or {}
+    stated = {**{key: value for key, value in stated.items() if key != "other"}, **(stated.get("other") or {})}
+    did = {key: value for key, value in did.items() if key != "family" and value is not None}
+    expected = {**{key: value for key, value in family.items() if key in did}, **stated}
+    differing = [key for key, value in expected.items() if not _same(key, value, did)]
+    unstated = [key for key in did if key not in expected and key in _IMAGE_KEYS] if known else []
+    beyond = [key for key in did if key not in expected and key not in _IMAGE_KEYS]
+    consequence = Consequence.DRIFT if differing or beyond else Consequence.UNKNOWN if unstated else Consequence.NONE
+    paper = _show(stated)
+    if by_family := {key: value for key, value in expected.items() if key not in stated}:
+        paper += f"; as the model family defines it: {_show(by_family)}"
+    if unstated:
+        paper += f"; not stated: {', '.join(unstated)}"
+    return Reading(axis=axis, paper=paper, run=_show(did), consequence=consequence)
+
+
+_IMAGE_KEYS = tuple(key for key in ImageProtocol.model_fields if key != "other")
+
+
+def _read_prompt(axis: str, stated: Facts | None, did: Facts | None) -> Reading:
+    """Token by token where the run shows its tokens. Text that reads alike can be other tokens, and the model sees tokens."""
+    if did is None or stated is None or "ids" not in did:
+        return _read(axis, stated, did)
+    extra = {key: value for key, value in did.items() if key not in ("prompt", "text", "ids", "stated_ids", "stated")}
+    same = did["ids"] == did.get("stated_ids")
+    paper, run = repr(visible(str(stated["prompt"]))), repr(did["prompt"])
+    if not same:
+        paper += f", which is fed as {did['stated']!r}"
+        if did["stated"] == did["prompt"]:
+            paper, run = f"{paper} {did.get('stated_ids')}", f"{run} {did['ids']}"
+    run = ", ".join([run, *(f"{key}: {value}" for key, value in extra.items())])
+    return Reading(
+        axis=axis, paper=paper, run=run, consequence=Consequence.NONE if same and not extra else Consequence.DRIFT
+    )
+
+
+_READERS = {"image": _read_image, "prompt": _read_prompt, "precision": _read_precision}
+
+
+def visible(text: str) -> str:
+    """`text` with the white space marked that a reader would not see: at its ends, doubled, or other than a plain space."""
+
+    def mark(match: re.Match[str]) -> str:
+        return "".join(_MARKS.get(character, f"\\u{ord(character):04x}") for character in match[0])
+
+    return re.sub(r"^ +| +$| {2,}|[^\S ]", mark, text)
+
+
+_MARKS = {" ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥"}
+
+
+def _same(key: str, stated: Any, did: Facts) -> bool:
+    value = did.get(key)
+    if isinstance(stated, bool) or isinstance(value, bool):
+        return stated is value  # True is no 1
+    if isinstance(stated, list | tuple) and isinstance(value, list | tuple):
+        return len(stated) == len(value) and all(
+            _same(key, one, {key: other}) for one, other in zip(stated, value, strict=True)
+        )
+    if key == "revision":
+        commit = did.get("commit")
+        return bool(stated == value or (isinstance(commit, str) and commit.startswith(str(stated))))
+    if isinstance(stated, float) or isinstance(value, float):
+        return isinstance(value, int | float) and isinstance(stated, int | float) and float(stated) == float(value)
+    return bool(stated == value)
+
+
+def _read_sample(images: int, observed: Observed, min_sample: int) -> Reading:
+    scored = observed.scored or 0
+    run = f"{scored:,} images"
+    least = max(min_sample, MIN_SAMPLE)
+    if scored == images:
+        consequence = Consequence.NONE
+    elif scored < images and scored >= least:
+        consequence = Consequence.PROXY
+    else:
+        consequence = Consequence.DRIFT
+    if scored < images:
+        run += f", drawn by seed {observed.seed}" if observed.seed is not None else ""
+        floor = "" if least == min_sample else f", whatever the claim says ({min_sample:,})"
+        run += f"; fewer than {least:,} are no sample{floor}" if scored < least else ""
+    return Reading(axis="sample", paper=f"all {images:,} images", run=run, consequence=consequence)
+
+
+def deviations(readings: Iterable[Reading]) -> tuple[Reading, ...]:
+    """The readings on which the run differs from the paper, or the paper is silent."""
+    harmless = (Consequence.NONE, Consequence.NOT_OBSERVED)
+    return tuple(reading for reading in readings if reading.consequence not in harmless)
+
+
+def match(readings: Iterable[Reading]) -> Match:
+    """How the protocol that ran relates to the paper's: the worst reading decides."""
+    found = {reading.consequence for reading in readings}
+    for consequence in (Consequence.DRIFT, Consequence.UNKNOWN, Consequence.PROXY):
+        if consequence in found:
+            return Match(consequence.value)
+    return Match.EXACT
+
+
+def _show(facts: Facts | None) -> str:
+    """The facts of one axis in a line: a lone value as it is, several as `key=value`."""
+    if facts is None:
+        return "not stated"
+    if set(facts) == {"prompt"}:
+        return repr(facts["prompt"])
+    shown = {key: value for key, value in facts.items() if value is not None}
+    if len(facts) == 1:
+        return str(next(iter(shown.values()), "not stated"))
+    return ", ".join(f"{key}={_plain(value)}" for key, value in shown.items())
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {item}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return " ".join(str(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def facts_of(observed: Observed) -> dict[str, Any]:
+    """`observed` as plain values, for evidence and reports."""
+    return asdict(observed)
