@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from pytest_claims.baseline import Baseline
+    from pytest_claims.baseline import Comparison
     from pytest_claims.evaluation import Progress
     from pytest_claims.metrics import Metric
     from pytest_claims.reports.record import Record
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pytest_claims.spec import Claim, MetricInfo
 
 SETTINGS: pytest.StashKey[settings.Settings] = pytest.StashKey()
-BASELINE: pytest.StashKey[Any] = pytest.StashKey()
+COMPARISON: pytest.StashKey[Comparison | SettingsError] = pytest.StashKey()
+"""What moved since the merge base, or why nobody can say; set when everything is collected."""
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
 
@@ -135,7 +136,13 @@ def session_of(config: pytest.Config) -> Session:
         chosen = settings_of(config)
         store = Store(partial(_evidence_root, config))
         bench = Bench(_progress(config), store=store, replay=chosen.replay, audit=chosen.audit, say=_say(config))
-        config.stash[SESSION] = Session(settings_of(config), bench, extra_metrics(config), baseline_of(config))
+        config.stash[SESSION] = Session(
+            settings_of(config),
+            bench,
+            extra_metrics(config),
+            config.stash.get(COMPARISON, None),
+            through=(pytest.exit.Exception,),
+        )
     return config.stash[SESSION]
 
 
@@ -189,23 +196,6 @@ def settings_of(config: pytest.Config) -> settings.Settings:
         except ClaimsError as error:
             raise pytest.UsageError(str(error)) from None
     return config.stash[SETTINGS]
-
-
-def baseline_of(config: pytest.Config) -> Baseline | None:
-    """The claims as they were at `--claims-base`, if it is given; raises `pytest.UsageError` where git has no such revision."""
-    if BASELINE not in config.stash:
-        base = settings_of(config).base
-        try:
-            config.stash[BASELINE] = base and _baseline(base, config)
-        except ClaimsError as error:
-            raise pytest.UsageError(str(error)) from None
-    return config.stash[BASELINE] or None
-
-
-def _baseline(revision: str, config: pytest.Config) -> Baseline:
-    from pytest_claims.baseline import Baseline
-
-    return Baseline(revision, config.invocation_params.dir, metric_infos(config))
 
 
 def extra_metrics(config: pytest.Config) -> Mapping[str, Metric]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pytest_claims.reports.record import Record, RunInfo
     from pytest_claims.settings import Settings
+    from pytest_claims.spec import Claim
 
 NAME = "claims-recorder"
 
@@ -25,9 +26,16 @@ def start(config: pytest.Config) -> None:
     """Validate the options and register the recorder, once; called when an option is given or a claim file is met."""
     if config.pluginmanager.hasplugin(NAME):
         return
-    from pytest_claims.collect import baseline_of
+    if config.pluginmanager.is_blocked(NAME):
+        raise pytest.UsageError(
+            f"-p no:{NAME}: without it no verdict is recorded and no report is written; leave it out"
+        )
+    from pytest_claims.collect import settings_of
 
-    baseline_of(config)
+    if settings_of(config).base is not None:
+        from pytest_claims.bar import tree_of
+
+        tree_of(config)
     worker = hasattr(config, "workerinput")
     config.pluginmanager.register(Worker(config) if worker else Recorder(config), NAME)
 
@@ -40,6 +48,8 @@ class Counter:
         self.expected: dict[str, Any] = {}
         """Collected claims by node id: the claim, or None where only an xdist worker has it."""
         self.deselected = 0
+        self.standing: dict[str, Record] = {}
+        """Records of what is not among the collected claims: removed ones, and files that moved the bar."""
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Remember a claim at once: the session may end before the collection does."""
@@ -53,14 +63,37 @@ class Counter:
         collected = self.expected
         self.expected = {nodeid: claim for nodeid, claim in collected.items() if nodeid in chosen}
         self.deselected = len(collected) - len(self.expected)
+        self._compare([claim for claim in collected.values() if claim is not None])
+
+    def _compare(self, claims: Sequence[Claim]) -> None:
+        """Hold everything that was collected against the merge base, if one is named."""
+        from pytest_claims.collect import COMPARISON, settings_of
+
+        if settings_of(self.config).base is None:
+            return
+        from pytest_claims import bar
+        from pytest_claims.errors import SettingsError
+
+        try:
+            found = bar.hold(self.config, claims)
+        except SettingsError as error:
+            # A worker cannot end the session: there, the claims say it.
+            if not hasattr(self.config, "workerinput"):
+                raise pytest.UsageError(str(error)) from None
+            self.config.stash[COMPARISON] = error
+            return
+        self.config.stash[COMPARISON] = found
+        self.standing = dict(bar.records(self.config, found))
 
 
 class Worker(Counter):
     """On an xdist worker: tells the process that writes the reports what only a worker sees."""
 
     def pytest_sessionfinish(self) -> None:
-        """Hand the count over."""
-        self.config.workeroutput["claims_deselected"] = self.deselected  # type: ignore[attr-defined] # xdist's
+        """Hand over the count, and what every worker found beside the claims."""
+        output: dict[str, Any] = self.config.workeroutput  # type: ignore[attr-defined] # xdist's
+        output["claims_deselected"] = self.deselected
+        output["claims_standing"] = self.standing
 
 
 class Recorder(Counter):
@@ -72,8 +105,6 @@ class Recorder(Counter):
         self.other_collection_errors = False
         self.written: list[Path] = []
         self.problems: list[str] = []
-        self.stood_in_red = False
-        """Whether a claim is red that pytest, which was never asked to run it or was told to skip it, holds for green."""
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A claim file that cannot be read is a record too."""
@@ -109,8 +140,10 @@ class Recorder(Counter):
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Every worker collects the same, so any of them knows how many claims were left out."""
-        self.deselected = max(self.deselected, getattr(node, "workeroutput", {}).get("claims_deselected", 0))
+        """Every worker collects the same, so any of them knows how many claims were left out, and what was removed."""
+        output = getattr(node, "workeroutput", {})
+        self.deselected = max(self.deselected, output.get("claims_deselected", 0))
+        self.standing.update(output.get("claims_standing", {}))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a claim's record; a claim that another plugin stopped, or whose worker died, gets one here."""
@@ -122,6 +155,7 @@ class Recorder(Counter):
         if nodeid in self.records:
             self._follow(report)
         elif not report.passed:
+            # Not skipped: nobody but the claim itself may say that it could not be attempted.
             status = "not_attempted" if report.skipped else "error"
             self._stand_in(nodeid, status, f"The claim did not run: {_reason(report)}.")
 
@@ -134,7 +168,9 @@ class Recorder(Counter):
         for nodeid in self.expected:
             if nodeid not in self.records:
                 self._stand_in(nodeid, "not_attempted", "The claim did not run: the session ended before its turn.")
-        if self.stood_in_red:
+        self.records.update(self.standing)
+        if any(record["evidence"]["result"]["outcome"] == "failed" for record in self.records.values()):
+            # Whatever pytest was told of a claim by others, or was never told: a record that is red is no green session.
             _fail(session)
         from pytest_claims import reports
         from pytest_claims.collect import settings_of
@@ -156,6 +192,7 @@ class Recorder(Counter):
         from pytest_claims.collect import settings_of
 
         settings = settings_of(self.config)
+        self.records.update(self.standing)
         if self.records:
             from pytest_claims.reports import terminal
 
@@ -192,7 +229,7 @@ class Recorder(Counter):
     def _stand_in(self, nodeid: str, status: str, reason: str) -> None:
         """A record for a claim whose own never came."""
         from pytest_claims import spec, verdict
-        from pytest_claims.collect import display, metric_infos, settings_of
+        from pytest_claims.collect import display, metric_infos
         from pytest_claims.errors import SpecError
         from pytest_claims.reports import record
 
@@ -207,14 +244,13 @@ class Recorder(Counter):
             claim = next((claim for claim in claims if claim.id == name), None)
             if claim is None:
                 return
-        red = status == "error" or settings_of(self.config).require_attempt
-        self.stood_in_red |= red
-        result = verdict.Result.FAILED if red else verdict.Result.SKIPPED
         issued = verdict.undecided(claim, verdict.Status(status), reason)
-        self.records[nodeid] = record.of_verdict(issued, nodeid=nodeid, result=result, message=reason, seconds=0.0)
+        self.records[nodeid] = record.of_verdict(
+            issued, nodeid=nodeid, result=verdict.Result.FAILED, message=reason, seconds=0.0
+        )
 
     def _follow(self, report: pytest.TestReport) -> None:
-        """Let a record say what pytest says, where another plugin had the last word on a claim's result."""
+        """Let a record be red where pytest is; where another plugin turned a red claim green, the record stays what it is."""
         from pytest_claims.reports.record import with_result
         from pytest_claims.verdict import Result
 
@@ -223,7 +259,8 @@ class Recorder(Counter):
         if report.failed and told != Result.FAILED:
             message = f"The claim was verified, and its {report.when} failed: {_reason(report)}."
             self.records[report.nodeid] = with_result(record, Result.FAILED, message)
-        elif report.skipped and told == Result.FAILED and report.when == "call":
+        elif hasattr(report, "wasxfail") and report.skipped and told == Result.FAILED:
+            # A marker in the user's own code, which --claims-base watches; the record says who expects it.
             message = f"Red, and marked as an expected failure: {_reason(report)}."
             self.records[report.nodeid] = with_result(record, Result.EXPECTED, message)
 
@@ -242,5 +279,5 @@ def _reason(report: pytest.TestReport) -> str:
 
 def _fail(session: pytest.Session) -> None:
     """Turn a green session red; one that was interrupted stays interrupted."""
-    if session.exitstatus == pytest.ExitCode.OK:
+    if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_claims import protocol, soundness, verdict
-from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted, nearest
+from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted, SettingsError, nearest
 from pytest_claims.verdict import Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_claims.baseline import Baseline
+    from pytest_claims.baseline import Comparison
     from pytest_claims.evaluation import Bench
     from pytest_claims.evidence import Evidence
     from pytest_claims.metrics import Corpus, Metric, Score
@@ -28,23 +28,35 @@ class Session:
         settings: the command line.
         bench: runs evaluations.
         metrics: metrics by name, beside those that ship; from the hook `pytest_claims_metrics`.
-        baseline: the claims as they were, where `--claims-base` is given.
+        baseline: what moved since the merge base, where `--claims-base` is given, or why nobody can say.
+        through: exceptions that end the session, and are no verdict.
     """
 
     def __init__(
-        self, settings: Settings, bench: Bench, metrics: Mapping[str, Metric], baseline: Baseline | None = None
+        self,
+        settings: Settings,
+        bench: Bench,
+        metrics: Mapping[str, Metric],
+        baseline: Comparison | SettingsError | None = None,
+        *,
+        through: tuple[type[BaseException], ...] = (),
     ) -> None:
         self.settings = settings
         self.bench = bench
         self.baseline = baseline
+        self.through = through
         self._extra = metrics
         self._corpora: dict[int, tuple[Evidence, Corpus]] = {}
 
     def verify(self, claim: Claim) -> Verdict:
         """The verdict on `claim`. Whatever goes wrong is a verdict too; only the user's Ctrl-C gets through."""
+        if isinstance(self.baseline, SettingsError):
+            return verdict.undecided(claim, Status.ERROR, str(self.baseline))
         found = self._verify(claim)
-        moved = self.baseline.changes(claim) if self.baseline else ()
-        return replace(found, moved=moved) if moved else found
+        if self.baseline is None:
+            return found
+        standing = self.baseline.of(claim)
+        return replace(found, moved=standing.changes, baseline=standing.kind, origin=standing.origin)
 
     def _verify(self, claim: Claim) -> Verdict:
         candidate = None
@@ -74,6 +86,8 @@ class Session:
             )
         except ClaimsError as error:
             return verdict.undecided(claim, Status.ERROR, str(error), candidate=candidate)
+        except self.through:
+            raise
         except Exception as error:  # noqa: BLE001 - a broken evaluation is a verdict: it must not hide the other claims
             return verdict.undecided(claim, Status.ERROR, _unexpected(error), candidate=candidate)
 

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from pytest_claims import protocol
+from pytest_claims.baseline import Change
 from pytest_claims.evidence import Basis
 from pytest_claims.protocol import Match
 from pytest_claims.settings import Gate
 from pytest_claims.spec.units import to_unit
 
 if TYPE_CHECKING:
-    from pytest_claims.baseline import Change
     from pytest_claims.evidence import Evidence
     from pytest_claims.metrics import Score
     from pytest_claims.protocol import Reading
@@ -172,6 +172,10 @@ class Verdict:
     """What a run of the claim would need, by name; of a dry run only."""
     moved: tuple[Change, ...] = ()
     """What changed in the claim itself since the merge base."""
+    baseline: str | None = None
+    """How the claim stands to the merge base: `new`, `unchanged`, `moved` or `removed`; None where none was named."""
+    origin: str = ""
+    """The file that the claim stood in at the merge base, where that was another."""
     breadth: Breadth | None = None
     """How much the tolerance lets through."""
 
@@ -410,6 +414,16 @@ def _power(limits: Bands, measured: Decimal, span: Span | None, images: int) -> 
         spread = float(width) ** 2 / (1 / images - 1 / total)
         decide = min(total, math.ceil(1 / (float(limits.pass_) ** 2 / spread + 1 / total)))
     return Power(detectable=limits.pass_ + width, images_to_decide=decide)
+
+
+def removed(claim: Claim, *, revision: str, accepted: bool) -> tuple[Verdict, Result, str]:
+    """The verdict on a claim that stood at the merge base with `revision` and is gone, what the runner is told, and why."""
+    reason = f"removed: {claim.where} held the claim {claim.id} at the merge base with {revision}, and it is gone."
+    gone = Change(key="claim", before=claim.id, after="removed")
+    verdict = replace(undecided(claim, Status.ERROR, reason), moved=(gone,), baseline="removed")
+    if accepted:
+        return verdict, Result.EXPECTED, f"accepted with --claims-accept-moved. {reason}"
+    return verdict, Result.FAILED, reason
 
 
 class Result(StrEnum):

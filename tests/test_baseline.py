@@ -63,7 +63,6 @@ def run(pytester: pytest.Pytester, *options: str) -> tuple[pytest.RunResult, Any
     ("before", "after", "key", "change"),
     [
         ("pass: 1.0", "pass: 2.0", "tolerance.pass", "1.0 → 2.0"),
-        ("pass: 1.0", "pass: 1.00", "tolerance.pass", "1.0 → 1.00"),
         ("value: 100.0", "value: 99.0", "value", "100.0 → 99.0"),
         ("prompt: a photo of", 'prompt: ""', "protocol.prompt", "a photo of → ''"),
         ("5%}", "5%}\n    expect: pass", "expect", "not given → pass"),

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from pytest_claims import git
 from pytest_claims.errors import EvaluationError, NotAttempted
 from pytest_claims.evidence import Caption, Evidence
 from pytest_claims.protocol import Observed
-from pytest_claims.store import Folder, Recipe, Store, disk, git, replay, seal
+from pytest_claims.store import Folder, Recipe, Store, disk, replay, seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

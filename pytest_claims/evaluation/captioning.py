@@ -9,11 +9,12 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from pytest_claims import git
 from pytest_claims.evaluation import checkpoint, data, decoding, images, prompt, reference
 from pytest_claims.evaluation.machine import machine, versions
 from pytest_claims.evidence import Caption, Evidence
 from pytest_claims.protocol import Observed, decoding_facts
-from pytest_claims.store import Recipe, git
+from pytest_claims.store import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

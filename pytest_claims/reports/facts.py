@@ -80,6 +80,8 @@ def _lines(record: Record) -> Iterator[str]:
     yield f"quoted: {citation['quoted_text']}"
     if citation["notes"]:
         yield f"notes: {citation['notes']}"
+    if evidence["baseline"]:
+        yield f"merge base: {evidence['baseline']}"
     for change in evidence["moved"]:
         yield f"moved: {change['key']}: {change['before']} → {change['after']}"
     for axis in evidence["axes"]:

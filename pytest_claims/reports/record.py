@@ -123,13 +123,17 @@ def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, s
             },
             "n": score.n if score else None,
             "deviations": [_reading(reading) for reading in verdict.deviations],
+            "baseline": verdict.baseline,
             "moved": [{"key": change.key, "before": change.before, "after": change.after} for change in verdict.moved],
             "axes": [_reading(reading) for reading in verdict.readings],
             "needs": [{"what": what, "found": found} for what, found in verdict.needs],
             "signature": score.signature if score else None,
             "counts": dict(score.counts) if score else None,
             "provenance": dict(evidence.provenance) if evidence else None,
-            "notes": list(evidence.notes) if evidence else [],
+            "notes": [
+                *([f"The claim stood in {verdict.origin} at the merge base."] if verdict.origin else []),
+                *(evidence.notes if evidence else ()),
+            ],
             "digest": evidence.digest if evidence else None,
             "command": command(claim),
             "seconds": seconds,
@@ -170,13 +174,27 @@ def of_file(display: str, nodeid: str, problems: Sequence[str]) -> Record:
             "reason": reason,
             "next_step": "Correct the file; none of its claims was read.",
             "basis": None, "outcome": None, "reported": None, "measured": None, "unit": None, "difference": None,
-            "tolerance": None, "interval": None, "detectable": None, "n": None, "deviations": [], "moved": [], "axes": [],
+            "tolerance": None, "interval": None, "detectable": None, "n": None, "deviations": [], "baseline": None, "moved": [],
+            "axes": [],
             "needs": [],
             "signature": None, "counts": None, "provenance": None, "notes": [], "digest": None,
             "command": f"pytest {shlex.quote(display)}", "seconds": 0.0,
         },
     }  # fmt: skip
     return cast("Record", _plain(found))
+
+
+def of_change(display: str, nodeid: str, said: Sequence[str], *, accepted: bool) -> Record:
+    """The record of a file that rules the claims, or runs with them, and moved since the merge base."""
+    found = of_file(display, nodeid, said)
+    reason = found["evidence"]["reason"]
+    told = {
+        "outcome": (Result.EXPECTED if accepted else Result.FAILED).value,
+        "message": f"accepted with --claims-accept-moved. {reason}" if accepted else f"the bar moved. {reason}",
+        "type": failure_type(Status.ERROR, moved=True),
+    }
+    step = "Review the change; --claims-accept-moved accepts it."
+    return {**found, "evidence": {**found["evidence"], "result": told, "baseline": "moved", "next_step": step}}
 
 
 def command(claim: Claim) -> str:

@@ -73,6 +73,7 @@ def show(reporter: pytest.TerminalReporter, records: Sequence[Record], *, dry_ru
     if not (dry_run and _only_planned(records)):
         _table(reporter, records, width)
     _explain(reporter, records, width)
+    _new(reporter, records, width)
     if dry_run:
         _plans(reporter, records, width)
     counts = Counter(record["verdict"]["status"] for record in records)
@@ -149,6 +150,14 @@ def _explain(reporter: pytest.TerminalReporter, records: Sequence[Record], width
         # Claims that share a reason differ at most in the claim that the next step names: the first stands for all.
         if step := sharing[0]["evidence"]["next_step"]:
             _write(reporter, step, "    ", width)
+
+
+def _new(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:
+    """The claims that the merge base does not have: nothing says what they were held to before."""
+    names = [record["evidence"]["claim"]["id"] for record in records if record["evidence"]["baseline"] == "new"]
+    if names:
+        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        _write(reporter, f"new since the merge base: {', '.join(names[:10])}{more}", "  ", width)
 
 
 def _write(reporter: pytest.TerminalReporter, text: str, indent: str, width: int | None, **markup: bool) -> None:

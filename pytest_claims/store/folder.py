@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from pytest_claims.git import Head
     from pytest_claims.protocol import Observed
-    from pytest_claims.store.git import Head
 
 PLAN, REFERENCES, CAPTIONS, RUN = "plan.json", "references.jsonl", "captions.jsonl", "run.json"
 

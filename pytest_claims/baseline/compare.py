@@ -1,0 +1,171 @@
+"""Everything that decides about the claims of a session, held against the merge base."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pytest_claims.baseline import config
+from pytest_claims.baseline.data import Data
+from pytest_claims.baseline.match import Change, Located, differences, pair
+from pytest_claims.errors import SpecError
+from pytest_claims.spec import load, loads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from pytest_claims.baseline.config import FileChange
+    from pytest_claims.baseline.tree import Tree
+    from pytest_claims.spec import Claim, MetricInfo
+
+SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a session was asked to run."""
+
+    asked: tuple[tuple[Path, str | None], ...]
+    """The given paths, each with a claim id where one was named behind `::`."""
+    left_out: tuple[Path, ...]
+    """What the command line says to ignore."""
+    is_claim_file: Callable[[Path], bool]
+    """Whether a file would be collected, by its name."""
+    display: Callable[[Path], str]
+    metrics: Mapping[str, MetricInfo]
+    data: tuple[Path, ...]
+    """The `--claims-data` folders."""
+    plugins: tuple[Path, ...]
+    """Files of loaded plugins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How one claim of now stands to the base."""
+
+    kind: str
+    """`new`, `unchanged` or `moved`."""
+    changes: tuple[Change, ...] = ()
+    origin: str = ""
+    """The file that it stood in, where that was another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What moved since the merge base."""
+
+    claims: Mapping[tuple[Path, str], Standing] = field(default_factory=dict)
+    """By file and id."""
+    removed: tuple[Claim, ...] = ()
+    files: tuple[FileChange, ...] = ()
+
+    def of(self, claim: Claim) -> Standing:
+        """How a claim stands to the base."""
+        return self.claims.get((claim.file, claim.id), Standing(kind="new"))
+
+
+def compare(tree: Tree, collected: Sequence[Claim], scope: Scope) -> Comparison:
+    """Hold a session against the base.
+
+    Args:
+        tree: the repository at the merge base.
+        collected: the claims that were collected, deselected ones among them.
+        scope: what was asked for.
+
+    Raises:
+        SettingsError: a claim file cannot be compared, or git cannot say what stood there.
+    """
+    before, broken = _at_base(tree, collected, scope)
+    names = {claim.file: tree.own(claim.file) for claim in collected}
+    now = [Located(claim=claim, name=names[claim.file]) for claim in collected]
+    now += _not_collected(tree, {one.name for one in before}, now, scope)
+    matched = pair(before, now)
+    data = Data(tree, scope.data)
+    claims = {(one.claim.file, one.claim.id): Standing(kind="new") for one in now}
+    for place, other in matched.items():
+        one, claim = before[place], now[other]
+        changes = (*differences(one.claim, claim.claim), *_links(tree, one, claim), *data.changes(one, claim))
+        claims[claim.claim.file, claim.claim.id] = Standing(
+            kind="moved" if changes else "unchanged",
+            changes=changes,
+            origin=scope.display(one.claim.file) if one.name != claim.name else "",
+        )
+    for one in now:
+        if one.name in broken:
+            unknown = Change(key="file", before="not a valid claim file", after="valid")
+            claims[one.claim.file, one.claim.id] = Standing(kind="moved", changes=(unknown,))
+    gone = [one for place, one in enumerate(before) if place not in matched]
+    paths = [*names.values(), *(one.name for one in before), *_asked(tree, scope)]
+    folders = config.above([*paths, *(f"{name}/x" for name in _asked(tree, scope))])
+    plugins = [name for path in scope.plugins if (name := tree.name(path))]
+    unknown_to_git = tree.ignored(plugins)
+    return Comparison(
+        claims=claims,
+        removed=tuple(one.claim for one in gone if _in_scope(tree, one, scope)),
+        files=(
+            *config.ini_changes(tree, folders),
+            *config.code_changes(
+                tree,
+                (os.path.normpath(os.path.join(folder, "conftest.py")) for folder in folders),  # noqa: PTH118 - names
+                (name for name in plugins if name not in unknown_to_git),
+            ),
+        ),
+    )
+
+
+def _at_base(tree: Tree, collected: Iterable[Claim], scope: Scope) -> tuple[list[Located], set[str]]:
+    """The claims of every claim file at the base, and the names of those files that were none."""
+    asked = {tree.name(path) for path, _ in scope.asked}
+    own = {tree.name(claim.file) for claim in collected}
+    found: list[Located] = []
+    broken: set[str] = set()
+    for name in tree.entries:
+        path = tree.root / name
+        if not name.endswith(SUFFIXES) or not (name in asked or name in own or scope.is_claim_file(path)):
+            continue
+        content = tree.read(name)
+        if content is None:
+            continue  # a link that led nowhere, or out of the repository
+        try:
+            read = loads(content, path=path, display=scope.display(path), metrics=scope.metrics)
+        except SpecError:
+            broken.add(name)
+            continue
+        found += [Located(claim=claim, name=name) for claim in read]
+    return found, broken
+
+
+def _not_collected(tree: Tree, names: set[str], now: Sequence[Located], scope: Scope) -> Iterator[Located]:
+    """Claims that still stand where they stood, and were not asked for: they are not removed."""
+    known = {(one.name, one.claim.id) for one in now}
+    for name in sorted(names):
+        path = tree.root / name
+        try:
+            claims = load(path, display=scope.display(path), metrics=scope.metrics) if path.is_file() else ()
+        except SpecError:
+            continue  # an error of its own, where the file is collected
+        yield from (Located(claim=claim, name=name) for claim in claims if (name, claim.id) not in known)
+
+
+def _links(tree: Tree, before: Located, now: Located) -> Iterator[Change]:
+    """A claim file that is reached through another symbolic link than before, or through one now."""
+    old, new = tree.links_before(before.name), tree.links(now.name)
+    if new and old != new:
+        yield Change(key="file", before=", ".join(old) or "a plain file", after=f"a symbolic link: {', '.join(new)}")
+
+
+def _asked(tree: Tree, scope: Scope) -> list[str]:
+    return [name for path, _ in scope.asked if (name := tree.name(path)) is not None]
+
+
+def _in_scope(tree: Tree, one: Located, scope: Scope) -> bool:
+    """Whether the session would have run a claim of the base, had it still been there."""
+
+    def below(path: Path) -> bool:
+        name = tree.name(path)
+        return name is not None and (name in (".", one.name) or one.name.startswith(f"{name}/"))
+
+    asked = any(below(path) and identifier in (None, one.claim.id) for path, identifier in scope.asked)
+    return asked and not any(map(below, scope.left_out))

@@ -1,0 +1,132 @@
+"""Files that decide which claims run and what makes them red: pytest's ini files, and the code that runs with the claims."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shlex
+import tomllib
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pytest_claims.baseline.tree import Tree
+
+INI = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
+"""In the order in which pytest looks for them."""
+
+ALWAYS = INI[:4]
+"""These count even where they are empty, so that a new one hides what another says."""
+
+KEYS = ("addopts", "testpaths", "norecursedirs")
+"""Beside every key of ours: what is collected, and with which options."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange:
+    """A file that runs, or rules, the claims and is not what it was."""
+
+    name: str
+    said: str
+
+
+def ini_changes(tree: Tree, folders: Iterable[str]) -> Iterator[FileChange]:
+    """What moved in pytest's configuration.
+
+    Args:
+        tree: the repository at the base.
+        folders: names of the folders where pytest may find a configuration for the given paths.
+    """
+    for folder in sorted(set(folders)):
+        for file in INI:
+            name = os.path.normpath(os.path.join(folder, file))  # noqa: PTH118 - names, not paths of this machine
+            path = tree.root / name
+            content = path.read_bytes() if path.is_file() else None
+            before, now = _section(file, tree.read(name)), _section(file, content)
+            if file in ALWAYS and (before is None) != (now is None):
+                yield FileChange(name=name, said="added" if before is None else "removed")
+            for key in sorted({*(before or {}), *(now or {})}):
+                one, other = (before or {}).get(key), (now or {}).get(key)
+                if (key in KEYS or key.startswith("claims_")) and _words(one) != _words(other):
+                    yield FileChange(name=name, said=f"{key}: {_show(one)} → {_show(other)}")
+
+
+def _section(file: str, content: bytes | None) -> Mapping[str, Any] | None:
+    """What pytest reads of a file; None where there is none. A file that cannot be read counts as one whole."""
+    if content is None:
+        return None
+    text = content.decode("utf-8", "replace")
+    try:
+        if file.endswith(".toml"):
+            found: Any = tomllib.loads(text)
+            if file == "pyproject.toml":
+                tool = found.get("tool", {}).get("pytest", {})
+                found = {**tool, **tool.get("ini_options", {})}
+            else:
+                found = found.get("pytest", found)
+            return found if isinstance(found, dict) else {}
+        import iniconfig
+
+        parsed = iniconfig.IniConfig(file, data=text)
+        section = "tool:pytest" if file == "setup.cfg" else "pytest"
+        return dict(parsed[section].items()) if section in parsed else {}
+    except Exception:  # noqa: BLE001 - each parser has errors of its own, and pytest will say what is wrong
+        return {"addopts": text}
+
+
+def _words(value: object) -> list[str]:
+    """A list, or the words of a text: pytest takes either."""
+    if value is None:
+        return []
+    if isinstance(value, list | tuple):
+        return [str(item) for item in value]
+    try:
+        return shlex.split(str(value))
+    except ValueError:
+        return [str(value)]
+
+
+def _show(value: object) -> str:
+    return " ".join(_words(value)) or "not given"
+
+
+def code_changes(tree: Tree, conftests: Iterable[str], loaded: Iterable[str]) -> Iterator[FileChange]:
+    """Code that runs with the claims and says something else than it did; comments, docstrings and layout do not count.
+
+    Args:
+        tree: the repository at the base.
+        conftests: names of the conftest.py files that pytest takes for the claims, if they are there.
+        loaded: names of the files of loaded plugins.
+    """
+    for name in sorted({*conftests, *loaded}):
+        path = tree.root / name
+        before = tree.read(name)
+        now = path.read_bytes() if path.is_file() else None
+        if before == now:
+            continue
+        if before is None or now is None:
+            yield FileChange(name=name, said=f"{'added' if before is None else 'removed'}, and it runs with the claims")
+        elif _meaning(before) != _meaning(now):
+            yield FileChange(name=name, said="changed, and it runs with the claims")
+
+
+def _meaning(source: bytes) -> object:
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return source
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node
+        ):
+            node.body = body[1:] if isinstance(body, list) else node.body
+    return ast.dump(tree)
+
+
+def above(names: Iterable[str]) -> set[str]:
+    """The folders on the way to files, the top level ("") among them."""
+    return {"" if str(parent) == "." else str(parent) for name in names for parent in PurePosixPath(name).parents}

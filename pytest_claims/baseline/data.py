@@ -1,0 +1,102 @@
+"""The files that a claim names, held against those that it named at the base: captions, configurations, data sets, models."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_claims.baseline.match import Change, Located
+from pytest_claims.spec import CaptioningRun, ParametersRun, PredictionsRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pytest_claims.baseline.tree import Tree
+    from pytest_claims.spec import Claim
+
+SHOWN = 3
+"""Files that are named where many differ."""
+
+
+class Data:
+    """Compares files, each pair once.
+
+    Args:
+        tree: the repository at the base.
+        folders: the `--claims-data` folders.
+    """
+
+    def __init__(self, tree: Tree, folders: Sequence[Path]) -> None:
+        self.tree = tree
+        self.folders = tuple(folders)
+        self._known: dict[tuple[str | None, str | None], str] = {}
+        self._places: dict[tuple[str, str], str | None] = {}
+
+    def changes(self, before: Located, now: Located) -> Iterator[Change]:
+        """What differs of the files that both name; a path that only one of them names is a change of the claim itself."""
+        for text in named(now.claim):
+            if text not in named(before.claim):
+                continue
+            old, new = self._before(before.name, text), self._now(now.claim, text)
+            if (old, new) not in self._known:
+                self._known[old, new] = self._difference(old, new)
+            if said := self._known[old, new]:
+                yield Change(key=f"data {text}", before=old or "not in the repository", after=said)
+
+    def _before(self, name: str, text: str) -> str | None:
+        """Where a path led at the base, by name; None where it led out of the repository."""
+        beside = os.path.dirname(name)  # noqa: PTH120 - names, not paths of this machine
+        if (beside, text) not in self._places:
+            places = [beside, *(inside for folder in self.folders if (inside := self.tree.name(folder)))]
+            found = [self.tree.resolved(os.path.normpath(os.path.join(place, text))) for place in places]  # noqa: PTH118 - as above
+            self._places[beside, text] = next((place for place in found if self.tree.below(place)), None)
+        return self._places[beside, text]
+
+    def _now(self, claim: Claim, text: str) -> str | None:
+        """Where it leads now, by name; None where it leads out of the repository, or to what no commit holds."""
+        for folder in (claim.file.parent, *self.folders):
+            path = folder / text
+            if os.path.lexists(path):
+                name = self.tree.name(path.resolve())
+                return None if name is None or self.tree.ignored([name]) else name
+        return None
+
+    def _difference(self, old: str | None, new: str | None) -> str:
+        """How the files at `new` differ from those that stood at `old`; empty where they do not."""
+        if old is None or new is None:
+            return "" if old == new else new or "not in the repository"
+        root = Path(self.tree.root)
+        before = {name.removeprefix(old).lstrip("/"): entry for name, entry in self.tree.below(old).items()}
+        now = dict(self.tree.files(root / new))
+        added = [name for name in now if name not in before]
+        unknown = self.tree.ignored([f"{new}/{name}" for name in added])
+        differing = sorted(
+            {name for name in before if name not in now or not self.tree.same(before[name], now[name])}
+            | {name for name in added if f"{new}/{name}" not in unknown}
+        )
+        if not differing:
+            return ""
+        if differing == [""]:
+            return "edited"
+        more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+        return f"edited: {', '.join(differing[:SHOWN])}{more}"
+
+
+def named(claim: Claim) -> tuple[str, ...]:
+    """The paths that a claim names; an id of the hub among them leads nowhere in a repository."""
+    run = claim.run
+    if isinstance(run, PredictionsRun):
+        return (run.predictions.path, run.references.path)
+    if isinstance(run, ParametersRun):
+        return (run.config.path,)
+    assert isinstance(run, CaptioningRun)  # noqa: S101 - there is no fourth
+    ids = (_id(claim, "checkpoint"), _id(claim, "dataset"))
+    return tuple(text for text in ids if text)
+
+
+def _id(claim: Claim, key: str) -> str | None:
+    changed: Any = claim.overrides.get(key) or {}
+    stated = getattr(claim.protocol, key)
+    found: str | None = changed.get("id") or (stated.id if stated else None)
+    return found

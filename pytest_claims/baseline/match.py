@@ -1,0 +1,134 @@
+"""Which claim of now is which claim of the base, and what of it moved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from pytest_claims.spec import merge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pytest_claims.spec import Claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One thing of a claim that is not what it was."""
+
+    key: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Located:
+    """A claim, and the name of its file in the repository."""
+
+    claim: Claim
+    name: str
+
+
+def pair(before: Sequence[Located], now: Sequence[Located]) -> dict[int, int]:
+    """The place in `now` of each claim of `before` that is still there, by its place in `before`.
+
+    Claims are matched by what they claim, so that a claim does not become a new one by another name; what is left, by its id.
+    Where several claim the same, those of one id belong together, then those of one file, then the others in their order.
+    """
+    found: dict[int, int] = {}
+    free = set(range(len(now)))
+    for keys in (
+        lambda one: (_cell(one), one.claim.id, one.name),
+        lambda one: (_cell(one), one.claim.id),
+        lambda one: (_cell(one), one.name),
+        lambda one: (_cell(one),),
+        lambda one: (one.claim.id, one.name),
+        lambda one: (one.claim.id,),
+    ):
+        places: dict[object, list[int]] = {}
+        for place in sorted(free, reverse=True):
+            places.setdefault(keys(now[place]), []).append(place)
+        for place, one in enumerate(before):
+            if place not in found and places.get(keys(one)):
+                found[place] = places[keys(one)].pop()
+                free.remove(found[place])
+    return found
+
+
+def _cell(located: Located) -> tuple[str, ...]:
+    claim = located.claim
+    words = (claim.citation.section, claim.citation.row, claim.citation.column)
+    return (_paper(claim), *(" ".join(text.split()).casefold() for text in words), claim.reported.metric)
+
+
+def _paper(claim: Claim) -> str:
+    return claim.paper.arxiv_id or claim.paper.source_url or ""
+
+
+def differences(before: Claim, now: Claim) -> Iterator[Change]:
+    """What decides whether a claim is green, as far as it is not what it was."""
+    one, other = dict(_bar(before)), dict(_bar(now))
+    for key in [*one, *(key for key in other if key not in one)]:
+        (old, old_text), (new, new_text) = one.get(key, _ABSENT), other.get(key, _ABSENT)
+        if key.startswith("run.") and key.replace("run.", "protocol.", 1) in one and _same_move(key, one, other):
+            continue  # the protocol says so already
+        if not _equal(old, new):
+            yield Change(key=key, before=old_text, after=new_text)
+
+
+_ABSENT = (None, "not given")
+
+
+def _same_move(key: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a setting of the run changed only because the protocol that it follows did."""
+    stated = key.replace("run.", "protocol.", 1)
+    return all(_equal(side.get(key, _ABSENT)[0], side.get(stated, _ABSENT)[0]) for side in (one, other))
+
+
+def _bar(claim: Claim) -> Iterator[tuple[str, tuple[Any, str]]]:
+    """Key → what compares, and how it is shown."""
+    value, tolerance = claim.reported.value, claim.tolerance
+    yield "id", (claim.id, claim.id)
+    yield "paper", (_paper(claim), _paper(claim))
+    for key in ("section", "row", "column"):
+        text = str(getattr(claim.citation, key))
+        yield f"citation.{key}", (" ".join(text.split()).casefold(), text)
+    # Its digits count: half of the last one is added to every band.
+    yield "value", (str(value.value.as_tuple()), value.text)
+    yield "unit", (claim.reported.unit, claim.reported.unit)
+    yield "metric", (claim.reported.metric, claim.reported.metric)
+    for name, band in (("pass", tolerance.pass_), ("partial", tolerance.partial)):
+        yield f"tolerance.{name}", ((band.amount.normalize(), band.relative), band.text)
+    yield "tolerance.min_sample", (tolerance.min_sample, str(tolerance.min_sample))
+    yield "direction", (claim.direction, claim.direction)
+    yield "expect", (claim.expect, _show(claim.expect))
+    stated = claim.protocol.model_dump()
+    yield from ((key, (item, _show(item))) for key, item in _flat(stated, "protocol."))
+    run = claim.run.model_dump(exclude={"batch_size"})
+    settings = {**run, **merge(claim.protocol.model_dump(exclude_none=True), claim.overrides)}
+    yield from ((key, (item, _show(item))) for key, item in _flat(settings, "run."))
+
+
+def _flat(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, dict):
+            yield from _flat(item, f"{prefix}{key}.")
+        elif item is not None:
+            yield f"{prefix}{key}", item
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """By meaning: 1 and 1.0 are one number, True is no number, a list and a tuple are one list."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, int | float | Decimal) and isinstance(other, int | float | Decimal):
+        return one == other
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return type(one) is type(other) and bool(one == other)
+
+
+def _show(value: Any) -> str:
+    return "not given" if value is None else repr(value) if value == "" else str(value)
