@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np  # noqa: F401 - pytester drops what an inner run imports, and numpy cannot be loaded twice
 import xmlschema
 
+import pytest_claims.evaluation.counter  # inner runs share the process that counts
 import pytest_claims.evaluation.predictions  # inner runs share the modules that tests patch
 import pytest_claims.metrics
 import pytest_claims.recorder
