@@ -307,6 +307,26 @@ def test_kernels_are_never_fetched(tmp_path: Path, key: str) -> None:
     assert count_parameters(path, []).groups["language_model"] == OPT_TOTAL
 
 
+def test_pretrained_weights_are_never_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a configuration asks for pretrained weights of a backbone, the library is told not to fetch them."""
+    from transformers import Blip2Config
+
+    seen: list[dict[str, Any]] = []
+    real = Blip2Config.from_dict
+
+    def from_dict(settings: dict[str, Any], **kwargs: Any) -> Any:
+        seen.append(settings)
+        return real(settings, **kwargs)
+
+    monkeypatch.setattr(Blip2Config, "from_dict", from_dict)
+    asking = small_blip2(small_opt(use_pretrained_backbone=True), use_pretrained_backbone=True)
+    count_parameters(write(tmp_path, {**asking, "parts": [{"use_pretrained_backbone": "yes"}]}), [])
+    (settings,) = seen
+    assert settings["use_pretrained_backbone"] is False
+    assert settings["text_config"]["use_pretrained_backbone"] is False
+    assert settings["parts"] == [{"use_pretrained_backbone": False}]
+
+
 def test_impossible_settings(tmp_path: Path) -> None:
     """Settings that the library rejects are an error of the file, with the library's reason."""
     message = refusal(write(tmp_path, small_opt(hidden_size="wide")))

@@ -324,7 +324,7 @@ MISTAKES: dict[str, tuple[list[Change], str]] = {
     "foreign key": (
         [("paper:\n", "paper:\n  quux: 1\n")],
         ("2: unknown key 'quux' in paper; known: arxiv_id, title, abstract, primary_category, venue, published_at, "
-        "latest_version, withdrawn, source_url"),
+        "latest_version, withdrawn, source_url, rendered_html_url, rendering_engine"),
     ),
     "foreign key of the file": (
         [("paper:\n", "quux: 1\npaper:\n")],

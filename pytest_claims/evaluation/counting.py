@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pytest_claims import files
-from pytest_claims.errors import NotAttempted
 from pytest_claims.evaluation.machine import machine
 from pytest_claims.evidence import Basis, Evidence
 
@@ -16,21 +15,16 @@ if TYPE_CHECKING:
 
 
 def evaluate(plan: Plan, run: ParametersRun) -> Evidence:
-    """Count on the meta device: no weights, no network.
+    """Count on the meta device, in a process of its own: no weights, no network, no more time and memory than a count needs.
 
     Raises:
         NotAttempted: the configuration file is not there, or torch is not.
-        EvaluationError: it does not describe a model.
+        EvaluationError: it does not describe a model, or none that can be counted within the bounds.
     """
-    from pytest_claims.evaluation.parameters import count_parameters
+    from pytest_claims.evaluation import counter
 
     path = files.need(run.config.path, plan.folders, "The configuration")
-    try:
-        counts = count_parameters(path, run.trainable)
-    except ImportError as error:  # a machine that only replays
-        raise NotAttempted(
-            f"Counting parameters needs {error.name}, which is not installed here.", f"pip install {error.name}"
-        ) from None
+    counts = counter.count(path, run.trainable)
     return Evidence(
         basis=Basis.COUNTED,
         quantities={"trainable_parameters": counts.trainable, "total_parameters": counts.total},

@@ -27,6 +27,9 @@ MAX_BYTES = 1_000_000
 # in one of these keys makes transformers download and run code.
 _IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")
 
+# Weights do not change a count, and asking for them makes a backbone fetch them.
+_PRETRAINED = "use_pretrained_backbone"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterCounts:
@@ -126,6 +129,8 @@ def _read(path: Path) -> dict[str, Any]:
         for key in _IMPLEMENTATIONS:
             for variant in (key, f"_{key}", f"_{key}_internal"):
                 section.pop(variant, None)
+        if _PRETRAINED in section:
+            section[_PRETRAINED] = False
     return settings
 
 

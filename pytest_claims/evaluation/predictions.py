@@ -67,7 +67,7 @@ def evaluate(plan: Plan, run: PredictionsRun) -> Evidence:
         if name not in references:
             raise EvaluationError(
                 f"{run.predictions.path}: a prediction for image {name!r}, which {run.references.path} does not know"
-                f"{nearest(name, list(references)[:10_000]) or '.'}"
+                f"{nearest(name, references) or '.'}"
             )
     for name in references:
         if name not in predictions:

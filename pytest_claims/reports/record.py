@@ -71,7 +71,7 @@ def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, s
     }
     span, power, width = verdict.span, verdict.power, verdict.breadth
     found: Record = {
-        "paper": claim.paper.model_dump(exclude={"source_url"}),
+        "paper": claim.paper.model_dump(exclude={"source_url", "rendered_html_url", "rendering_engine"}),
         "latest_version": _latest_version(claim),
         "verdict": issued,
         "verdicts": {
@@ -233,8 +233,9 @@ def _latest_version(claim: Claim) -> dict[str, Any]:
         "id": identifier,
         "version": paper.latest_version,
         "source_url": paper.source_url or (f"https://arxiv.org/abs/{paper.arxiv_id}" if paper.arxiv_id else None),
-        "rendered_html_url": f"https://arxiv.org/html/{identifier}" if identifier else None,
-        "rendering_engine": "arxiv-html" if identifier else None,
+        # Not every paper has such a page, so none is made up from the id.
+        "rendered_html_url": paper.rendered_html_url,
+        "rendering_engine": paper.rendering_engine,
     }
 
 

@@ -115,6 +115,10 @@ class Paper(Model):
     latest_version: Positive | None = None
     withdrawn: bool = False
     source_url: Text | None = Field(default=None, description="where the numbers stand; required without an arxiv_id")
+    rendered_html_url: Text | None = Field(
+        default=None, description="a page that shows the latest version, if one was seen"
+    )
+    rendering_engine: Text | None = Field(default=None, description="what made that page, such as arxiv-html")
 
 
 class Citation(Model):

@@ -1,0 +1,178 @@
+"""Configurations that want more of the machine, or of the network, than counting their parameters needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests import hub
+from tests.hub import Hub, Served
+from tests.test_parameters import OPT_TOTAL, small_opt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFTEST = """
+try:
+    from pytest_claims.evaluation import counter
+except ImportError:  # a release that has no bounds
+    counter = None
+else:
+    counter.DEADLINE, counter.MEMORY = 8.0, 2 * 2**30
+"""
+"""Bounds that a test can wait for; the code is the same."""
+
+CLAIMS = f"""
+paper: {{arxiv_id: null, title: A paper, source_url: "https://example.org"}}
+protocol: {{metric: parameter-count}}
+run: {{evaluator: parameters}}
+claims:
+- id: attack
+  citation: {{section: Table 1, row: ours, column: total, quoted_text: "{OPT_TOTAL}"}}
+  reported: {{metric: total_parameters, value: {OPT_TOTAL}, unit: count}}
+  tolerance: {{pass: 0, partial: 50%}}
+  run: {{config: {{path: attack.json}}}}
+- id: honest
+  citation: {{section: Table 1, row: ours, column: total, quoted_text: "{OPT_TOTAL}"}}
+  reported: {{metric: total_parameters, value: {OPT_TOTAL}, unit: count}}
+  tolerance: {{pass: 0, partial: 0}}
+  run: {{config: {{path: honest.json}}}}
+"""
+
+TIME = "the configuration was not counted within 8 s, and counting it was stopped. Expected a model of at most some thousand"
+MEMORY = "Expected a model that can be built, without its weights, in 2 GiB of memory."
+
+
+def attack(folder: Path, config: dict[str, Any]) -> str:
+    """Count `config` and after it an honest one; gives the reason for the error that the first must be.
+
+    The hub that it may ask for a backbone is a server on loopback, which must see no request.
+    """
+    claims = folder / "claims"
+    claims.mkdir()
+    (folder / "conftest.py").write_text(CONFTEST)
+    (claims / "paper.yaml").write_text(CLAIMS)
+    (claims / "attack.json").write_text(json.dumps(config))
+    (claims / "honest.json").write_text(json.dumps(small_opt()))
+    resnet = {"model_type": "resnet", "architectures": ["ResNetBackbone"]}
+    with Hub({"models/acme/backbone": Served({"config.json": json.dumps(resnet).encode()})}) as server:
+        process, records = hub.run(folder, HF_ENDPOINT=server.url)
+    assert server.log == []
+    assert process.returncode == 1
+    assert records["honest"]["verdict"]["status"] == "pass"
+    assert records["attack"]["verdict"]["status"] == "error"
+    reason: str = records["attack"]["evidence"]["reason"]
+    assert reason.startswith(str(claims / "attack.json"))
+    return reason
+
+
+def test_keep_the_machine_busy_with_a_million_layers(tmp_path: Path) -> None:
+    """A million layers would take an hour: counting ends at the deadline, as an error, and the next claim is counted."""
+    assert TIME in attack(tmp_path, small_opt(num_hidden_layers=10**6))
+
+
+def test_fill_the_memory_with_a_list_of_layers(tmp_path: Path) -> None:
+    """A configuration whose constructor lists its layers, a thousand million of them, fills no more than the bound."""
+    config = {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "num_hidden_layers": 10**9}
+    reason = attack(tmp_path, config)
+    assert TIME in reason or MEMORY in reason
+
+
+def test_keep_the_machine_busy_with_depths(tmp_path: Path) -> None:
+    """A depth that stands in a list is bounded like a number of layers."""
+    config = {"model_type": "swin", "architectures": ["SwinModel"], "depths": [10**7], "num_heads": [3]}
+    reason = attack(tmp_path, config)
+    assert TIME in reason or MEMORY in reason
+
+
+def test_keep_the_machine_busy_with_encoder_layers(tmp_path: Path) -> None:
+    """The layers of an encoder, under their own name, are bounded too."""
+    config = {"model_type": "bart", "architectures": ["BartModel"], "encoder_layers": 10**7, "d_model": 16}
+    reason = attack(tmp_path, config)
+    assert TIME in reason or MEMORY in reason
+
+
+def test_make_counting_fetch_a_backbone_by_name(tmp_path: Path) -> None:
+    """A backbone that is a name on the hub is not asked for: the error says that there is no network."""
+    config = {
+        "model_type": "detr",
+        "architectures": ["DetrModel"],
+        "use_timm_backbone": False,
+        "backbone": "acme/backbone",
+    }
+    assert "offline" in attack(tmp_path, config).lower()
+
+
+def test_make_counting_fetch_a_pretrained_backbone(tmp_path: Path) -> None:
+    """A backbone with weights of the hub's or timm's is not fetched."""
+    config = {
+        "model_type": "detr", "architectures": ["DetrModel"], "use_timm_backbone": False, "backbone": "acme/backbone",
+        "use_pretrained_backbone": True, "backbone_kwargs": {"use_pretrained_backbone": True},
+    }  # fmt: skip
+    assert "offline" in attack(tmp_path, config).lower()
+
+
+def test_leave_a_process_behind(tmp_path: Path) -> None:
+    """The process that counts ends with the one that asked it, even if that one was killed in the middle of a count."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("the system has no signal for the death of a parent")
+    small, large = tmp_path / "small.json", tmp_path / "large.json"
+    small.write_text(json.dumps(small_opt()))
+    large.write_text(json.dumps(small_opt(num_hidden_layers=10**6)))
+    program = f"""
+import subprocess
+from pathlib import Path
+from pytest_claims.evaluation import counter
+
+class Popen(subprocess.Popen):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        print(self.pid, flush=True)
+
+subprocess.Popen = Popen
+counter.count(Path({str(small)!r}), ())
+print("counted", flush=True)
+counter.count(Path({str(large)!r}), ())
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as asking:
+        assert asking.stdout is not None
+        child = os.pidfd_open(int(asking.stdout.readline()))
+        assert asking.stdout.readline() == "counted\n"
+        assert select.select([child], [], [], 0)[0] == []
+        asking.kill()
+        assert select.select([child], [], [], 10)[0] == [child]
+        os.close(child)
+
+
+def test_answer_in_place_of_the_counter(tmp_path: Path) -> None:
+    """What a library prints while a configuration is built is not taken for the answer."""
+    noise = tmp_path / "noise"
+    noise.mkdir()
+    (noise / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "def hook(event, arguments):\n"
+        "    if event == 'open' and 'modeling_opt' in str(arguments[0]):\n"
+        f"        os.makedirs({str(noise / 'made')!r}, exist_ok=True)\n"
+        '        print(\'{"error": "printed"}\', flush=True)\n'
+        "        os.write(1, b'{\"counts\": {}}\\n')\n"
+        "sys.addaudithook(hook)\n"
+    )
+    path = tmp_path / "small.json"
+    path.write_text(json.dumps(small_opt()))
+    program = (
+        "import sys; from pathlib import Path; from pytest_claims.evaluation import counter; "
+        "print(counter.count(Path(sys.argv[1]), ()).total)"
+    )
+    paths = os.pathsep.join([str(noise), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        capture_output=True, text=True, check=False, timeout=300, env={**os.environ, "PYTHONPATH": paths},
+    )  # fmt: skip
+    assert (done.stdout, done.stderr, done.returncode) == (f"{OPT_TOTAL}\n", "", 0)
+    assert (noise / "made").is_dir()
