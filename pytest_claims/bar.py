@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_claims import collect
+from pytest_claims import collect, text
 from pytest_claims.baseline import Comparison, Scope, Tree, compare
 from pytest_claims.errors import SettingsError
 from pytest_claims.reports import record
@@ -41,7 +41,7 @@ def tree_of(config: pytest.Config) -> Tree:
         try:
             config.stash[TREE] = Tree(revision, [path for path, _ in places(config)] or [config.invocation_params.dir])
         except SettingsError as error:
-            raise pytest.UsageError(str(error)) from None
+            raise pytest.UsageError(text.line(str(error))) from None
     return config.stash[TREE]
 
 
@@ -97,4 +97,4 @@ def records(config: pytest.Config, comparison: Comparison) -> Iterator[tuple[str
 
 def _nodeid(config: pytest.Config, path: Path) -> str:
     inside = path.is_relative_to(config.rootpath)
-    return path.relative_to(config.rootpath).as_posix() if inside else path.as_posix()
+    return text.name(path.relative_to(config.rootpath).as_posix() if inside else path.as_posix())

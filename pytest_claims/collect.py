@@ -8,16 +8,16 @@ import time
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_claims import settings
+from pytest_claims import settings, text
 from pytest_claims.errors import ClaimsError, SettingsError, SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from pytest_claims.baseline import Comparison
     from pytest_claims.evaluation import Progress
@@ -52,7 +52,7 @@ class ClaimFile(pytest.File):
             self.claims_problems = error.problems
             raise
         except Exception as error:  # a conftest's hook, or a fault of ours: pytest shows it, and the file is counted
-            self.claims_problems = (f"{shown}: {type(error).__name__}: {error}",)
+            self.claims_problems = (text.line(f"{shown}: {type(error).__name__}: {error}"),)
             raise
         for claim in claims:
             yield ClaimItem.from_parent(self, name=claim.id, claim=claim)
@@ -60,9 +60,7 @@ class ClaimFile(pytest.File):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override] # as pytest's
         """The problems, one a line, and no traceback."""
         if isinstance(excinfo.value, ClaimsError):
-            from pytest_claims.reports.facts import clean
-
-            return clean(str(excinfo.value))
+            return text.block(str(excinfo.value))
         return super().repr_failure(excinfo)
 
 
@@ -94,13 +92,13 @@ class ClaimItem(pytest.Item):
         seconds = round(time.perf_counter() - started, 3)
         self.record = record.of_verdict(verdict, nodeid=self.nodeid, result=result, message=message, seconds=seconds)
         if result is Result.SKIPPED:
-            pytest.skip(facts.line(f"{message} {verdict.next_step}"))
+            pytest.skip(text.line(f"{message} {verdict.next_step}"))
         if result is Result.EXPECTED:
-            pytest.xfail(facts.line(message))
+            pytest.xfail(text.line(message))
         if result is Result.FAILED:
             # The message ends with the verdict's reason: once is enough.
-            told = [text for text in facts.lines(self.record) if not text.startswith("reason: ")]
-            raise ClaimFailed("\n".join(map(facts.line, [message, *told])))
+            told = [fact for fact in facts.lines(self.record) if not fact.startswith("reason: ")]
+            raise ClaimFailed("\n".join(map(text.line, [message, *told])))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The facts of a red claim, without the runner's stack."""
@@ -112,12 +110,15 @@ class ClaimItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """File, 0-based line, name."""
-        return self.path, self.claim.line - 1, self.name
+        nodeid = names(self.path, self.config).get("nodeid")
+        return self.config.rootpath / nodeid if nodeid else self.path, self.claim.line - 1, self.name
 
 
 def annotate(report: pytest.TestReport, item: Any) -> None:
     """Attach what the recorder needs; attributes of a report survive the way from an xdist worker."""
     claim: Claim = item.claim
+    # What libraries printed quotes a stranger's files, and pytest shows it as it is.
+    report.sections[:] = [(title, text.block(content)) for title, content in report.sections]
     report.claims_item = (claim.display, claim.line, claim.id)  # type: ignore[attr-defined]
     if report.when == "call":
         report.claims_record = item.record  # type: ignore[attr-defined]
@@ -166,19 +167,19 @@ def check_candidates(config: pytest.Config, nodeids: Sequence[str] | None = None
         if getattr(config.option, "dist", "no") != "no" and not nodeids:
             return  # the controller collects nothing; the workers' ids come later
         infos = metric_infos(config)
-        names: dict[Path, set[str]] = {}
+        wanted: dict[Path, set[str]] = {}
         for nodeid in nodeids:
             path, _, name = nodeid.partition("::")
             if path.endswith((".yaml", ".yml")) and name:
-                names.setdefault(config.rootpath / path, set()).add(name)
+                wanted.setdefault(file_of(path, config.rootpath), set()).add(name)
         claims = []
-        for file, wanted in names.items():
+        for file, ids in wanted.items():
             with suppress(SpecError):  # another plugin's file
                 found = spec.load(file, display=display(file, config), metrics=infos)
-                claims += [claim for claim in found if claim.id in wanted]
+                claims += [claim for claim in found if claim.id in ids]
         candidates.check_names(chosen, claims)
     except SettingsError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError(text.line(str(error))) from None
 
 
 def _evidence_root(config: pytest.Config) -> Path | None:
@@ -194,7 +195,7 @@ def settings_of(config: pytest.Config) -> settings.Settings:
         try:
             config.stash[SETTINGS] = settings.read(config.getoption, config.getini, config.invocation_params.dir)
         except ClaimsError as error:
-            raise pytest.UsageError(str(error)) from None
+            raise pytest.UsageError(text.line(str(error))) from None
     return config.stash[SETTINGS]
 
 
@@ -232,7 +233,24 @@ def metric_infos(config: pytest.Config) -> Mapping[str, MetricInfo]:
 def display(path: Path, config: pytest.Config) -> str:
     """`path` as the user would type it."""
     start = config.invocation_params.dir
-    return os.path.relpath(path, start) if path.is_relative_to(start) else str(path)
+    return text.name(os.path.relpath(path, start) if path.is_relative_to(start) else str(path))
+
+
+def names(path: Path, config: pytest.Config) -> dict[str, Any]:
+    """The name and the node id of a claim file whose own pytest cannot print safely; nothing for any other file."""
+    plain = Path(os.path.relpath(path, config.rootpath)).as_posix()
+    nodeid = text.name(plain)
+    return {} if nodeid == plain else {"name": text.name(path.name), "nodeid": nodeid}
+
+
+def file_of(nodeid: str, root: Path) -> Path:
+    """The claim file of a node id in which parts of the path may be escaped."""
+    path = root
+    for part in nodeid.split("/"):
+        escaped = "\\" in part and path.is_dir()
+        found = (entry for entry in path.iterdir() if text.name(entry.name) == part) if escaped else iter(())
+        path = next(found, path / part)
+    return path
 
 
 def below_claims(path: Path, inipath: Path | None) -> bool:
@@ -281,16 +299,14 @@ def side_by_side(items: Sequence[pytest.Item]) -> list[pytest.Item]:
 
 def _say(config: pytest.Config) -> Any:
     """Writes a line to the terminal; nothing in an xdist worker."""
-    from pytest_claims.reports.facts import line
-
     reporter = config.pluginmanager.getplugin("terminalreporter")
     capture = config.pluginmanager.getplugin("capturemanager")
 
-    def say(text: str) -> None:
+    def say(told: str) -> None:
         if reporter is not None and not hasattr(config, "workerinput"):
             with capture.global_and_fixture_disabled() if capture else nullcontext():
                 reporter.ensure_newline()
-                reporter.write_line(line(text))
+                reporter.write_line(text.line(told))
 
     return say
 
@@ -322,7 +338,7 @@ def _progress(config: pytest.Config) -> Any:
                 reporter.ensure_newline()
                 progress: Any = tqdm(
                     total=total,
-                    desc=label,
+                    desc=text.line(label),
                     unit=unit,
                     unit_scale=unit == "B",
                     leave=False,

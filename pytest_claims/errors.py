@@ -11,6 +11,8 @@ import heapq
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from pytest_claims.text import line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -23,7 +25,7 @@ class SpecError(ClaimsError):
     """A claim file is not what it must be: one line per problem, each with `file:line`."""
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(map(line, problems))  # one line each, whatever a key of the file holds
         super().__init__("\n".join(self.problems))
 
 

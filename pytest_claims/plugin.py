@@ -116,7 +116,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ClaimFile 
     from pytest_claims import collect, recorder
 
     recorder.start(parent.config)
-    return collect.ClaimFile.from_parent(parent, path=file_path)
+    return collect.ClaimFile.from_parent(parent, path=file_path, **collect.names(file_path, parent.config))
 
 
 def _is_claim_file(path: Path, parent: pytest.Collector) -> bool:

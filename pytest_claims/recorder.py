@@ -73,13 +73,14 @@ class Counter:
             return
         from pytest_claims import bar
         from pytest_claims.errors import SettingsError
+        from pytest_claims.text import line
 
         try:
             found = bar.hold(self.config, claims)
         except SettingsError as error:
             # A worker cannot end the session: there, the claims say it.
             if not hasattr(self.config, "workerinput"):
-                raise pytest.UsageError(str(error)) from None
+                raise pytest.UsageError(line(str(error))) from None
             self.config.stash[COMPARISON] = error
             return
         self.config.stash[COMPARISON] = found
@@ -110,10 +111,10 @@ class Recorder(Counter):
         """A claim file that cannot be read is a record too."""
         problems: Sequence[str] | None = getattr(report, "claims_problems", None)
         if problems:
-            from pytest_claims.collect import display
+            from pytest_claims.collect import display, file_of
             from pytest_claims.reports.record import of_file
 
-            shown = display(self.config.rootpath / report.nodeid, self.config)
+            shown = display(file_of(report.nodeid, self.config.rootpath), self.config)
             self.records[report.nodeid] = of_file(shown, report.nodeid, problems)
         elif report.failed:
             self.other_collection_errors = True
@@ -190,6 +191,7 @@ class Recorder(Counter):
         if self.config.option.collectonly:
             return
         from pytest_claims.collect import settings_of
+        from pytest_claims.text import line
 
         settings = settings_of(self.config)
         self.records.update(self.standing)
@@ -198,15 +200,17 @@ class Recorder(Counter):
 
             terminal.show(terminalreporter, self.sorted(), dry_run=settings.dry_run)
         for path in self.written:
-            terminalreporter.write_line(f"verdict report: {path}")
+            terminalreporter.write_line(line(f"verdict report: {path}"))
         for problem in self.problems:
-            terminalreporter.write_line(problem, red=True)
+            terminalreporter.write_line(line(problem), red=True)
         self.problems.clear()
 
     def pytest_unconfigure(self) -> None:
         """Say what no summary said: there is none without a terminal, and under --no-summary in some releases of pytest."""
+        from pytest_claims.text import line
+
         for problem in self.problems:
-            print(problem, file=sys.stderr)
+            print(line(problem), file=sys.stderr)
 
     def sorted(self) -> list[Record]:
         """The records in an order that does not depend on who ran first."""
@@ -229,14 +233,14 @@ class Recorder(Counter):
     def _stand_in(self, nodeid: str, status: str, reason: str) -> None:
         """A record for a claim whose own never came."""
         from pytest_claims import spec, verdict
-        from pytest_claims.collect import display, metric_infos
+        from pytest_claims.collect import display, file_of, metric_infos
         from pytest_claims.errors import SpecError
         from pytest_claims.reports import record
 
         claim = self.expected[nodeid]
         if claim is None:
             path, _, name = nodeid.partition("::")
-            file = self.config.rootpath / path
+            file = file_of(path, self.config.rootpath)
             try:
                 claims = spec.load(file, display=display(file, self.config), metrics=metric_infos(self.config))
             except SpecError:

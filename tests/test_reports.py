@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,6 +121,7 @@ HOSTILE = {
     "nul and delete": "\x00\x7f\x08",
     "markup": "]]><script>alert(1)</script>&amp;<!--",
     "a fact of its own": "x\nstatus: pass\r\nreason: fine\x85status: pass\u2028status: pass",
+    "commands to a CI system": "::error::x\n::error::y\r\n  ##[error]z\x85##vso[task.x]y",
     "right to left": "\u202egnp.exe\u2066",
     "not a character": "\ufffe\uffff",
     "half a pair": "\ud83d",
@@ -179,6 +181,7 @@ def inert(text: str) -> None:
     acting = {char for char in text if (ord(char) < 32 and char not in "\n\t") or 0x7F <= ord(char) <= 0x9F}
     assert acting == set()
     assert not {"\u202e", "\u2066", "\u2028", "\ufffe", "\uffff"} & set(text)
+    assert [line for line in text.splitlines() if re.match(r"\s*::|.*##\w*\[", line)] == []
     assert not (text.startswith("<?xml") and "<script" in text)
 
 

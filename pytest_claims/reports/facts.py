@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,26 +11,7 @@ if TYPE_CHECKING:
 
 _SIGNS = {"percent": " %", "million": " million", "billion": " billion", "count": "", "fraction": ""}
 
-# C0 and C1 controls (escape sequences among them), bidirectional overrides, lone surrogates and non-characters.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-
-
 _DIGITS = {"fraction": 4, "count": 0, "billion": 3}
-
-
-def clean(text: str) -> str:
-    """`text` without what could steer a terminal or break an XML file; such characters become U+FFFD."""
-    return _UNSAFE.sub("\ufffd", text)
-
-
-LINE = 1_000
-"""Characters of one line in a terminal; whoever wants more of a text that long finds it in the reports."""
-
-
-def line(text: str) -> str:
-    """`text` as one line of a terminal."""
-    folded = clean(" ".join(text.split()))
-    return folded if len(folded) <= LINE else f"{folded[:LINE]} … ({len(folded) - LINE:,} more characters)"
 
 
 def number(value: float | None, unit: str | None = None) -> str:

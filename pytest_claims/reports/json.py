@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from pytest_claims.reports.record import SCHEMA
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 
 def render(run: RunInfo, records: Sequence[Record]) -> str:
-    """`{"schema", "run", "records"}`; ASCII, so that no terminal or log is asked to show what a stranger wrote."""
+    """`{"schema", "run", "records"}`; ASCII, so that no terminal or log is asked to show what a stranger wrote.
+
+    For the same reason no two `#` stand side by side: `##vso[` is a command to a CI system that shows the file.
+    """
     report = {"schema": SCHEMA, "run": run, "records": list(records)}
-    return json.dumps(report, indent=2, allow_nan=False) + "\n"
+    return re.sub("#(?=#)", r"\\u0023", json.dumps(report, indent=2, allow_nan=False)) + "\n"

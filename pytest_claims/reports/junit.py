@@ -9,6 +9,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
+from pytest_claims import text
 from pytest_claims.reports import facts
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def render(run: RunInfo, records: Sequence[Record]) -> str:
     )
     properties = ET.SubElement(suite, "properties")
     for name, value in run.items():
-        ET.SubElement(properties, "property", name=name, value=facts.clean(str(value)))
+        ET.SubElement(properties, "property", name=name, value=text.block(str(value)))
     suite.extend(cases)
     root = ET.Element("testsuites")
     root.append(suite)
@@ -44,12 +45,12 @@ def _case(record: Record) -> ET.Element:
     claim, result = evidence["claim"], evidence["result"]
     case = ET.Element(
         "testcase",
-        classname=facts.clean(claim["file"]),
-        name=facts.clean(claim["id"] or claim["file"]),
+        classname=text.clean(claim["file"]),
+        name=text.clean(claim["id"] or claim["file"]),
         time=f"{evidence['seconds']:.3f}",
     )
-    message = facts.clean(result["message"])
-    text = "\n".join(facts.clean(line) for line in facts.lines(record))
+    message = text.block(result["message"])
+    told = text.block("\n".join(facts.lines(record)))
     if result["outcome"] == "skipped":
         ET.SubElement(case, "skipped", type="claim.not_attempted", message=message)
     elif result["outcome"] == "expected":
@@ -57,5 +58,5 @@ def _case(record: Record) -> ET.Element:
     elif result["outcome"] == "failed":
         tag = "error" if result["type"] == "claim.error" else "failure"
         ET.SubElement(case, tag, type=result["type"], message=message).text = message
-    ET.SubElement(case, "system-out").text = text
+    ET.SubElement(case, "system-out").text = told
     return case

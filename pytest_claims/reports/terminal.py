@@ -6,7 +6,8 @@ import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims.reports.facts import clean, difference, line, number
+from pytest_claims.reports.facts import difference, number
+from pytest_claims.text import block, line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +85,7 @@ def show(reporter: pytest.TerminalReporter, records: Sequence[Record], *, dry_ru
 
 
 def _table(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:
-    rows = [tuple(map(clean, row(record))) for record in records]
+    rows = [tuple(map(line, row(record))) for record in records]
     used = [i for i in range(len(HEADINGS)) if i in (0, 9) or any(cells[i] != "–" for cells in rows)]
     widths = {i: max(len(HEADINGS[i]), *(len(cells[i]) for cells in rows)) for i in used}
 
@@ -146,7 +147,7 @@ def _explain(reporter: pytest.TerminalReporter, records: Sequence[Record], width
         for text in problems[:PROBLEMS]:
             _write(reporter, f"{status}: {who}: {text}", "  ", width)
         if len(problems) > PROBLEMS:
-            reporter.write_line(f"  {status}: {who}: and {len(problems) - PROBLEMS} more problems")
+            _write(reporter, f"{status}: {who}: and {len(problems) - PROBLEMS} more problems", "  ", width)
         # Claims that share a reason differ at most in the claim that the next step names: the first stands for all.
         if step := sharing[0]["evidence"]["next_step"]:
             _write(reporter, step, "    ", width)
@@ -171,7 +172,7 @@ def _write(reporter: pytest.TerminalReporter, text: str, indent: str, width: int
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
     for part in folded:
-        reporter.write_line(part, **markup)
+        reporter.write_line(block(part), **markup)  # where a text is folded, a command may come to stand first
 
 
 def _plans(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:
@@ -180,7 +181,7 @@ def _plans(reporter: pytest.TerminalReporter, records: Sequence[Record], width: 
         needs = record["evidence"]["needs"]
         if not record["evidence"]["axes"] and not needs:
             continue
-        reporter.write_line(clean(f"plan of {claim['id'] or claim['file']}:"), bold=True)
+        reporter.write_line(line(f"plan of {claim['id'] or claim['file']}:"), bold=True)
         for axis in record["evidence"]["axes"]:
             _write(reporter, f"{axis['axis']}: {axis['run']}", "  ", width)
             if axis["consequence"] not in ("none", "not observed"):
