@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -100,3 +101,23 @@ def test_without_torch(folder: Path) -> None:
         "started",
         "NotAttempted Counting parameters needs torch, which is not installed here. pip install torch",
     ]
+
+
+def test_sockets_refuse(folder: Path) -> None:
+    """Whatever a library tries, whether or not it knows of the hub's offline mode, no connection is made."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        startup = f"""
+import pathlib, socket, sys
+def hook(event, arguments):
+    if event == "open" and "modeling_opt" in str(arguments[0]):
+        try:
+            socket.create_connection({server.getsockname()!r})
+        except OSError as error:
+            pathlib.Path({str(folder / "refused")!r}).write_text(str(error))
+sys.addaudithook(hook)
+"""
+        assert counted(folder, "good.json", startup=startup) == ["started", str(OPT_TOTAL)]
+        assert (folder / "refused").read_text() == "parameters are counted without the network"
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()

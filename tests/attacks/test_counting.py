@@ -24,7 +24,7 @@ try:
 except ImportError:  # a release that has no bounds
     counter = None
 else:
-    counter.DEADLINE, counter.MEMORY = 8.0, 2 * 2**30
+    counter.DEADLINE, counter.MEMORY = {deadline}, 2**30
 """
 """Bounds that a test can wait for; the code is the same."""
 
@@ -46,17 +46,17 @@ claims:
 """
 
 TIME = "the configuration was not counted within 8 s, and counting it was stopped. Expected a model of at most some thousand"
-MEMORY = "Expected a model that can be built, without its weights, in 2 GiB of memory."
+MEMORY = "Expected a model that can be built, without its weights, in 1 GiB of memory."
 
 
-def attack(folder: Path, config: dict[str, Any]) -> str:
+def attack(folder: Path, config: dict[str, Any], *, deadline: float = 8.0) -> str:
     """Count `config` and after it an honest one; gives the reason for the error that the first must be.
 
     The hub that it may ask for a backbone is a server on loopback, which must see no request.
     """
     claims = folder / "claims"
     claims.mkdir()
-    (folder / "conftest.py").write_text(CONFTEST)
+    (folder / "conftest.py").write_text(CONFTEST.format(deadline=deadline))
     (claims / "paper.yaml").write_text(CLAIMS)
     (claims / "attack.json").write_text(json.dumps(config))
     (claims / "honest.json").write_text(json.dumps(small_opt()))
@@ -68,8 +68,9 @@ def attack(folder: Path, config: dict[str, Any]) -> str:
     assert records["honest"]["verdict"]["status"] == "pass"
     assert records["attack"]["verdict"]["status"] == "error"
     reason: str = records["attack"]["evidence"]["reason"]
-    assert reason.startswith(str(claims / "attack.json"))
-    return reason
+    path = f"{claims / 'attack.json'}: "
+    assert reason.startswith(path)
+    return reason.removeprefix(path)  # the folder's name says what the test looks for
 
 
 def test_keep_the_machine_busy_with_a_million_layers(tmp_path: Path) -> None:
@@ -79,9 +80,10 @@ def test_keep_the_machine_busy_with_a_million_layers(tmp_path: Path) -> None:
 
 def test_fill_the_memory_with_a_list_of_layers(tmp_path: Path) -> None:
     """A configuration whose constructor lists its layers, a thousand million of them, fills no more than the bound."""
-    config = {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "num_hidden_layers": 10**9}
-    reason = attack(tmp_path, config)
-    assert TIME in reason or MEMORY in reason
+    config = {"model_type": "gemma2", "architectures": ["Gemma2ForCausalLM"], "num_hidden_layers": 10**9}
+    if not sys.platform.startswith("linux"):
+        pytest.skip("the system does not bound the memory of a process as Linux does")
+    assert MEMORY in attack(tmp_path, config, deadline=100)
 
 
 def test_keep_the_machine_busy_with_depths(tmp_path: Path) -> None:
@@ -122,9 +124,8 @@ def test_leave_a_process_behind(tmp_path: Path) -> None:
     """The process that counts ends with the one that asked it, even if that one was killed in the middle of a count."""
     if not sys.platform.startswith("linux"):
         pytest.skip("the system has no signal for the death of a parent")
-    small, large = tmp_path / "small.json", tmp_path / "large.json"
-    small.write_text(json.dumps(small_opt()))
-    large.write_text(json.dumps(small_opt(num_hidden_layers=10**6)))
+    path = tmp_path / "large.json"
+    os.mkfifo(path)  # the other end is opened when the process that counts begins with it
     program = f"""
 import subprocess
 from pathlib import Path
@@ -136,14 +137,12 @@ class Popen(subprocess.Popen):
         print(self.pid, flush=True)
 
 subprocess.Popen = Popen
-counter.count(Path({str(small)!r}), ())
-print("counted", flush=True)
-counter.count(Path({str(large)!r}), ())
+counter.count(Path({str(path)!r}), ())
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as asking:
         assert asking.stdout is not None
         child = os.pidfd_open(int(asking.stdout.readline()))
-        assert asking.stdout.readline() == "counted\n"
+        path.write_text(json.dumps(small_opt(num_hidden_layers=10**6)))
         assert select.select([child], [], [], 0)[0] == []
         asking.kill()
         assert select.select([child], [], [], 10)[0] == [child]
