@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.attacks.shop import attempt, deviates, edit, model
 from tests.running import claim, put
 from tests.shapes import MODEL, warm, write_claim
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["warm"]  # a fixture of this module
 
@@ -233,3 +234,37 @@ def test_the_reference_is_not_at_hand(pytester: pytest.Pytester) -> None:
     assert note.startswith(
         "The candidate's processor, tokenizer and generation config were not compared with those of ./elsewhere"
     )
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def readme_gate() -> list[str]:
+    """The options of README's gate example, without the base: a checkout need not have `origin/main`."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Gate a release")[2]
+    command = next(line for line in text.splitlines() if line.startswith("- run: pytest "))
+    words = command.removeprefix("- run: pytest ").split()
+    return [word for word in words if not word.startswith(("--claims-base", "--claims-report", "claims/"))]
+
+
+def gate(*args: str) -> subprocess.CompletedProcess[str]:
+    """Run the gate in this repository, on a machine that has no GPU to show."""
+    command = [sys.executable, "-m", "pytest", "claims/blip2/flickr30k.yaml", "-p", "no:cacheprovider", *args]
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(command, cwd=ROOT, env=hidden, capture_output=True, text=True, check=False)
+
+
+def test_run_the_gate_of_the_readme_without_a_candidate() -> None:
+    """README's example in a checkout without `./candidate` is a usage error, not six skips."""
+    done = gate(*readme_gate())
+    assert done.returncode == USAGE
+    assert "there is no folder" in done.stderr
+
+
+def test_run_the_gate_of_the_readme_without_a_gpu(tmp_path: Path) -> None:
+    """With a candidate and without a GPU it is red: nothing was attempted."""
+    candidate = model(tmp_path, "candidate")
+    done = gate(*(option.replace("./candidate", str(candidate)) for option in readme_gate()))
+    assert done.returncode == 1
+    assert "1 failed" in done.stdout
+    assert "the candidate was not evaluated" in done.stdout
