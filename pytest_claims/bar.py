@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from pytest_claims.reports import record
 from pytest_claims.verdict import removed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pytest_claims.reports.record import Record
     from pytest_claims.spec import Claim
@@ -45,20 +47,29 @@ def tree_of(config: pytest.Config) -> Tree:
     return config.stash[TREE]
 
 
-def hold(config: pytest.Config, claims: Sequence[Claim]) -> Comparison:
-    """Hold the collected claims, and what decides about them, against the base; raises like `baseline.compare`."""
+def hold(session: pytest.Session, claims: Sequence[Claim], running: Iterable[Claim], *, complete: bool) -> Comparison:
+    """Hold the collected claims, and what decides about them, against the base; raises like `baseline.compare`.
+
+    Args:
+        session: pytest's.
+        claims: those that were collected.
+        running: those among them that were not deselected.
+        complete: whether the collection came to its end; before that, nobody can say what pytest passes by.
+    """
+    config = session.config
     globs: list[str] = config.getini("claims_files")
 
     def is_claim_file(path: Path) -> bool:
         return collect.matches(path, config.rootpath, globs) if globs else collect.below_claims(path, config.inipath)
 
-    left_out = config.getoption("ignore") or ()
     return compare(
         tree_of(config),
         claims,
         Scope(
             asked=places(config),
-            left_out=tuple(config.invocation_params.dir / path for path in left_out),
+            left_out=lambda path, name: _left_out(config, path, name),
+            running=frozenset((claim.file, claim.id) for claim in running),
+            lost=lambda path: _lost(session, path, is_claim_file) if complete else "",
             is_claim_file=is_claim_file,
             display=lambda path: collect.display(path, config),
             metrics=collect.metric_infos(config),
@@ -66,6 +77,48 @@ def hold(config: pytest.Config, claims: Sequence[Claim]) -> Comparison:
             plugins=tuple(_plugins(config)),
         ),
     )
+
+
+def _left_out(config: pytest.Config, path: Path, name: str) -> bool:
+    """Whether the command line leaves a claim out: --ignore, --ignore-glob, --deselect."""
+    steps, start = (path, *path.parents), config.invocation_params.dir
+    ignored = {_absolute(start / given) for given in config.getoption("ignore") or ()}
+    globs = [str(_absolute(start / given)) for given in config.getoption("ignore_glob") or ()]
+    if ignored.intersection(steps) or any(fnmatch.fnmatch(str(step), glob) for step in steps for glob in globs):
+        return True
+    prefixes = tuple(config.getoption("deselect") or ())
+    return bool(prefixes) and f"{_nodeid(config, path)}::{name}".startswith(prefixes)
+
+
+VENV = ("pyvenv.cfg", "conda-meta/history")
+"""A folder that holds one of them is a virtual environment for pytest, which then passes it by."""
+
+
+def _lost(session: pytest.Session, path: Path, is_claim_file: Callable[[Path], bool]) -> str:
+    """Why pytest passes by a claim file that is there; empty where it does not, or where what is compared says why."""
+    config = session.config
+    if path in config.stash.get(collect.FILES, frozenset()) or not is_claim_file(path):
+        return ""
+    given = [_absolute(start) for start, _ in places(config)]
+    start = max(
+        (one for one in given if one == path or one in path.parents), key=lambda one: len(one.parts), default=None
+    )
+    if start is None:
+        return ""
+    tree = tree_of(config)
+    for step in (one for one in (*reversed(path.parents), path) if one == start or start in one.parents):
+        marked = [marker for marker in VENV if (step / marker).is_file()]
+        name = tree.name(step) or "."
+        if marked and not any(os.path.normpath(f"{name}/{marker}") in tree.entries for marker in VENV):
+            return f"pytest takes {name} for a virtual environment, because of {marked[0]}, and passes it by"
+        if session.gethookproxy(step.parent).pytest_ignore_collect(collection_path=step, config=config):
+            return ""  # an ini file, a conftest.py or the user says so
+    return "pytest passes its file by"
+
+
+def _absolute(path: Path) -> Path:
+    """As pytest makes a path absolute: as it is written, without following links."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def _plugins(config: pytest.Config) -> Iterator[Path]:
@@ -78,10 +131,14 @@ def _plugins(config: pytest.Config) -> Iterator[Path]:
 def records(config: pytest.Config, comparison: Comparison) -> Iterator[tuple[str, Record]]:
     """Claims that are gone, and files that changed, as records of their own by node id."""
     settings = collect.settings_of(config)
-    for claim in comparison.removed:
-        nodeid = f"{_nodeid(config, claim.file)}::{claim.id}"
-        verdict, result, message = removed(claim, revision=settings.base or "", accepted=settings.accept_moved)
-        yield nodeid, record.of_verdict(verdict, nodeid=nodeid, result=result, message=message, seconds=0.0)
+    for gone in comparison.removed:
+        nodeid = f"{_nodeid(config, gone.claim.file)}::{gone.claim.id}"
+        verdict, result, message = removed(
+            gone.claim, revision=settings.base or "", why=gone.why, accepted=settings.accept_moved
+        )
+        # A claim of now may have its node id.
+        key = f"{nodeid} (removed)"
+        yield key, record.of_verdict(verdict, nodeid=nodeid, result=result, message=message, seconds=0.0)
     root = tree_of(config).root
     changed: dict[str, list[str]] = {}
     for change in comparison.files:

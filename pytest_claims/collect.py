@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SETTINGS: pytest.StashKey[settings.Settings] = pytest.StashKey()
 COMPARISON: pytest.StashKey[Comparison | SettingsError] = pytest.StashKey()
 """What moved since the merge base, or why nobody can say; set when everything is collected."""
+FILES: pytest.StashKey[set[Path]] = pytest.StashKey()
+"""The claim files that pytest collects, whether or not they can be read."""
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
 
@@ -40,6 +42,10 @@ class ClaimFile(pytest.File):
     """A claim file."""
 
     claims_problems: tuple[str, ...] = ()
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config.stash.setdefault(FILES, set()).add(self.path)
 
     def collect(self) -> Iterator[ClaimItem]:
         """One item per claim; an exception, and the problems that stand for the file in every report, otherwise."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from pytest_claims.reports.record import Record, RunInfo
@@ -50,6 +50,10 @@ class Counter:
         self.deselected = 0
         self.standing: dict[str, Record] = {}
         """Records of what is not among the collected claims: removed ones, and files that moved the bar."""
+        self.dropped: list[str] = []
+        """Claims that a hook took out of the session, without deselecting them."""
+        self._complete = False
+        self._announced: set[str] = set()
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Remember a claim at once: the session may end before the collection does."""
@@ -57,15 +61,30 @@ class Counter:
         if claim is not None:
             self.expected[item.nodeid] = claim
 
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Remember what somebody left out, and said so."""
+        self._announced.update(item.nodeid for item in items)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self) -> None:
+        """Remember that the collection came to its end."""
+        self._complete = True
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Forget what is not going to run, and count it, whichever of `-k` and its kin left it out."""
+        """Forget what was deselected, and count it, whichever of `-k` and its kin left it out."""
         chosen = {item.nodeid for item in session.items}
         collected = self.expected
-        self.expected = {nodeid: claim for nodeid, claim in collected.items() if nodeid in chosen}
-        self.deselected = len(collected) - len(self.expected)
-        self._compare([claim for claim in collected.values() if claim is not None])
+        left_out = [nodeid for nodeid in collected if nodeid not in chosen]
+        if self._complete:
+            self.dropped = [nodeid for nodeid in left_out if nodeid not in self._announced]
+        self.deselected = len(left_out) - len(self.dropped)
+        self.expected = {
+            nodeid: claim for nodeid, claim in collected.items() if nodeid in chosen or nodeid in self.dropped
+        }
+        if not self.config.option.collectonly:
+            self._compare(session, [claim for claim in collected.values() if claim is not None])
 
-    def _compare(self, claims: Sequence[Claim]) -> None:
+    def _compare(self, session: pytest.Session, claims: Sequence[Claim]) -> None:
         """Hold everything that was collected against the merge base, if one is named."""
         from pytest_claims.collect import COMPARISON, settings_of
 
@@ -76,7 +95,8 @@ class Counter:
         from pytest_claims.text import line
 
         try:
-            found = bar.hold(self.config, claims)
+            running = [claim for claim in self.expected.values() if claim is not None]
+            found = bar.hold(session, claims, running, complete=self._complete)
         except SettingsError as error:
             # A worker cannot end the session: there, the claims say it.
             if not hasattr(self.config, "workerinput"):
@@ -95,6 +115,7 @@ class Worker(Counter):
         output: dict[str, Any] = self.config.workeroutput  # type: ignore[attr-defined] # xdist's
         output["claims_deselected"] = self.deselected
         output["claims_standing"] = self.standing
+        output["claims_dropped"] = self.dropped
 
 
 class Recorder(Counter):
@@ -145,6 +166,9 @@ class Recorder(Counter):
         output = getattr(node, "workeroutput", {})
         self.deselected = max(self.deselected, output.get("claims_deselected", 0))
         self.standing.update(output.get("claims_standing", {}))
+        self.dropped = output.get("claims_dropped", self.dropped)
+        for nodeid in self.dropped:
+            self.expected.setdefault(nodeid, None)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a claim's record; a claim that another plugin stopped, or whose worker died, gets one here."""
@@ -160,15 +184,23 @@ class Recorder(Counter):
             status = "not_attempted" if report.skipped else "error"
             self._stand_in(nodeid, status, f"The claim did not run: {_reason(report)}.")
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Complete the records and write the reports."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        """Write the reports before anybody else has a say, and have the last word on whether the session is green."""
         if self.config.option.collectonly:
             self.records.clear()
-            return
+        else:
+            self._write(session)
+        yield
+        if any(record["evidence"]["result"]["outcome"] == "failed" for record in self.records.values()):
+            _fail(session)
+
+    def _write(self, session: pytest.Session) -> None:
+        """Complete the records and write the reports."""
         for nodeid in self.expected:
             if nodeid not in self.records:
-                self._stand_in(nodeid, "not_attempted", "The claim did not run: the session ended before its turn.")
+                why = "a hook took it out" if nodeid in self.dropped else "the session ended before its turn"
+                self._stand_in(nodeid, "not_attempted", f"The claim did not run: {why}.")
         self.records.update(self.standing)
         if any(record["evidence"]["result"]["outcome"] == "failed" for record in self.records.values()):
             # Whatever pytest was told of a claim by others, or was never told: a record that is red is no green session.
@@ -263,10 +295,6 @@ class Recorder(Counter):
         if report.failed and told != Result.FAILED:
             message = f"The claim was verified, and its {report.when} failed: {_reason(report)}."
             self.records[report.nodeid] = with_result(record, Result.FAILED, message)
-        elif hasattr(report, "wasxfail") and report.skipped and told == Result.FAILED:
-            # A marker in the user's own code, which --claims-base watches; the record says who expects it.
-            message = f"Red, and marked as an expected failure: {_reason(report)}."
-            self.records[report.nodeid] = with_result(record, Result.EXPECTED, message)
 
 
 def _reason(report: pytest.TestReport) -> str:

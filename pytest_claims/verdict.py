@@ -416,9 +416,9 @@ def _power(limits: Bands, measured: Decimal, span: Span | None, images: int) -> 
     return Power(detectable=limits.pass_ + width, images_to_decide=decide)
 
 
-def removed(claim: Claim, *, revision: str, accepted: bool) -> tuple[Verdict, Result, str]:
-    """The verdict on a claim that stood at the merge base with `revision` and is gone, what the runner is told, and why."""
-    reason = f"removed: {claim.where} held the claim {claim.id} at the merge base with {revision}, and it is gone."
+def removed(claim: Claim, *, revision: str, why: str, accepted: bool) -> tuple[Verdict, Result, str]:
+    """The verdict on a claim that stood at the merge base with `revision` and is not run, what the runner is told, and why."""
+    reason = f"removed: {claim.where} held the claim {claim.id} at the merge base with {revision}, and {why}."
     gone = Change(key="claim", before=claim.id, after="removed")
     verdict = replace(undecided(claim, Status.ERROR, reason), moved=(gone,), baseline="removed")
     if accepted:

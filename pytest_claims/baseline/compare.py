@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from pytest_claims.baseline import config
@@ -14,7 +15,6 @@ from pytest_claims.spec import load, loads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from pytest_claims.baseline.config import FileChange
     from pytest_claims.baseline.tree import Tree
@@ -29,8 +29,12 @@ class Scope:
 
     asked: tuple[tuple[Path, str | None], ...]
     """The given paths, each with a claim id where one was named behind `::`."""
-    left_out: tuple[Path, ...]
-    """What the command line says to ignore."""
+    left_out: Callable[[Path, str], bool]
+    """Whether the command line leaves out a claim, by its file and id."""
+    running: frozenset[tuple[Path, str]]
+    """The claims that this session runs, by file and id."""
+    lost: Callable[[Path], str]
+    """Why pytest passes by a file that is still there; empty where it does not, or where what is compared says why."""
     is_claim_file: Callable[[Path], bool]
     """Whether a file would be collected, by its name."""
     display: Callable[[Path], str]
@@ -53,17 +57,26 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """A claim of the base that this session would have run, and does not."""
+
+    claim: Claim
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """What moved since the merge base."""
 
     claims: Mapping[tuple[Path, str], Standing] = field(default_factory=dict)
     """By file and id."""
-    removed: tuple[Claim, ...] = ()
+    removed: tuple[Removed, ...] = ()
     files: tuple[FileChange, ...] = ()
 
     def of(self, claim: Claim) -> Standing:
-        """How a claim stands to the base."""
-        return self.claims.get((claim.file, claim.id), Standing(kind="new"))
+        """How a claim stands to the base; one that nobody compared never passes for new."""
+        unknown = Change(key="claim", before="not known", after="was not compared")
+        return self.claims.get((claim.file, claim.id), Standing(kind="moved", changes=(unknown,)))
 
 
 def compare(tree: Tree, collected: Sequence[Claim], scope: Scope) -> Comparison:
@@ -96,16 +109,20 @@ def compare(tree: Tree, collected: Sequence[Claim], scope: Scope) -> Comparison:
         if one.name in broken:
             unknown = Change(key="file", before="not a valid claim file", after="valid")
             claims[one.claim.file, one.claim.id] = Standing(kind="moved", changes=(unknown,))
-    gone = [one for place, one in enumerate(before) if place not in matched]
+    gone = [
+        Removed(claim=one.claim, why=why)
+        for place, one in enumerate(before)
+        if _in_scope(tree, one, scope) and (why := _gone(one, now[matched[place]] if place in matched else None, scope))
+    ]
     paths = [*names.values(), *(one.name for one in before), *_asked(tree, scope)]
     folders = config.above([*paths, *(f"{name}/x" for name in _asked(tree, scope))])
     plugins = [name for path in scope.plugins if (name := tree.name(path))]
     unknown_to_git = tree.ignored(plugins)
     return Comparison(
         claims=claims,
-        removed=tuple(one.claim for one in gone if _in_scope(tree, one, scope)),
+        removed=tuple(gone),
         files=(
-            *config.ini_changes(tree, folders),
+            *config.ini_changes(tree, folders, _search(tree, scope)),
             *config.code_changes(
                 tree,
                 (os.path.normpath(os.path.join(folder, "conftest.py")) for folder in folders),  # noqa: PTH118 - names
@@ -156,6 +173,15 @@ def _links(tree: Tree, before: Located, now: Located) -> Iterator[Change]:
         yield Change(key="file", before=", ".join(old) or "a plain file", after=f"a symbolic link: {', '.join(new)}")
 
 
+def _search(tree: Tree, scope: Scope) -> list[str]:
+    """The folders in which pytest looks for its configuration, in its order: above what all given paths share, then each."""
+    starts = [path if path.is_dir() else path.parent for path, _ in scope.asked]
+    common = [Path(os.path.commonpath([os.path.abspath(path) for path in starts]))] if starts else []  # noqa: PTH100 - no links
+    names = [name for path in (*common, *starts) if (name := tree.name(path)) is not None]
+    steps = [step for name in names for step in (PurePosixPath(name), *PurePosixPath(name).parents)]
+    return list(dict.fromkeys("" if str(step) == "." else str(step) for step in steps))
+
+
 def _asked(tree: Tree, scope: Scope) -> list[str]:
     return [name for path, _ in scope.asked if (name := tree.name(path)) is not None]
 
@@ -168,4 +194,15 @@ def _in_scope(tree: Tree, one: Located, scope: Scope) -> bool:
         return name is not None and (name in (".", one.name) or one.name.startswith(f"{name}/"))
 
     asked = any(below(path) and identifier in (None, one.claim.id) for path, identifier in scope.asked)
-    return asked and not any(map(below, scope.left_out))
+    return asked and not scope.left_out(tree.root / one.name, one.claim.id)
+
+
+def _gone(before: Located, now: Located | None, scope: Scope) -> str:
+    """Why a claim that this session would have run is not run; empty where it is, or where the user left it out."""
+    if now is None:
+        return "it is gone"
+    if (now.claim.file, now.claim.id) in scope.running:
+        return ""
+    if (now.name, now.claim.id) != (before.name, before.claim.id):
+        return f"it is {now.claim.display}::{now.claim.id} now, which this session does not run"
+    return scope.lost(now.claim.file)

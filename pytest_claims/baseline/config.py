@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pytest_claims.baseline.tree import Tree
 
@@ -33,25 +33,51 @@ class FileChange:
     said: str
 
 
-def ini_changes(tree: Tree, folders: Iterable[str]) -> Iterator[FileChange]:
+def ini_changes(tree: Tree, folders: Iterable[str], search: Iterable[str]) -> Iterator[FileChange]:
     """What moved in pytest's configuration.
 
     Args:
         tree: the repository at the base.
         folders: names of the folders where pytest may find a configuration for the given paths.
+        search: those in which it looks for the one file that it reads, in its order.
     """
+    yield from _preferred(tree, list(search))
     for folder in sorted(set(folders)):
         for file in INI:
             name = os.path.normpath(os.path.join(folder, file))  # noqa: PTH118 - names, not paths of this machine
-            path = tree.root / name
-            content = path.read_bytes() if path.is_file() else None
-            before, now = _section(file, tree.read(name)), _section(file, content)
+            before, now = _section(file, tree.read(name)), _section(file, _content(tree, name))
             if file in ALWAYS and (before is None) != (now is None):
                 yield FileChange(name=name, said="added" if before is None else "removed")
             for key in sorted({*(before or {}), *(now or {})}):
                 one, other = (before or {}).get(key), (now or {}).get(key)
                 if (key in KEYS or key.startswith("claims_")) and _words(one) != _words(other):
                     yield FileChange(name=name, said=f"{key}: {_show(one)} → {_show(other)}")
+
+
+def _preferred(tree: Tree, search: Iterable[str]) -> Iterator[FileChange]:
+    """A file that pytest reads instead of the one that it read at the base, whatever it says itself."""
+    names = [(os.path.normpath(os.path.join(folder, file)), file) for folder in search for file in INI]  # noqa: PTH118 - names
+
+    def first(read: Callable[[str], bytes | None]) -> str | None:
+        return next((name for name, file in names if _is_read(file, read(name))), None)
+
+    before, now = first(tree.read), first(lambda name: _content(tree, name))
+    if before is None or before == now:
+        return
+    if now is not None:
+        yield FileChange(name=now, said=f"pytest reads it now, and not {before}, which it read before")
+    elif before.rpartition("/")[2] not in ALWAYS:  # whose removal is told anyway
+        yield FileChange(name=before, said="pytest read it before, and reads no configuration now")
+
+
+def _content(tree: Tree, name: str) -> bytes | None:
+    path = tree.root / name
+    return path.read_bytes() if path.is_file() else None
+
+
+def _is_read(file: str, content: bytes | None) -> bool:
+    """Whether pytest takes a file for its configuration: most count only with a section of pytest's."""
+    return content is not None and (file in ALWAYS or bool(_section(file, content)))
 
 
 def _section(file: str, content: bytes | None) -> Mapping[str, Any] | None:

@@ -38,11 +38,26 @@ class Data:
         for text in named(now.claim):
             if text not in named(before.claim):
                 continue
+            if (module := self._module(before.name, text)) is not None:
+                yield from self._pinned(module, text)
+                continue
             old, new = self._before(before.name, text), self._now(now.claim, text)
             if (old, new) not in self._known:
                 self._known[old, new] = self._difference(old, new)
             if said := self._known[old, new]:
                 yield Change(key=f"data {text}", before=old or "not in the repository", after=said)
+
+    def _module(self, name: str, text: str) -> str | None:
+        """The submodule that held the data beside the claim at the base, as long as it still is one."""
+        beside = os.path.normpath(os.path.join(os.path.dirname(name), text))  # noqa: PTH118, PTH120 - names, as below
+        module = self.tree.module(beside)
+        return module if module is not None and self.tree.inner(module) == module else None
+
+    def _pinned(self, module: str, text: str) -> Iterator[Change]:
+        """Data in a submodule are what the commit holds that the repository pins."""
+        before, now = self.tree.entries[module].blob, self.tree.checked_out(module)
+        if before != now:
+            yield Change(key=f"data {text}", before=f"{module} at {before[:12]}", after=f"{module} at {now[:12]}")
 
     def _before(self, name: str, text: str) -> str | None:
         """Where a path led at the base, by name; None where it led out of the repository."""
@@ -59,7 +74,9 @@ class Data:
             path = folder / text
             if os.path.lexists(path):
                 name = self.tree.name(path.resolve())
-                return None if name is None or self.tree.ignored([name]) else name
+                # git says nothing about the files of another repository inside this one.
+                foreign = name is None or self.tree.inner(name) is not None or self.tree.ignored([name])
+                return None if foreign else name
         return None
 
     def _difference(self, old: str | None, new: str | None) -> str:

@@ -109,11 +109,17 @@ def _bar(claim: Claim) -> Iterator[tuple[str, tuple[Any, str]]]:
     run = claim.run.model_dump(exclude={"batch_size"})
     settings = {**run, **merge(claim.protocol.model_dump(exclude_none=True), claim.overrides)}
     yield from ((key, (item, _show(item))) for key, item in _flat(settings, "run."))
+    # An image setting of the run section is forced upon the checkpoint's processor, also where the protocol says the same.
+    forced = claim.overrides.get("image") or {}
+    yield from ((f"run.image.{key} (forced)", (item, _show(item))) for key, item in forced.items())
 
 
 def _flat(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, item in value.items():
-        if isinstance(item, dict):
+        if key == "where" and isinstance(item, dict):
+            # Here, unlike elsewhere, null is a value: the rows that have none.
+            yield from ((f"{prefix}where.{column}", ("is", wanted)) for column, wanted in item.items())
+        elif isinstance(item, dict):
             yield from _flat(item, f"{prefix}{key}.")
         elif item is not None:
             yield f"{prefix}{key}", item
@@ -131,4 +137,6 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _show(value: Any) -> str:
+    if isinstance(value, tuple) and value[:1] == ("is",):
+        return "null" if value[1] is None else str(value[1])
     return "not given" if value is None else repr(value) if value == "" else str(value)

@@ -116,6 +116,22 @@ class Tree:
         linked = [p for p in prefixes if (entry := self.entries.get(p)) and entry.mode == _LINK]
         return tuple(f"{p} → {self.blob(self.entries[p].blob).decode('utf-8', 'surrogateescape')}" for p in linked)
 
+    def module(self, name: str) -> str | None:
+        """The submodule at the base that a name lies in, or is."""
+        parts = PurePosixPath(name).parts
+        prefixes = ("/".join(parts[: n + 1]) for n in range(len(parts)))
+        return next((p for p in prefixes if (entry := self.entries.get(p)) and entry.mode == _SUBMODULE), None)
+
+    def inner(self, name: str) -> str | None:
+        """The innermost repository of the work tree, below the top level, that a name lies in, or is."""
+        parents = (PurePosixPath(name), *PurePosixPath(name).parents)
+        found = (str(parent) for parent in parents if str(parent) != ".")
+        return next((parent for parent in found if (self.root / parent / ".git").exists()), None)
+
+    def checked_out(self, module: str) -> str:
+        """The commit of a submodule in the work tree."""
+        return self._line(self.root / module, "rev-parse", "--verify", "HEAD")
+
     # --- content ---
 
     def resolved(self, name: str) -> str:
