@@ -34,8 +34,7 @@ def run(folder: Path, *command: str, given: bytes | None = None) -> bytes:
             check=False,
             input=given,
             stdin=subprocess.DEVNULL if given is None else None,
-            # Looking must not write, and must not wait for a password.
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"},
+            env=_environment(),
         )
     except OSError:
         raise GitError("git is not installed") from None
@@ -43,6 +42,16 @@ def run(folder: Path, *command: str, given: bytes | None = None) -> bytes:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise GitError(said[0].removeprefix("fatal: ") if said else "")
     return done.stdout
+
+
+_ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
+"""Set inside a git hook, they lead to the hook's repository, whatever folder is named."""
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
+    # Looking must not write, must not wait for a password, and must see what was committed, not a replacement of it.
+    return {**kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_REPLACE_OBJECTS": "1"}
 
 
 def line(folder: Path, *command: str) -> str:

@@ -455,7 +455,7 @@ def settle(verdict: Verdict, *, gate: Gate, require_attempt: bool, accept_moved:
         return (Result.FAILED if require_attempt else Result.SKIPPED), verdict.reason
     if expect is not None and status.value != expect:
         return Result.FAILED, f"expected {expect}, as recorded, but got {status}. {verdict.reason}"
-    if expect is not None and status is Status.PARTIAL and outcome is Outcome.FAIL:
+    if expect is not None and outcome is Outcome.FAIL and expect != Status.FAIL.value:
         return Result.FAILED, f"expected {expect}, as recorded, but the outcome is fail. {verdict.reason}"
     if expect is not None and verdict.kind is Kind.PRE and status not in (Status.PASS, Status.PARTIAL, Status.FAIL):
         # The record is of the published checkpoint; what hinders a candidate was never recorded.

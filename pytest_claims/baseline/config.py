@@ -21,7 +21,7 @@ INI = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.to
 ALWAYS = INI[:4]
 """These count even where they are empty, so that a new one hides what another says."""
 
-KEYS = ("addopts", "testpaths", "norecursedirs")
+KEYS = ("addopts", "testpaths", "norecursedirs", "pythonpath")
 """Beside every key of ours: what is collected, and with which options."""
 
 

@@ -231,13 +231,19 @@ _READERS = {"image": _read_image, "prompt": _read_prompt, "precision": _read_pre
 
 
 def visible(text: str) -> str:
-    """`text` with the white space marked that a reader would not see: at its ends, doubled, or other than a plain space."""
+    """`text` with what a reader would not see marked: odd white space, and characters that have no width."""
 
     def mark(match: re.Match[str]) -> str:
         return "".join(_MARKS.get(character, f"\\u{ord(character):04x}") for character in match[0])
 
-    return re.sub(r"^ +| +$| {2,}|[^\S ]", mark, text)
+    return re.sub(rf"^ +| +$| {{2,}}|[^\S ]|[{_UNSEEN}]", mark, text)
 
+
+_UNSEEN = (
+    "\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\ufe00-\ufe0f\ufeff"
+)
+"""Controls, soft hyphens, joiners, fillers, variation selectors and marks of direction."""
 
 _MARKS = {" ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥"}
 

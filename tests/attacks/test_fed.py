@@ -23,6 +23,7 @@ PROMPTS = {
     "padding": ("<pad><pad>a photo of", "'<image>×8</s><pad><pad>a photo of'"),
     "unknown words": ("a photo of<unk><unk>", "'<image>×8</s>a photo of<unk><unk>'"),
     "a space that does not break": ("a photo\u00a0of", r"'<image>×8</s>a photo\\u00a0of'"),
+    "a space of no width": ("a photo\u200b of", r"'<image>×8</s>a photo\\u200b of'"),
     "capitals": ("A photo of", "'<image>×8</s>A photo of'"),
     "another begin token": ("</s>a photo of", "'<image>×8</s></s>a photo of'"),
 }

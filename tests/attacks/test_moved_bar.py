@@ -384,6 +384,22 @@ def test_run_from_another_repository(pytester: pytest.Pytester, claims: Path) ->
     assert record["evidence"]["moved"]
 
 
+def test_point_git_at_another_repository(
+    pytester: pytest.Pytester, claims: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Variables that a git hook sets do not lead elsewhere, and a replaced object is not what was committed."""
+    other = pytester.path.parent / f"{pytester.path.name}-hook"
+    other.mkdir()
+    git(other, "init", "-q", "-b", "main")
+    git(other, "commit", "-q", "--allow-empty", "-m", "x")
+    (claims / "claim.yaml").write_text(TOP + LOOSE)
+    git(pytester.path, "add", "-A")
+    git(pytester.path, "commit", "-qm", "loose")
+    git(pytester.path, "replace", "main:claims/claim.yaml", "HEAD:claims/claim.yaml")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    assert "tolerance.pass: 1.0 → 9" in compare(pytester).moved
+
+
 @pytest.mark.parametrize("kind", ["nested", "outside", "two"])
 def test_put_the_claims_where_git_does_not_look(pytester: pytest.Pytester, claims: Path, kind: str) -> None:
     """A claim file in another repository, or in none, cannot be compared: an error, never a new claim."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from docs.make_verdicts import verdict
+from pytest_claims.protocol import Consequence
 from pytest_claims.settings import Gate
 from pytest_claims.verdict import Result, Status, settle
 from tests.attacks.shop import attempt
@@ -126,6 +127,14 @@ def test_expect_partial_to_hide_a_failure(gate: Gate) -> None:
     result, message = settle(found, gate=gate, require_attempt=False)
     assert result is Result.FAILED
     assert message.startswith("expected partial, as recorded, but the outcome is fail.")
+
+
+@pytest.mark.parametrize("gate", list(Gate))
+def test_expect_pending_to_hide_a_failure(gate: Gate) -> None:
+    """A withheld run whose number lies wholly outside the partial band is not excused by `expect: pending`."""
+    found = verdict(20.0, 5.0, n=100, expect="pending", axes=[("prompt", Consequence.DRIFT)])
+    assert (found.status, found.outcome) == (Status.PENDING, "fail")
+    assert settle(found, gate=gate, require_attempt=False)[0] is Result.FAILED
 
 
 @pytest.mark.parametrize("expect", ["pass", "fail", "pending", "error"])
