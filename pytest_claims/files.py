@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_claims.errors import EvaluationError, NotAttempted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 DATA_SUFFIXES = (".parquet", ".json", ".jsonl", ".csv", ".arrow")
 
@@ -73,3 +73,14 @@ def digest(paths: Iterable[Path]) -> str:
         with path.open("rb") as file:
             total.update(path.name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
+
+
+def sections(value: object, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object inside a JSON value, with the dotted path that leads to its keys: `""`, `text_config.`, …"""
+    if isinstance(value, dict):
+        yield place, value
+        for key, inner in value.items():
+            yield from sections(inner, f"{place}{key}.")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from sections(inner, f"{place}{index}.")

@@ -12,10 +12,11 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from pytest_claims import files
 from pytest_claims.errors import EvaluationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from pytest_claims.evaluation import Progress
@@ -97,7 +98,7 @@ def check(folder: Path, label: str) -> None:
             "it into the weights, or remove it."
         )
     for file in _SETTINGS:
-        for place, section in _sections("", _json(folder / file)):
+        for place, section in files.sections(_json(folder / file)):
             for key in _NAMING_CODE:
                 if not _harmless(section.get(key)):
                     raise EvaluationError(
@@ -141,11 +142,11 @@ def digest(
     Raises:
         EvaluationError: a file cannot be read, or is not what the hub's cache says it is.
     """
-    files = [(name, path) for name, path in _files(folder) if name.endswith(endings) and path.is_file()]
+    opened = [(name, path) for name, path in _files(folder) if name.endswith(endings) and path.is_file()]
     total = hashlib.sha256()
     try:
-        with progress(sum(path.stat().st_size for _, path in files), f"{label} (digest)", unit="B") as bar:
-            for name, path in files:
+        with progress(sum(path.stat().st_size for _, path in opened), f"{label} (digest)", unit="B") as bar:
+            for name, path in opened:
                 found = hashlib.sha256()
                 with path.open("rb") as file:
                     while block := file.read(BLOCK):
@@ -193,13 +194,3 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}  # loading says what is wrong with it
     return content if isinstance(content, dict) else {}
-
-
-def _sections(place: str, value: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if isinstance(value, dict):
-        yield place, value
-        for key, inner in value.items():
-            yield from _sections(f"{place}{key}.", inner)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _sections(f"{place}{index}.", inner)

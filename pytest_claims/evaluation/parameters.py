@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from pytest_claims import files
 from pytest_claims.errors import EvaluationError, nearest
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise EvaluationError(
             f"{path}: expected a JSON object with the key 'architectures', got a {type(settings).__name__}."
         )
-    for place, section in _sections("", settings):
+    for place, section in files.sections(settings):
         if "auto_map" in section:
             raise EvaluationError(
                 f"{path}: {place}auto_map refers to code beside the checkpoint, "
@@ -132,17 +133,6 @@ def _read(path: Path) -> dict[str, Any]:
         if _PRETRAINED in section:
             section[_PRETRAINED] = False
     return settings
-
-
-def _sections(place: str, value: object) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every JSON object inside `value`, with the dotted path that leads to its keys."""
-    if isinstance(value, dict):
-        yield place, value
-        for key, inner in value.items():
-            yield from _sections(f"{place}{key}.", inner)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _sections(f"{place}{index}.", inner)
 
 
 def _resolve(path: Path, settings: dict[str, Any]) -> tuple[str, type[PreTrainedModel], PreTrainedConfig]:
