@@ -250,7 +250,7 @@ def foreign_ends(config: GenerationConfig, loaded: Loaded) -> dict[str, Any]:
     if loaded.model.config.model_type == "blip":
         return {}
     found: dict[str, Any] = {}
-    ends, own = eos_ids(config), _ids(model.eos_token_id)
+    ends, own = eos_ids(config), _ids(getattr(model, "eos_token_id", None))
     if own and ends != own and not (decoding.template(loaded) and own < ends):
         found["eos_token_id"] = sorted(ends)
     start = getattr(config, "decoder_start_token_id", None)
