@@ -44,7 +44,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROC = Path("/proc/self")
 sys.path.insert(0, str(ROOT))
 
-from pytest_claims.evaluation.beam import (  # noqa: E402 - the checkout is measured, installed or not
+from pytest_claims.beam import (  # noqa: E402 - the checkout is measured, installed or not
     BeamSearch,
     BeamSettings,
     SlotBudget,

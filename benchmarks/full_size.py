@@ -207,9 +207,10 @@ def measure(claim_file: Path, device: str) -> dict[str, Any]:
     import torch
     import transformers
 
-    from pytest_claims.evaluation import Bench, checkpoint
+    from pytest_claims.bench import Bench
     from pytest_claims.run import Session
     from pytest_claims.settings import Settings
+    from pytest_claims.sources import checkpoint
     from pytest_claims.spec import load
 
     found: dict[str, Any] = {"torch": torch.__version__, "transformers": transformers.__version__}

@@ -24,7 +24,7 @@ BARE = """
 import io, sys
 import datasets, torch, transformers
 from PIL import Image
-from pytest_claims.evaluation.beam import BeamSearch, BeamSettings
+from pytest_claims.beam import BeamSearch, BeamSettings
 folder = sys.argv[1]
 processor = transformers.AutoProcessor.from_pretrained(f"{folder}/model", backend="pil")
 model = transformers.AutoModelForImageTextToText.from_pretrained(f"{folder}/model").eval()

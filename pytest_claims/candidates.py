@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from pytest_claims import protocol
 from pytest_claims.errors import SettingsError, nearest
-from pytest_claims.spec import CaptioningRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,20 +62,22 @@ def check_names(settings: Settings, claims: Iterable[Claim]) -> None:
     if not settings.candidates:
         return
     selected = tuple(claims)
-    used = {named[0] for claim in selected if (named := protocol.candidate(claim, settings)) and _runs(claim)}
+    used = {
+        named[0] for claim in selected if (named := protocol.candidate(claim, settings)) and claim.run.runs_checkpoint
+    }
     for name, path in settings.candidates.items():
         if name in used:
             continue
         option = f"--claims-model={name}={path}"
         about = [claim for claim in selected if name in (claim.id, protocol.checkpoint_id(claim, settings))]
-        if about and not _runs(about[0]):
+        if about and not about[0].run.runs_checkpoint:
             where, evaluator = about[0].where, about[0].run.evaluator
             raise SettingsError(
                 f"{option}: {where}: the claim {about[0].id} runs no checkpoint (evaluator {evaluator})"
             )
         if about:
             raise SettingsError(f"{option}: each claim of this checkpoint has a candidate of its own")
-        running = [claim for claim in selected if _runs(claim)]
+        running = [claim for claim in selected if claim.run.runs_checkpoint]
         known = sorted(
             {text for claim in running for text in (claim.id, protocol.checkpoint_id(claim, settings)) if text}
         )
@@ -84,10 +85,6 @@ def check_names(settings: Settings, claims: Iterable[Claim]) -> None:
         raise SettingsError(
             f"{option}: no selected claim has the id or the checkpoint {name!r}{nearest(name, known) or listed}"
         )
-
-
-def _runs(claim: Claim) -> bool:
-    return isinstance(claim.run, CaptioningRun)
 
 
 def _folders(place: Path) -> list[str]:

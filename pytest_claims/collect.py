@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pytest_claims.baseline import Comparison
-    from pytest_claims.evaluation import Progress
     from pytest_claims.metrics import Metric
+    from pytest_claims.progress import Progress
     from pytest_claims.reports.record import Record
     from pytest_claims.run import Session
     from pytest_claims.spec import Claim, MetricInfo
@@ -136,7 +136,7 @@ def annotate(report: pytest.TestReport, item: Any) -> None:
 def session_of(config: pytest.Config) -> Session:
     """What the claims of this pytest session share, made when the first one runs."""
     if SESSION not in config.stash:
-        from pytest_claims.evaluation import Bench
+        from pytest_claims.bench import Bench
         from pytest_claims.run import Session
         from pytest_claims.store import Store
 
@@ -319,7 +319,7 @@ def _say(config: pytest.Config) -> Any:
 
 def _progress(config: pytest.Config) -> Any:
     """A progress bar on a terminal, and nothing in a log, a pipe or an xdist worker."""
-    from pytest_claims.evaluation import silent
+    from pytest_claims.progress import silent
 
     reporter = config.pluginmanager.getplugin("terminalreporter")
     capture = config.pluginmanager.getplugin("capturemanager")

@@ -55,6 +55,14 @@ class MetricError(ClaimsError, ValueError):
     """The input of a metric is not valid; names the id of the first offending image."""
 
 
+def first_line(said: BaseException | str) -> str:
+    """The first line of what an exception says, without its full stop; the exception's class where it says nothing."""
+    lines = str(said).strip().splitlines()
+    if lines:
+        return lines[0].strip().rstrip(".")
+    return type(said).__name__ if isinstance(said, BaseException) else ""
+
+
 CLOSE = 0.6
 """Names less alike than this are no misspelling of each other; 1 is equal."""
 

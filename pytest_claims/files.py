@@ -6,7 +6,6 @@ is refused, so that a claim cannot read what the person who runs it did not hand
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_claims.errors import EvaluationError, NotAttempted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 DATA_SUFFIXES = (".parquet", ".json", ".jsonl", ".csv", ".arrow")
 
@@ -64,15 +63,6 @@ def shown(path: Path) -> str:
 def is_local(identifier: str) -> bool:
     """Whether an id that no folder holds can only have meant a path: a hub id has one slash and no file suffix."""
     return identifier.count("/") != 1 or identifier.startswith(".") or identifier.endswith(DATA_SUFFIXES)
-
-
-def digest(paths: Iterable[Path]) -> str:
-    """SHA-256 over the names and the bytes of files, in the order of their names."""
-    total = hashlib.sha256()
-    for path in sorted(paths):
-        with path.open("rb") as file:
-            total.update(path.name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
 
 
 def sections(value: object, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_claims.baseline import Comparison
-    from pytest_claims.evaluation import Bench
+    from pytest_claims.bench import Bench
     from pytest_claims.evidence import Evidence
     from pytest_claims.metrics import Corpus, Metric, Score
     from pytest_claims.protocol import Plan, Reading
@@ -118,11 +118,10 @@ class Session:
             EvaluationError: there is none of that name, or it is not computed in the family that the run asks for.
         """
         from pytest_claims.metrics import BUILTIN
-        from pytest_claims.spec import ParametersRun
 
-        if isinstance(plan.claim.run, ParametersRun):
+        name, family = plan.claim.reported.metric, plan.metric_family
+        if family is None:
             return None
-        name, family = plan.claim.reported.metric, plan.settings.metric
         known = {**BUILTIN, **self._extra}
         metric = known.get(name)
         if metric is None:

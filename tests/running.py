@@ -13,7 +13,7 @@ import numpy as np  # noqa: F401 - pytester drops what an inner run imports, and
 import xmlschema
 
 import pytest_claims.bar
-import pytest_claims.evaluation.counter  # inner runs share the process that counts
+import pytest_claims.counting.counter  # inner runs share the process that counts
 import pytest_claims.evaluation.predictions  # inner runs share the modules that tests patch
 import pytest_claims.metrics
 import pytest_claims.recorder

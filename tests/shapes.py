@@ -97,7 +97,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> None:
     pytester forgets the modules that were first imported during a run, and torch and transformers cannot be imported twice: so
     everything that an evaluation imports must be there before.
     """
-    from pytest_claims.evaluation import Bench
+    from pytest_claims.bench import Bench
     from pytest_claims.run import Session
     from pytest_claims.settings import Settings
     from pytest_claims.spec import load

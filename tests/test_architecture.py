@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pytest_claims"
 HEAVY = ("torch", "transformers", "datasets", "nltk", "PIL", "tqdm", "numpy", "pydantic", "yaml")
-AT_THE_TOP = {"torch": "evaluation.beam", "numpy": "metrics", "pydantic": "spec", "yaml": "spec"}
+AT_THE_TOP = {"torch": "beam", "numpy": "metrics", "pydantic": "spec", "yaml": "spec"}
 """Where a heavy package may be imported with the module: what stands there is nothing without it, and imported when needed."""
 
 

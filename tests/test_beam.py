@@ -13,8 +13,7 @@ import torch
 import transformers
 from transformers import GenerationConfig, OPTConfig, OPTForCausalLM
 
-from pytest_claims.errors import EvaluationError
-from pytest_claims.evaluation.beam import (
+from pytest_claims.beam import (
     BeamSearch,
     BeamSettings,
     SlotBudget,
@@ -22,7 +21,8 @@ from pytest_claims.evaluation.beam import (
     choose_slots,
     supports,
 )
-from pytest_claims.evaluation.beam.hypotheses import Hypotheses
+from pytest_claims.beam.hypotheses import Hypotheses
+from pytest_claims.errors import EvaluationError
 from tests.tiny_models import EOS, PAD, prompt_ids, random_blip2, random_flan_t5, random_images
 
 if TYPE_CHECKING:

@@ -71,7 +71,7 @@ def test_the_number_is_that_of_plain_generate(pytester: pytest.Pytester) -> None
 
 def test_claims_of_one_file_share_one_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """BLEU-1 to 4 of one file caption each image once, and load the checkpoint once."""
-    from pytest_claims.evaluation import checkpoint
+    from pytest_claims.sources import checkpoint
 
     loaded: list[object] = []
     load = checkpoint.load
@@ -207,7 +207,7 @@ def test_pickled_weights_are_refused(pytester: pytest.Pytester) -> None:
 
 def test_what_a_config_turns_on_is_observed() -> None:
     """What a generation config turns on beyond what a protocol can state is part of what was observed, and so a deviation."""
-    from pytest_claims.evaluation.captioning import observed_decoding
+    from pytest_claims.evaluation.setup import observed_decoding
 
     plain = {"num_beams": 5, "max_new_tokens": 30}
     extra = transformers.GenerationConfig(**plain, no_repeat_ngram_size=2, do_sample=True)

@@ -46,7 +46,7 @@ def karpathy(folder: Path, *, splits: tuple[str, ...] = ("test", "test", "val", 
 
 def load(folder: Path, **dataset: Any) -> Any:
     """The split that a claim's data set names, with `folder` as the only one that may be read."""
-    from pytest_claims.evaluation import data
+    from pytest_claims.sources import data
     from pytest_claims.spec.models import Columns, Dataset
 
     columns = Columns(**dataset.pop("columns", {"image": "filename", "references": "sentences", "id": "cocoid"}))

@@ -20,7 +20,7 @@ PROGRAM = """
 import subprocess, sys
 from pathlib import Path
 from pytest_claims.errors import ClaimsError
-from pytest_claims.evaluation import counter
+from pytest_claims.counting import counter
 
 class Popen(subprocess.Popen):
     def __init__(self, *args, **kwargs):

@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_claims.errors import EvaluationError, NotAttempted
-from pytest_claims.evaluation import data
-from pytest_claims.evaluation.data import MAX_PIXELS, Split, decode, load
+from pytest_claims.sources import pictures
+from pytest_claims.sources.data import Split, load
+from pytest_claims.sources.pictures import MAX_PIXELS, decode
 from pytest_claims.spec.models import Columns, Dataset
 
 if TYPE_CHECKING:
@@ -479,7 +480,7 @@ def test_bombs_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     content = encoded(picture())
     monkeypatch.setattr(PIL.Image.Image, "convert", lambda *_: pytest.fail("decoded"))
     monkeypatch.setattr(PIL.Image.Image, "load", lambda *_: pytest.fail("decoded"))
-    monkeypatch.setattr(data, "MAX_PIXELS", 47)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 47)
     with pytest.raises(EvaluationError) as caught:
         decode(content, "a", [])
     assert str(caught.value) == "Image a: 8 × 6 pixels; more than 47 are refused."
@@ -487,7 +488,7 @@ def test_bombs_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_picture_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit itself is allowed."""
-    monkeypatch.setattr(data, "MAX_PIXELS", 48)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 48)
     assert decode(encoded(picture()), "a", []).size == (8, 6)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_claims import files
+from pytest_claims import digests, files
 from pytest_claims.errors import EvaluationError, NotAttempted
 
 
@@ -122,14 +122,14 @@ def test_digest(tmp_path: Path) -> None:
         (tmp_path / folder / "y").write_bytes(b"2")
     os.utime(tmp_path / "b/x", (0, 0))
     one = [tmp_path / "a/x", tmp_path / "a/y"]
-    found = files.digest(one)
-    assert files.digest(reversed(one)) == found
-    assert files.digest([tmp_path / "b/x", tmp_path / "b/y"]) == found
-    assert files.digest(one[:1]) != found
+    found = digests.of_files(one)
+    assert digests.of_files(reversed(one)) == found
+    assert digests.of_files([tmp_path / "b/x", tmp_path / "b/y"]) == found
+    assert digests.of_files(one[:1]) != found
     (tmp_path / "a/y").write_bytes(b"3")
-    assert files.digest(one) != found
+    assert digests.of_files(one) != found
     (tmp_path / "b/y").rename(tmp_path / "b/z")
-    assert files.digest([tmp_path / "b/x", tmp_path / "b/z"]) != found
+    assert digests.of_files([tmp_path / "b/x", tmp_path / "b/z"]) != found
 
 
 def test_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_claims.evaluation import Bench
+from pytest_claims.bench import Bench
 from pytest_claims.run import Session
 from pytest_claims.settings import Settings
 from pytest_claims.spec import load

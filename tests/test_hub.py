@@ -282,7 +282,7 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """This process's huggingface_hub, turned to a local server with one repository and to an empty cache."""
     from huggingface_hub import constants
 
-    from pytest_claims.evaluation import hub as ours
+    from pytest_claims.sources import hub as ours
 
     files = model_files() | {"long.txt": bytes(LONG)}
     with Hub({"models/acme/good": Served(files, cut={"long.txt"})}) as server:
@@ -302,7 +302,7 @@ def test_progress_counts_every_byte_once(local: Hub) -> None:
 
     A second one asks for nothing.
     """
-    from pytest_claims.evaluation import hub as ours
+    from pytest_claims.sources import hub as ours
 
     done: list[int] = []
     bars: list[tuple[int, str, str]] = []
@@ -312,7 +312,7 @@ def test_progress_counts_every_byte_once(local: Hub) -> None:
             done.append(n)
 
     @contextmanager
-    def progress(total: int, label: str, *, unit: str) -> Iterator[Bar]:
+    def progress(total: int, label: str, *, unit: str = "") -> Iterator[Bar]:
         bars.append((total, label, unit))
         yield Bar()
 

@@ -186,7 +186,7 @@ CROPPED = "'shortest_edge=32 crop=32x32'"
 def evidence(folder: Path, *, size: object = SIDE, prompt: str = "a photo of", batch: int = 2) -> tuple[Evidence, Any]:
     """What the evaluator gives for the model in `folder`/model, and the axes that differ from the claim."""
     from pytest_claims import protocol
-    from pytest_claims.evaluation import Bench
+    from pytest_claims.bench import Bench
     from pytest_claims.settings import Settings
     from pytest_claims.spec import load
 
@@ -335,7 +335,7 @@ def test_the_full_size_benchmark_writes_what_loads(tmp_path: Path) -> None:
     """The benchmark's checkpoint comes in shards, is found whole, and runs; in float16, every caption to the limit."""
     from benchmarks import full_size
     from pytest_claims import protocol
-    from pytest_claims.evaluation import Bench
+    from pytest_claims.bench import Bench
     from pytest_claims.settings import Settings
     from pytest_claims.spec import load
 

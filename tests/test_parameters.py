@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from pytest_claims.counting.parameters import MAX_BYTES, ParameterCounts, count_parameters
 from pytest_claims.errors import EvaluationError
-from pytest_claims.evaluation.parameters import MAX_BYTES, ParameterCounts, count_parameters
 
 CONFIGS = Path(__file__).parent.parent / "claims" / "blip2" / "configs"
 TRAINABLE = ("qformer", "query_tokens", "language_projection")
@@ -358,7 +358,7 @@ def test_unknown_trainable_name(tmp_path: Path, name: str, hint: str) -> None:
 def test_importing_it_is_cheap() -> None:
     """The module imports neither torch nor transformers until something is counted."""
     code = (
-        "import sys, pytest_claims.evaluation.parameters; "
+        "import sys, pytest_claims.counting.parameters; "
         "print([name for name in ('torch', 'transformers') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_claims import protocol
+from pytest_claims.bench import Bench
 from pytest_claims.errors import EvaluationError
-from pytest_claims.evaluation import Bench, predictions
+from pytest_claims.evaluation import predictions
 from pytest_claims.evidence import Basis, Evidence
 from pytest_claims.metrics import BUILTIN, Corpus
 from pytest_claims.protocol import Match
 from pytest_claims.run import Session
 from pytest_claims.settings import Settings
-from pytest_claims.spec import PredictionsRun, load
+from pytest_claims.spec import load
 from pytest_claims.verdict import Status, Verdict
 from tests.claim_files import PREDICTIONS, REFERENCES, caption_files, claim_file
 
@@ -45,8 +46,9 @@ def verify(folder: Path, settings: Settings | None = None, **changes: Any) -> Ve
 def evaluate(folder: Path, settings: Settings | None = None, **changes: Any) -> Evidence:
     """The evidence of the claim of `claim_file` with these changes."""
     claim = load(claim_file(folder, **changes))[0]
-    assert isinstance(claim.run, PredictionsRun)
-    return predictions.evaluate(protocol.plan(claim, settings or Settings()), claim.run)
+    plan = protocol.plan(claim, settings or Settings())
+    assert isinstance(plan, protocol.PredictionsPlan)
+    return predictions.evaluate(plan)
 
 
 def refused(folder: Path, **changes: Any) -> str:
@@ -380,7 +382,7 @@ def test_no_heavy_imports(folder: Path) -> None:
     program = """\
 import sys
 from pathlib import Path
-from pytest_claims.evaluation import Bench
+from pytest_claims.bench import Bench
 from pytest_claims.run import Session
 from pytest_claims.settings import Settings
 from pytest_claims.spec import load

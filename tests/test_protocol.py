@@ -10,7 +10,7 @@ import pytest
 
 from docs.make_verdicts import CLAIM
 from pytest_claims.errors import EvaluationError
-from pytest_claims.protocol import Consequence, Match, Observed, Plan, deviations, match, plan, read_axes
+from pytest_claims.protocol import CaptioningPlan, Consequence, Match, Observed, deviations, match, plan, read_axes
 from pytest_claims.settings import Settings
 from pytest_claims.spec import Claim, loads
 
@@ -138,9 +138,11 @@ def test_released_outputs_list_the_axes_of_generation_as_not_observed() -> None:
     assert hidden == ["checkpoint", "image", "prompt", "decoding", "precision"]
 
 
-def planned(**options: Any) -> Plan:
+def planned(**options: Any) -> CaptioningPlan:
     """The plan of the example claim under these settings."""
-    return plan(claim(), Settings(**options))
+    found = plan(claim(), Settings(**options))
+    assert isinstance(found, CaptioningPlan)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -154,8 +156,7 @@ def planned(**options: Any) -> Plan:
 )
 def test_one_beam_is_greedy(overrides: dict[str, Any], strategy: str, beams: int) -> None:
     """`--claims-set decoding.num_beams=1` means greedy search, and `decoding.strategy=greedy` one beam."""
-    found = planned(overrides={"decoding": overrides}).settings.decoding
-    assert found
+    found = planned(overrides={"decoding": overrides}).protocol.decoding
     assert (found.strategy, found.num_beams) == (strategy, beams)
 
 

@@ -23,7 +23,7 @@ from pytest_claims.store import Folder, Recipe, Store, disk, replay, seal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_claims.protocol import Plan
+    from pytest_claims.protocol import CaptioningPlan
 
 NAMES = ("a", "b", "c", "d")
 ASKED = {
@@ -465,10 +465,9 @@ def test_without_a_folder_evidence_lives_in_memory(state: Path) -> None:
 # --- replay ---
 
 
-def plan(**changes: Any) -> Plan:
+def plan(**changes: Any) -> CaptioningPlan:
     """What replay looks at of a plan."""
-    claim = SimpleNamespace(display="claims/x.yaml", id="x-bleu4")
-    return cast("Plan", SimpleNamespace(asked={**ASKED, **changes}, claim=claim))
+    return cast("CaptioningPlan", SimpleNamespace(asked={**ASKED, **changes}, command="pytest claims/x.yaml::x-bleu4"))
 
 
 def replayed(**changes: Any) -> Evidence:

@@ -9,28 +9,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_claims.errors import EvaluationError
-from pytest_claims.evaluation import captioning
 from pytest_claims.store import recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_claims.evaluation import Bench
-    from pytest_claims.evaluation.captioning import Setup
+    from pytest_claims.bench import Bench
+    from pytest_claims.evaluation.setup import Setup
     from pytest_claims.evidence import Caption, Evidence
-    from pytest_claims.protocol import Plan
-    from pytest_claims.spec.models import CaptioningRun
     from pytest_claims.store import Folder, Replayed
 
 
-def replayed(plan: Plan, run: CaptioningRun, bench: Bench, found: Replayed) -> Evidence:
+def replayed(setup: Setup, bench: Bench, found: Replayed) -> Evidence:
     """The replayed evidence with a note that its audit was clean.
 
     Raises:
-        NotAttempted: weights, data or device cannot be had here.
         EvaluationError: something differs; the message names the ids.
     """
-    setup = captioning.prepare(plan, run, bench)
     ours, theirs = setup.recipe.content(), found.plan
     for part in ("observed", "references"):
         differing = recipe.differences({part: theirs[part]}, {part: ours[part]})
@@ -40,7 +35,7 @@ def replayed(plan: Plan, run: CaptioningRun, bench: Bench, found: Replayed) -> E
             )
     elsewhere = recipe.differences(theirs, ours)
     captions = {caption.id: caption for caption in found.evidence.captions}
-    drawn = bench.store.key.draw(found.evidence.digest, plan.seed, captions, bench.audit or 0)
+    drawn = bench.store.key.draw(found.evidence.digest, setup.recipe.observed.seed or 0, captions, bench.audit or 0)
     for name in drawn:
         if setup.split.digest(name) != found.pictures[name]:
             raise EvaluationError(f"Audit: the evidence has a caption of another image for {name}.")

@@ -1,82 +1,45 @@
-"""Caption a split with a vision-language model, and read off what the run really did."""
+"""Caption a split with a vision-language model, as far as the evidence of earlier runs does not hold its captions."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from collections import deque
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from pytest_claims import git
-from pytest_claims.evaluation import checkpoint, data, decoding, images, prompt, reference
-from pytest_claims.evaluation.machine import machine, versions
-from pytest_claims.evidence import Caption, Evidence
-from pytest_claims.protocol import Observed, decoding_facts
-from pytest_claims.store import Recipe
+from pytest_claims import git, machine
+from pytest_claims.evaluation import audit
+from pytest_claims.evaluation.setup import prepare
+from pytest_claims.store import replay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from concurrent.futures import Future
-
-    import torch
-    from transformers import GenerationConfig
-
-    from pytest_claims.evaluation import Bench
-    from pytest_claims.evaluation.checkpoint import Loaded
-    from pytest_claims.evaluation.decoding import Decoder
-    from pytest_claims.protocol import Plan
-    from pytest_claims.spec.models import CaptioningRun
-
-WORKERS = 4
-"""Threads that decode and resize images. LAVIS's loader uses 4 processes."""
-
-AHEAD = 64
-"""Images that are ready before they are needed: 64 of 364 pixels are 100 MB."""
+    from pytest_claims.bench import Bench
+    from pytest_claims.evidence import Evidence
+    from pytest_claims.protocol import CaptioningPlan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
-    """All that a run needs, and the recipe of what it will give."""
-
-    loaded: Loaded
-    split: data.Split
-    config: GenerationConfig
-    decoder: Decoder
-    recipe: Recipe
-    notes: tuple[str, ...] = ()
-
-    def caption(self, ids: Sequence[str]) -> Iterator[tuple[Caption, str]]:
-        """Captions in the order in which they are ready, each with the digest of its image's bytes."""
-        pictures: dict[str, str] = {}
-        ends = eos_ids(self.config)
-        for name, tokens in self.decoder.decode(pixels(self.loaded, self.split, ids, pictures)):
-            yield _caption(self.loaded, name, tokens, self.split.references[name], ends), pictures.pop(name)
-
-
-def evaluate(plan: Plan, run: CaptioningRun, bench: Bench) -> Evidence:
-    """Caption the images of a plan, as far as the evidence of earlier runs does not hold their captions.
+def evaluate(plan: CaptioningPlan, bench: Bench) -> Evidence:
+    """The captions of a plan's images.
 
     Raises:
-        NotAttempted: weights, data or device cannot be had here.
+        NotAttempted: weights, data or device cannot be had here; or evidence, where it is replayed.
         EvaluationError: they are there and the run broke.
     """
-    setup = prepare(plan, run, bench)
-    device, total = setup.loaded.device, len(setup.recipe.references)
-    batch = setup.decoder.batch_size
-    with bench.store.open(setup.recipe, setup.split.digest, batch=batch, say=bench.say) as folder:
+    if bench.replay:
+        return _replayed(plan, bench)
+    bench.say(f"{plan.claim.display}: {bench.preflight(plan).summary}")
+    setup = prepare(plan, bench)
+    with bench.store.open(setup.recipe, setup.split.digest, batch=setup.decoder.batch_size, say=bench.say) as folder:
         missing = folder.missing
         started = time.perf_counter()
-        with bench.progress(total, plan.claim.file.stem) as bar:
-            bar.update(total - len(missing))
-            for caption, picture in setup.caption(missing) if missing else ():
-                folder.append(caption, picture)
+        with bench.progress(len(setup.recipe.references), plan.claim.file.stem) as bar:
+            bar.update(len(setup.recipe.references) - len(missing))
+            for caption, image_digest in setup.caption(missing) if missing else ():
+                folder.append(caption, image_digest)
                 bar.update(1)
         seconds = time.perf_counter() - started
         evidence = folder.finish(
             {
-                **machine(device),
+                **machine.facts(setup.loaded.device),
                 "decoder": setup.decoder.name,
                 "batch_size": setup.decoder.batch_size,
                 "seconds": round(seconds, 3),
@@ -85,199 +48,9 @@ def evaluate(plan: Plan, run: CaptioningRun, bench: Bench) -> Evidence:
             git.head(plan.claim.file.parent) if missing else None,
         )
     evidence = replace(evidence, notes=(*evidence.notes, *setup.notes))
-    if bench.audit is not None:
-        from pytest_claims.evaluation import audit
-
-        return audit.reused(setup, bench, evidence, folder)
-    return evidence
+    return evidence if bench.audit is None else audit.reused(setup, bench, evidence, folder)
 
 
-def prepare(plan: Plan, run: CaptioningRun, bench: Bench) -> Setup:
-    """Load what a run needs and read off it what the run will do.
-
-    Raises:
-        NotAttempted: weights, data or device cannot be had here.
-        EvaluationError: they are there and cannot be used.
-    """
-    device = bench.device(plan)
-    assert plan.settings.dataset is not None  # noqa: S101 - spec.load.NEEDS
-    split = bench.split(plan, run)
-    ids = split.draw(plan.sample, plan.seed)
-    loaded = bench.checkpoint(plan, device)
-    config = generation_config(plan, loaded)
-    prompt_ids, fed = prompt.observe(loaded, plan.settings.prompt or "", plan.claim.protocol.prompt)
-    decoder = decoding.choose(
-        loaded, config, prompt_ids, prompt=plan.settings.prompt or "", images=len(ids), batch_size=run.batch_size
-    )
-    rows = int(split.facts["images"])
-    changed, notes = reference.changes(plan, loaded, bench.progress)
-    recipe = Recipe(
-        asked=plan.asked,
-        observed=Observed(
-            checkpoint=loaded.facts,
-            dataset=split.facts,
-            split={"split": plan.settings.dataset.split},
-            image={
-                **images.observe(loaded.processor.image_processor, loaded.model.config.model_type),
-                **changed.get("image", {}),
-            },
-            prompt={**fed, **changed.get("prompt", {})},
-            decoding={**observed_decoding(config), **foreign_ends(config, loaded), **changed.get("decoding", {})},
-            precision={"precision": loaded.precision},
-            seed=plan.seed if len(ids) < rows else None,
-            candidate=plan.candidate,
-        ),
-        details={
-            "image_processing": json.loads(loaded.processor.image_processor.to_json_string()),
-            "end_ids": sorted(eos_ids(config)),
-            "model": model_digest(loaded),
-            "tokenizer": checkpoint.tokenizer_digest(loaded.processor),
-            "device": device.type,
-            "decoder": decoder.name,
-            "versions": versions(),
-        },
-        references={name: split.references[name] for name in ids},
-        population=rows if len(ids) < rows else None,
-    )
-    return Setup(loaded=loaded, split=split, config=config, decoder=decoder, recipe=recipe, notes=notes)
-
-
-def model_digest(loaded: Loaded) -> str:
-    """SHA-256 over the model's configuration, without what differs from place to place."""
-    values = json.loads(loaded.model.config.to_json_string(use_diff=False))
-    values.pop("_name_or_path", None)
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def pixels(
-    loaded: Loaded, split: data.Split, ids: Sequence[str], pictures: dict[str, str]
-) -> Iterator[tuple[str, torch.Tensor]]:
-    """Images as the vision encoder takes them, (3, H, W) each, in the order of `ids`.
-
-    Decoding and resizing run ahead in threads: PIL gives the interpreter free while it works.
-
-    Args:
-        loaded: the checkpoint.
-        split: the images.
-        ids: which of them.
-        pictures: takes the digest of each image's bytes.
-    """
-    from concurrent.futures import ThreadPoolExecutor
-
-    def prepare(name: str) -> torch.Tensor:
-        pictures[name] = split.digest(name)
-        if not decoding.one_prompt(loaded):
-            # A processor that wants images and text together gets the picture itself.
-            return cast("torch.Tensor", split.image(name))
-        values: torch.Tensor = loaded.processor.image_processor(images=[split.image(name)], return_tensors="pt")[
-            "pixel_values"
-        ][0]
-        return values.to(loaded.pixel_dtype)
-
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="images") as pool:
-        ahead: deque[tuple[str, Future[torch.Tensor]]] = deque()
-        try:
-            for name in ids:
-                ahead.append((name, pool.submit(prepare, name)))
-                if len(ahead) > AHEAD:
-                    done, future = ahead.popleft()
-                    yield done, future.result()
-            while ahead:
-                done, future = ahead.popleft()
-                yield done, future.result()
-        finally:
-            for _, future in ahead:
-                future.cancel()
-
-
-def generation_config(plan: Plan, loaded: Loaded) -> GenerationConfig:
-    """The generation config of a run: the checkpoint's, with every field that a protocol can state set from the plan.
-
-    It is also made the model's own, since `generate` fills what it is not told from there, and for BLIP-2 from the language
-    model's instead: a default of theirs must not slip in behind the protocol's back.
-    """
-    import copy
-
-    stated = plan.settings.decoding
-    assert stated is not None  # noqa: S101 - spec.load.NEEDS
-    config: Any = copy.deepcopy(loaded.language_model.generation_config)
-    beams = stated.num_beams or 1
-    config.update(
-        do_sample=False,
-        num_beams=beams,
-        max_new_tokens=stated.max_new_tokens,
-        min_new_tokens=stated.min_new_tokens or 0,
-        repetition_penalty=stated.repetition_penalty,
-        # Only beam search has these, and `generate` warns about them otherwise.
-        length_penalty=stated.length_penalty if beams > 1 else None,
-        early_stopping=stated.early_stopping if beams > 1 else None,
-        max_length=None,
-        min_length=None,
-    )
-    loaded.model.generation_config = config
-    loaded.language_model.generation_config = config
-    return cast("GenerationConfig", config)
-
-
-def observed_decoding(config: GenerationConfig) -> dict[str, Any]:
-    """What a generation config makes `generate` do, as the decoding axis compares it."""
-    from pytest_claims.evaluation.beam.settings import turned_on
-
-    beams = config.num_beams or 1
-    facts = decoding_facts(
-        {
-            "num_beams": beams,
-            "max_new_tokens": config.max_new_tokens,
-            "min_new_tokens": config.min_new_tokens or 0,
-            "length_penalty": 1.0 if config.length_penalty is None else config.length_penalty,
-            "repetition_penalty": 1.0 if config.repetition_penalty is None else config.repetition_penalty,
-            "early_stopping": False if config.early_stopping is None else config.early_stopping,
-        }
-    )
-    # Whatever else a checkpoint's config turns on is a deviation of the decoding axis.
-    facts |= turned_on(config)
-    return facts
-
-
-def foreign_ends(config: GenerationConfig, loaded: Loaded) -> dict[str, Any]:
-    """Tokens that begin or end a caption, where the generation config names others than the model's own configuration.
-
-    `generation_config.json` can be changed without the model: another end token cuts captions short. BLIP's end token is not in
-    its generation config (`checkpoint.load`). A chat template may add the token that ends a turn.
-    """
-    model = loaded.language_model.config
-    model = getattr(model, "text_config", None) or model
-    if loaded.model.config.model_type == "blip":
-        return {}
-    found: dict[str, Any] = {}
-    ends, own = eos_ids(config), _ids(getattr(model, "eos_token_id", None))
-    if own and ends != own and not (decoding.template(loaded) and own < ends):
-        found["eos_token_id"] = sorted(ends)
-    start = getattr(config, "decoder_start_token_id", None)
-    starts = getattr(model, "is_encoder_decoder", False) and start is not None
-    if starts and start != getattr(model, "decoder_start_token_id", None):
-        found["decoder_start_token_id"] = start
-    return found
-
-
-def _caption(
-    loaded: Loaded, name: str, tokens: Sequence[int], references: tuple[str, ...], ends: frozenset[int]
-) -> Caption:
-    stop = next((i for i, token in enumerate(tokens) if token in ends), None)
-    text: str = loaded.processor.tokenizer.decode(list(tokens[:stop]), skip_special_tokens=True)
-    return Caption(
-        id=name,
-        text=text.strip(),
-        references=references,
-        tokens=len(tokens) if stop is None else stop,
-        truncated=stop is None,
-    )
-
-
-def eos_ids(config: GenerationConfig) -> frozenset[int]:
-    """The tokens that end a caption."""
-    return _ids(config.eos_token_id)
-
-
-def _ids(value: Any) -> frozenset[int]:
-    return frozenset(() if value is None else (value,) if isinstance(value, int) else value)
+def _replayed(plan: CaptioningPlan, bench: Bench) -> Evidence:
+    found = replay(bench.store.root(), plan)
+    return found.evidence if bench.audit is None else audit.replayed(prepare(plan, bench), bench, found)

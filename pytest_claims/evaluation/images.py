@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims.errors import EvaluationError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -117,44 +115,3 @@ def _does_as_it_says(processor: Any, facts: Mapping[str, Any]) -> bool:
     return found.shape == wanted.shape and bool(
         np.abs(found - wanted).max() <= TOLERANCE * max(1.0, np.abs(wanted).max())
     )
-
-
-def adjust(processor: Any, changed: Mapping[str, Any]) -> None:
-    """Change an image processor as a run asks for it; what the run does not name is left as the checkpoint has it.
-
-    Args:
-        processor: the image processor.
-        changed: keys of `spec.models.ImageProtocol`.
-
-    Raises:
-        EvaluationError: the processor has no such setting.
-    """
-    names = {
-        "mean": "image_mean", "std": "image_std", "normalize": "do_normalize", "convert_rgb": "do_convert_rgb",
-        "rescale_factor": "rescale_factor",
-    }  # fmt: skip
-    values = {**changed, **(changed.get("other") or {})}
-    values.pop("other", None)
-    for key, value in values.items():
-        if value is None:
-            continue
-        if key == "size" and isinstance(value, int):
-            processor.size = {"height": value, "width": value}
-        elif key == "resize":
-            processor.resample = _filter(value)
-        elif key == "channel_order" and hasattr(processor, "do_flip_channel_order"):
-            processor.do_flip_channel_order = value == "bgr"
-        elif hasattr(processor, names.get(key, key)) and key not in ("size", "channel_order"):
-            setattr(processor, names.get(key, key), list(value) if isinstance(value, tuple) else value)
-            if key == "rescale_factor":
-                processor.do_rescale = True
-        elif key != "channel_order" or value != "rgb":
-            raise EvaluationError(
-                f"image.{key}={value}: {type(processor).__name__} has no such setting that a run can change."
-            )
-
-
-def _filter(name: str) -> Any:
-    import PIL.Image
-
-    return PIL.Image.Resampling[name.upper()]

@@ -1,281 +1,38 @@
-"""Count the parameters that a `transformers` configuration describes, without weights.
-
-The model is built on PyTorch's meta device: every parameter has a shape and no storage, so that
-twelve billion of them are counted in a fraction of a second and nothing is downloaded.
-"""
+"""Count the parameters of a configuration as a claim's evidence."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from pytest_claims import files
-from pytest_claims.errors import EvaluationError, nearest
+from pytest_claims import counting, digests, files, machine
+from pytest_claims.evidence import Basis, Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from torch import nn
-    from transformers import PreTrainedConfig, PreTrainedModel
-
-MAX_BYTES = 1_000_000
-"""A configuration is a few kilobytes; whatever is larger is something else."""
-
-# Which kernel computes attention has no part in the count, and a name such as `kernels-community/…`
-# in one of these keys makes transformers download and run code.
-_IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")
-
-# Weights do not change a count, and asking for them makes a backbone fetch them.
-_PRETRAINED = "use_pretrained_backbone"
+    from pytest_claims.bench import Bench
+    from pytest_claims.protocol import ParametersPlan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParameterCounts:
-    """The parameters of one configuration; a weight that several modules share is counted once."""
-
-    total: int
-    trainable: int
-    """Those of the modules and parameters that the caller names as trainable."""
-    groups: Mapping[str, int]
-    """Per child module or parameter at the top level; they add up to `total`."""
-    architecture: str
-    """The class that was built, such as `Blip2ForConditionalGeneration`."""
-    library: str
-    """What built it, such as `transformers 5.23.0`."""
-    untied: tuple[str, ...] = ()
-    """Output matrices that are counted beside the input embeddings, as the configuration says,
-    although the library ties the two."""
-
-
-def count_parameters(config_path: Path, trainable: Sequence[str]) -> ParameterCounts:
-    """Count the parameters of the model that a configuration file describes.
-
-    `architectures[0]` names the class, which must be one of transformers itself: code that a
-    configuration refers to is never run. Where the file says `tie_word_embeddings: false`, the
-    output matrix is counted beside the input embeddings: releases 5.* tie the two in a freshly
-    built T5 model whatever its configuration says, and separate them again when they load a
-    checkpoint that holds both, as those of Flan-T5 do.
-
-    Args:
-        config_path: a `config.json` as `transformers` writes it.
-        trainable: dotted names of modules or parameters, such as `qformer` or
-            `language_model.lm_head`; what two of them share is counted once, and no names make 0.
+def evaluate(plan: ParametersPlan, _bench: Bench | None = None) -> Evidence:
+    """Count on the meta device, in a process of its own: no weights, no network, no more time and memory than a count needs.
 
     Raises:
-        EvaluationError: the file is missing, too large or not the configuration of a known model,
-            or the model has no module or parameter of a given name.
+        NotAttempted: the configuration file is not there, or torch is not.
+        EvaluationError: it does not describe a model, or none that can be counted within the bounds.
     """
-    settings = _read(config_path)
-    architecture, model_class, config = _resolve(config_path, settings)
-    model = _build(config_path, architecture, model_class, config)
-    untied = _untie(model, config, settings)
-
-    groups: dict[str, int] = {}
-    seen: set[int] = set()
-    for name, parameters in _groups(model):
-        groups[name] = _numel(parameters, seen)
-    seen = set()
-    chosen = sum(_numel(_named(config_path, architecture, model, name), seen) for name in trainable)
-    return ParameterCounts(
-        total=sum(groups.values()),
-        trainable=chosen,
-        groups=MappingProxyType(groups),
-        architecture=architecture,
-        library=_library(),
-        untied=untied,
+    run = plan.run
+    path = files.need(run.config.path, plan.folders, "The configuration")
+    counts = counting.count(path, run.trainable)
+    return Evidence(
+        basis=Basis.COUNTED,
+        quantities={"trainable_parameters": counts.trainable, "total_parameters": counts.total},
+        parts=dict(counts.groups),
+        provenance={
+            **machine.facts(),
+            "architecture": counts.architecture,
+            "config": run.config.path,
+            "config_digest": digests.of_files([path])[: digests.SHORT],
+            "trainable": " + ".join(run.trainable),
+        },
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def _library() -> str:
-    import transformers
-
-    return f"transformers {transformers.__version__}"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The file's settings, without the keys that could make building the model run foreign code."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise EvaluationError(
-            f"{path}: the model configuration cannot be read: {reason}. "
-            "Expected a config.json beside the claim file or below a --claims-data folder."
-        ) from None
-    if len(content) > MAX_BYTES:
-        raise EvaluationError(
-            f"{path}: the file has more than {MAX_BYTES:,} bytes, expected the few kilobytes of a model configuration."
-        )
-    try:
-        settings = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise EvaluationError(
-            f"{path}: expected a model configuration in JSON, got something else ({error})."
-        ) from None
-    if not isinstance(settings, dict):
-        raise EvaluationError(
-            f"{path}: expected a JSON object with the key 'architectures', got a {type(settings).__name__}."
-        )
-    for place, section in files.sections(settings):
-        if "auto_map" in section:
-            raise EvaluationError(
-                f"{path}: {place}auto_map refers to code beside the checkpoint, "
-                "and no such code is run here. Expected the configuration of a model that "
-                "transformers itself implements."
-            )
-        for key in _IMPLEMENTATIONS:
-            for variant in (key, f"_{key}", f"_{key}_internal"):
-                section.pop(variant, None)
-        if _PRETRAINED in section:
-            section[_PRETRAINED] = False
-    return settings
-
-
-def _resolve(path: Path, settings: dict[str, Any]) -> tuple[str, type[PreTrainedModel], PreTrainedConfig]:
-    """The architecture's name, its class, and the configuration for it."""
-    import transformers
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
-
-    model_type = settings.get("model_type")
-    if not isinstance(model_type, str):
-        raise EvaluationError(f"{path}: the key 'model_type' is missing, expected a name such as 'blip-2'.")
-    if model_type not in CONFIG_MAPPING:
-        raise EvaluationError(
-            f"{path}: {_library()} knows no model_type {model_type!r}{nearest(model_type, CONFIG_MAPPING) or '.'}"
-        )
-    architectures = settings.get("architectures")
-    if not isinstance(architectures, list) or not architectures or not isinstance(architectures[0], str):
-        raise EvaluationError(
-            f"{path}: the key 'architectures' is missing, expected a list such as "
-            "['Blip2ForConditionalGeneration'], whose first entry is the model to count."
-        )
-    architecture = architectures[0]
-    try:
-        model_class = getattr(transformers, architecture, None)
-    except ImportError as error:  # models are imported when they are first used
-        raise EvaluationError(f"{path}: {architecture} needs what is not installed: {_first_line(error)}") from error
-    if not (isinstance(model_class, type) and issubclass(model_class, transformers.PreTrainedModel)):
-        # Classes of the same model_type share a prefix: look for the nearest name among them first.
-        base = MODEL_MAPPING_NAMES.get(model_type, "")
-        prefix = (base if isinstance(base, str) else base[0]).removesuffix("Model")
-        models = [name for name in dir(transformers) if name.endswith("Model") or "For" in name]
-        siblings = [name for name in models if prefix and name.startswith(prefix)]
-        hint = nearest(architecture, siblings) or nearest(architecture, models)
-        raise EvaluationError(f"{path}: {_library()} has no model class {architecture!r}{hint or '.'}")
-    config_class = CONFIG_MAPPING[model_type]
-    expected = model_class.config_class
-    if expected is None or not issubclass(config_class, expected):
-        raise EvaluationError(
-            f"{path}: {architecture} takes no configuration of the model_type {model_type!r}, "
-            f"expected {getattr(expected, 'model_type', None)!r}."
-        )
-    try:
-        config = config_class.from_dict(settings)
-    except Exception as error:
-        raise EvaluationError(
-            f"{path}: {_library()} does not accept this configuration: {_first_line(error)}"
-        ) from error
-    return architecture, model_class, config
-
-
-def _build(
-    path: Path, architecture: str, model_class: type[PreTrainedModel], config: PreTrainedConfig
-) -> PreTrainedModel:
-    """The model on the meta device: shapes, no storage."""
-    import torch
-
-    try:
-        with torch.device("meta"):
-            return model_class(config)
-    except Exception as error:
-        raise EvaluationError(
-            f"{path}: {_library()} cannot build {architecture} from this configuration: {_first_line(error)}"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {' '.join(lines[:2])}" if lines else type(error).__name__
-
-
-def _untie(model: PreTrainedModel, config: PreTrainedConfig, settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Give every part whose settings say `tie_word_embeddings: false` an output matrix of its own.
-
-    Returns:
-        The names of the matrices that the library had tied.
-    """
-    import torch
-    from transformers import PreTrainedModel
-
-    apart = {id(part) for part, section in _parts(config, settings) if section.get("tie_word_embeddings") is False}
-    if not apart:
-        return ()
-    # BLIP-2 hands on the output matrix of its language model: the innermost model decides on it.
-    owner: dict[int, PreTrainedModel] = {}
-    for module in model.modules():
-        if isinstance(module, PreTrainedModel):
-            owner.update((id(inner), module) for inner in module.modules())
-    names: list[str] = []
-    for name, output in model.named_modules():
-        part = owner[id(output)]
-        if id(part.config) not in apart:
-            continue
-        if part.get_output_embeddings() is not output:
-            continue
-        weight: nn.Parameter | None = getattr(output, "weight", None)
-        shared = getattr(part.get_input_embeddings(), "weight", None)
-        if weight is shared and weight is not None:
-            output.weight = torch.nn.Parameter(torch.empty_like(weight))
-            names.append(f"{name}.weight")
-    return tuple(names)
-
-
-def _parts(
-    config: PreTrainedConfig, settings: Mapping[str, Any]
-) -> Iterator[tuple[PreTrainedConfig, Mapping[str, Any]]]:
-    """The configuration and those nested in it, each with what the file says of it."""
-    from transformers import PreTrainedConfig
-
-    yield config, settings
-    for key, section in settings.items():
-        part = getattr(config, key, None)
-        if isinstance(section, dict) and isinstance(part, PreTrainedConfig):
-            yield from _parts(part, section)
-
-
-def _groups(model: nn.Module) -> Iterator[tuple[str, Iterable[nn.Parameter]]]:
-    for name, child in model.named_children():
-        yield name, child.parameters()
-    for name, parameter in model.named_parameters(recurse=False):
-        yield name, (parameter,)
-
-
-def _named(path: Path, architecture: str, model: nn.Module, name: str) -> Iterable[nn.Parameter]:
-    """The parameters of the module, or the parameter, of that name."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    if name in parameters:
-        return (parameters[name],)
-    modules = dict(model.named_modules(remove_duplicate=False))
-    if name and name in modules:
-        return model.get_submodule(name).parameters()
-    top = [group for group, _ in _groups(model)]
-    hint = nearest(name, [*modules, *parameters])
-    raise EvaluationError(
-        f"{path}: {architecture} has no module or parameter {name!r} "
-        f"to count as trainable{hint or '.'} At the top level it has {', '.join(top)}."
-    )
-
-
-def _numel(parameters: Iterable[nn.Parameter], seen: set[int]) -> int:
-    """The sum of the sizes of those not `seen`, which are added to it."""
-    count = 0
-    for parameter in parameters:
-        if id(parameter) not in seen:
-            seen.add(id(parameter))
-            count += parameter.numel()
-    return count

@@ -5,7 +5,6 @@ The axes of generation are not observed: a file of captions does not show its pr
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -13,19 +12,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_claims import files
+from pytest_claims import digests, files, machine
 from pytest_claims.errors import EvaluationError, nearest
-from pytest_claims.evaluation.data import per_image
-from pytest_claims.evaluation.machine import machine
 from pytest_claims.evidence import Basis, Caption, Evidence
 from pytest_claims.protocol import Observed
+from pytest_claims.sources.data import per_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pytest_claims.protocol import Plan
-    from pytest_claims.spec.models import PredictionsFile, PredictionsRun, ReferencesFile
+    from pytest_claims.bench import Bench
+    from pytest_claims.protocol import PredictionsPlan
+    from pytest_claims.spec.models import PredictionsFile, ReferencesFile
 
 MAX_BYTES = 500_000_000
 """COCO's largest annotation file of captions has 90 MB."""
@@ -41,7 +40,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 """JSON can write half of a character (`"\\ud800"`); no report can."""
 
 
-def evaluate(plan: Plan, run: PredictionsRun) -> Evidence:
+def evaluate(plan: PredictionsPlan, _bench: Bench | None = None) -> Evidence:
     """Pair released captions with their references.
 
     Raises:
@@ -49,8 +48,7 @@ def evaluate(plan: Plan, run: PredictionsRun) -> Evidence:
         EvaluationError: a file is not what the claim says: an id is missing, unknown or given twice, a caption is not text, or
             the number of images is not the protocol's.
     """
-    stated = plan.settings.dataset
-    assert stated is not None  # noqa: S101 - spec.load.NEEDS
+    run, stated = plan.run, plan.protocol.dataset
     predictions_path = files.need(run.predictions.path, plan.folders, "The predictions file")
     references_path = files.need(run.references.path, plan.folders, "The references file")
     predictions_json = _read(predictions_path, run.predictions.path, run.predictions.id)
@@ -76,7 +74,6 @@ def evaluate(plan: Plan, run: PredictionsRun) -> Evidence:
         raise EvaluationError(
             f"{run.references.path} holds {len(references):,} images, the protocol says {stated.images:,}."
         )
-    content = json.dumps([[name, references[name]] for name in sorted(references)])
     return Evidence(
         basis=Basis.RESCORED,
         captions=tuple(
@@ -89,16 +86,18 @@ def evaluate(plan: Plan, run: PredictionsRun) -> Evidence:
                 "where": stated.where,
                 "images": len(references),
                 "references": per_image(references.values()),
-                "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
+                "fingerprint": digests.of_json([[name, references[name]] for name in sorted(references)])[
+                    : digests.SHORT
+                ],
             },
             scored=len(predictions),
         ),
         provenance={
-            **machine(),
+            **machine.facts(),
             "predictions": run.predictions.path,
-            "predictions_digest": files.digest([predictions_path])[:16],
+            "predictions_digest": digests.of_files([predictions_path])[: digests.SHORT],
             "references": run.references.path,
-            "references_digest": files.digest([references_path])[:16],
+            "references_digest": digests.of_files([references_path])[: digests.SHORT],
         },
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )

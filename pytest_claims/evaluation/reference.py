@@ -11,23 +11,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims.errors import ClaimsError
-from pytest_claims.evaluation import checkpoint, hub
+from pytest_claims.sources import checkpoint, processor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from pytest_claims.evaluation import Progress
-    from pytest_claims.evaluation.checkpoint import Loaded
-    from pytest_claims.protocol import Plan
+    from pytest_claims.progress import ProgressMaker
+    from pytest_claims.protocol import CaptioningPlan
+    from pytest_claims.sources.checkpoint import Loaded
 
 _PLACE = ("transformers_version", "_from_model_config", "_name_or_path", "name_or_path", "processor_class")
 """Keys that say where a file comes from, and decide nothing."""
 
 
 def changes(
-    plan: Plan, loaded: Loaded, progress: Callable[..., AbstractContextManager[Progress]]
+    plan: CaptioningPlan, loaded: Loaded, progress: ProgressMaker
 ) -> tuple[dict[str, dict[str, str]], tuple[str, ...]]:
     """What differs, by axis, as facts of that axis; and notes.
 
@@ -41,36 +40,32 @@ def changes(
     """
     if plan.candidate is None:
         return {}, ()
-    name = plan.settings.checkpoint.id if plan.settings.checkpoint else "the checkpoint"
     try:
         source = checkpoint.find(replace(plan, candidate=None))
-        folder = source.path
-        if folder is None and source.repo is not None:
-            folder = hub.fetch(source.repo, hub.small_files(source.repo), progress)
-        assert folder is not None  # noqa: S101 - one of the two
-        processor = checkpoint.processor(folder, source)
+        folder = source.fetch(progress, settings_only=True)
+        reference = processor.load(folder, source.label)
     except ClaimsError as error:
+        known = plan.protocol.checkpoint.id
         return {}, (
-            f"The candidate's processor, tokenizer and generation config were not compared with those of {name}: {error}",
+            f"The candidate's processor, tokenizer and generation config were not compared with those of {known}: {error}",
         )
     found = {
-        "image": [*_differences(_image(processor), _image(loaded.processor))],
-        "prompt": [*_differences(_text(processor), _text(loaded.processor))],
+        "image": [*_differences(_image(reference), _image(loaded.processor))],
+        "prompt": [*_differences(_text(reference), _text(loaded.processor))],
         "decoding": [*_differences(_generation(folder), _generation(loaded.folder))],
     }
     return {axis: {"changed": "; ".join(texts)} for axis, texts in found.items() if texts}, ()
 
 
-def _image(processor: Any) -> dict[str, Any]:
-    return dict(processor.image_processor.to_dict())
+def _image(made: Any) -> dict[str, Any]:
+    return dict(made.image_processor.to_dict())
 
 
-def _text(processor: Any) -> dict[str, Any]:
+def _text(made: Any) -> dict[str, Any]:
     return {
-        "tokenizer": checkpoint.tokenizer_digest(processor),
-        "chat_template": getattr(processor, "chat_template", None)
-        or getattr(processor.tokenizer, "chat_template", None),
-        "num_query_tokens": getattr(processor, "num_query_tokens", None),
+        "tokenizer": processor.tokenizer_digest(made),
+        "chat_template": getattr(made, "chat_template", None) or getattr(made.tokenizer, "chat_template", None),
+        "num_query_tokens": getattr(made, "num_query_tokens", None),
     }
 
 

@@ -18,15 +18,26 @@ from pytest_claims.protocol.axes import (
     read_axes,
     visible,
 )
-from pytest_claims.protocol.plan import Plan, candidate, checkpoint_id, plan
+from pytest_claims.protocol.plans import (
+    CaptioningPlan,
+    ParametersPlan,
+    Plan,
+    PredictionsPlan,
+    candidate,
+    checkpoint_id,
+    plan,
+)
 
 __all__ = [
     "PRECISIONS",
+    "CaptioningPlan",
     "Consequence",
     "Facts",
     "Match",
     "Observed",
+    "ParametersPlan",
     "Plan",
+    "PredictionsPlan",
     "Reading",
     "candidate",
     "checkpoint_id",

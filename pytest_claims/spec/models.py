@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
 
@@ -242,6 +242,24 @@ class Protocol(Model):
     metric: Text | None = Field(default=None, description="the metric's signature family, such as coco-caption")
 
 
+class CaptioningProtocol(Protocol):
+    """What the evaluator `captioning` runs under: what it needs is stated, by the paper or in `run`."""
+
+    checkpoint: Checkpoint
+    dataset: Dataset
+    prompt: str
+    decoding: Decoding
+    precision: Precision = "float32"
+    metric: Text
+
+
+class PredictionsProtocol(Protocol):
+    """What the evaluator `predictions` scores under."""
+
+    dataset: Dataset
+    metric: Text
+
+
 class Sample(Model):
     """A subset of the split, drawn by seed."""
 
@@ -257,6 +275,9 @@ class Requires(Model):
 
 class CaptioningRun(Model):
     """Caption images with the model and score the captions."""
+
+    runs_checkpoint: ClassVar[bool] = True
+    """Whether a release candidate can take the place of what is run."""
 
     evaluator: Literal["captioning"]
     columns: Columns = Columns()
@@ -286,6 +307,8 @@ class ReferencesFile(Model):
 class PredictionsRun(Model):
     """Score captions that somebody released."""
 
+    runs_checkpoint: ClassVar[bool] = False
+
     evaluator: Literal["predictions"]
     predictions: PredictionsFile
     references: ReferencesFile
@@ -299,6 +322,8 @@ class ConfigFile(Model):
 
 class ParametersRun(Model):
     """Count the parameters of a configuration on the meta device."""
+
+    runs_checkpoint: ClassVar[bool] = False
 
     evaluator: Literal["parameters"]
     config: ConfigFile

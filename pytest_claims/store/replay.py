@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from pytest_claims.protocol import Plan
+    from pytest_claims.protocol import CaptioningPlan
 
 MAX_FOLDERS = 10_000
 """Evidence folders that are looked at."""
@@ -71,7 +71,7 @@ class Replayed:
     """Id → the digest of the image's bytes that were captioned."""
 
 
-def replay(root: Path | None, plan: Plan) -> Replayed:
+def replay(root: Path | None, plan: CaptioningPlan) -> Replayed:
     """The evidence for a plan.
 
     Args:
@@ -104,14 +104,13 @@ def replay(root: Path | None, plan: Plan) -> Replayed:
 
 
 def _refusal(
-    root: Path, found: Sequence[tuple[Path, dict[str, Any]]], asked: Mapping[str, Any], plan: Plan
+    root: Path, found: Sequence[tuple[Path, dict[str, Any]]], asked: Mapping[str, Any], plan: CaptioningPlan
 ) -> EvaluationError | NotAttempted:
     """No evidence matches: an error where some is about this checkpoint and data set, and else nothing was tried."""
-    here = f"pytest {plan.claim.display}::{plan.claim.id}"
     if not found:
         return NotAttempted(
             f"There is no evidence below {shown(root)}.",
-            f"Make it where the model is ({here}), and copy the folder here.",
+            f"Make it where the model is ({plan.command}), and copy the folder here.",
         )
     path, keys = min(
         ((path, differences(content["asked"], asked)) for path, content in found), key=lambda pair: len(pair[1])
@@ -126,7 +125,7 @@ def _refusal(
     return NotAttempted(
         f"There is no evidence for this checkpoint and data set below {shown(root)}; the nearest, {path.name}, differs: "
         f"{shortly}{more}.",
-        f"Make it where the model is ({here}), and copy the folder here.",
+        f"Make it where the model is ({plan.command}), and copy the folder here.",
     )
 
 

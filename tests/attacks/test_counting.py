@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CONFTEST = """
 try:
-    from pytest_claims.evaluation import counter
+    from pytest_claims.counting import counter
 except ImportError:  # a release that has no bounds
     counter = None
 else:
@@ -129,7 +129,7 @@ def test_leave_a_process_behind(tmp_path: Path) -> None:
     program = f"""
 import subprocess
 from pathlib import Path
-from pytest_claims.evaluation import counter
+from pytest_claims.counting import counter
 
 class Popen(subprocess.Popen):
     def __init__(self, *args, **kwargs):
@@ -165,7 +165,7 @@ def test_answer_in_place_of_the_counter(tmp_path: Path) -> None:
     path = tmp_path / "small.json"
     path.write_text(json.dumps(small_opt()))
     program = (
-        "import sys; from pathlib import Path; from pytest_claims.evaluation import counter; "
+        "import sys; from pathlib import Path; from pytest_claims.counting import counter; "
         "print(counter.count(Path(sys.argv[1]), ()).total)"
     )
     paths = os.pathsep.join([str(noise), *filter(None, [os.environ.get("PYTHONPATH")])])

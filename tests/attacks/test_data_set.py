@@ -140,7 +140,7 @@ def same_time(path: Path, write: Callable[[], object]) -> None:
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl", "csv"])
 def test_edit_references_behind_the_time_stamp(pytester: pytest.Pytester, suffix: str) -> None:
     """The rows that are scored are those that the file holds, whatever its time stamp and its size say."""
-    from pytest_claims.evaluation import data
+    from pytest_claims.sources import data
     from pytest_claims.spec.models import Columns, Dataset
 
     path = pytester.path / f"rows.{suffix}"

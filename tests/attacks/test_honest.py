@@ -90,7 +90,8 @@ def test_a_run_that_does_what_the_protocol_states_is_exact(
 ) -> None:
     """For any stated prompt, image processing and decoding, on a checkpoint that does so, every axis reads exact."""
     from pytest_claims import protocol
-    from pytest_claims.evaluation import Bench, captioning
+    from pytest_claims.bench import Bench
+    from pytest_claims.evaluation.setup import prepare
     from pytest_claims.settings import Settings
 
     folder = tmp_path_factory.mktemp("honest")
@@ -103,7 +104,8 @@ def test_a_run_that_does_what_the_protocol_states_is_exact(
     )
     stated = claim(folder, prompt, image, decoding)
     plan = protocol.plan(stated, Settings())
+    assert isinstance(plan, protocol.CaptioningPlan)
     assert protocol.match(plan.expected) is protocol.Match.EXACT
-    observed = captioning.prepare(plan, stated.run, Bench()).recipe.observed
+    observed = prepare(plan, Bench()).recipe.observed
     readings = protocol.read_axes(stated.protocol, observed, min_sample=2)
     assert protocol.deviations(readings) == (), json.dumps([prompt, image, decoding])

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
 
+from pytest_claims.beam.decoder import Decoder
+from pytest_claims.beam.encoder import Encoder
+from pytest_claims.beam.hypotheses import Hypotheses
+from pytest_claims.beam.settings import BeamSettings, supports
 from pytest_claims.errors import EvaluationError
-from pytest_claims.evaluation.beam.decoder import Decoder
-from pytest_claims.evaluation.beam.encoder import Encoder
-from pytest_claims.evaluation.beam.hypotheses import Hypotheses
-from pytest_claims.evaluation.beam.memory import free_bytes
-from pytest_claims.evaluation.beam.settings import BeamSettings, supports
+from pytest_claims.machine import free_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -178,7 +178,7 @@ class BeamSearch:
 def _may_pack(model: torch.nn.Module) -> bool:
     """Packed weights are a second copy: only where that takes less than a quarter of the free memory."""
     size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    return size * 4 < free_bytes(torch.device("cpu"))
+    return size * 4 < free_memory(torch.device("cpu"))
 
 
 class _Graphs:

@@ -16,10 +16,9 @@ from pytest_claims import files
 from pytest_claims.errors import EvaluationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
-    from pytest_claims.evaluation import Progress
+    from pytest_claims.progress import ProgressMaker
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -124,7 +123,7 @@ def _stays(folder: Path, path: Path) -> bool:
 def digest(
     folder: Path,
     label: str,
-    progress: Callable[..., AbstractContextManager[Progress]],
+    progress: ProgressMaker,
     *,
     endings: tuple[str, ...] = ("",),
 ) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
 
 from pytest_claims.errors import EvaluationError
-from pytest_claims.evaluation.beam.memory import free_bytes as measure_free
+from pytest_claims.machine import free_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import Blip2ForConditionalGeneration
 
-    from pytest_claims.evaluation.beam.search import BeamSearch
-    from pytest_claims.evaluation.beam.settings import BeamSettings
+    from pytest_claims.beam.search import BeamSearch
+    from pytest_claims.beam.settings import BeamSettings
 
 _SHARE = 0.7  # of the free memory; the rest is for activations, graphs and fragmentation
 # More images at a time than this are no faster, and the longer the last ones run alone. A large GPU's matrix products
@@ -69,7 +69,7 @@ def choose_slots(
     language_model: Any = model.language_model
     parameter: Tensor = next(language_model.parameters())
     config = language_model.config
-    free = measure_free(parameter.device) if free_bytes is None else free_bytes
+    free = free_memory(parameter.device) if free_bytes is None else free_bytes
     rows = prompt_tokens + settings.max_new_tokens * settings.num_beams
     store: int = config.num_hidden_layers * 2 * rows * config.hidden_size * parameter.element_size()  # keys and values
     # logits in the model's precision, their log-probabilities in fp32, and one copy of those

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytest_claims.errors import EvaluationError, NotAttempted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterable, Sequence
 
-    from pytest_claims.evaluation import Progress
+    from pytest_claims.progress import Progress, ProgressMaker
 
 Kind = Literal["model", "dataset"]
 
@@ -156,7 +155,7 @@ def _cached(identifier: str, revision: str | None, kind: Kind) -> Repo | None:
     return Repo(id=identifier, kind=kind, revision=name, commit=commit, files=files, online=False)
 
 
-def fetch(repo: Repo, wanted: Sequence[File], progress: Callable[..., AbstractContextManager[Progress]]) -> Path:
+def fetch(repo: Repo, wanted: Sequence[File], progress: ProgressMaker) -> Path:
     """The folder that holds `wanted`, after what the cache lacks of it was downloaded and checked.
 
     Args:
@@ -395,10 +394,10 @@ def data_files(repo: Repo) -> tuple[File, ...]:
 
 def read_json(repo: Repo, name: str) -> Any:
     """A small JSON file of the repository, fetched if need be; None if there is none."""
-    from pytest_claims.evaluation import silent
+    from pytest_claims.progress import silent
 
     file = next((file for file in repo.files if file.name == name), None)
     if file is None:
         return None
-    folder = fetch(repo, (file,), lambda total, label, **_: silent(total, label))
+    folder = fetch(repo, (file,), silent)
     return json.loads((folder / name).read_text(encoding="utf-8"))

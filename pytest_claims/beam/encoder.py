@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
 from torch.nn import functional  # noqa: TID253 - as above
 
+from pytest_claims.beam.linear import prepare
 from pytest_claims.errors import EvaluationError
-from pytest_claims.evaluation.beam.linear import prepare
 
 if TYPE_CHECKING:
     from torch import Tensor

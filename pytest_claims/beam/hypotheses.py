@@ -22,7 +22,7 @@ from torch.nn import functional  # noqa: TID253 - as above
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pytest_claims.evaluation.beam.settings import BeamSettings
+    from pytest_claims.beam.settings import BeamSettings
 
 _IMPOSSIBLE = -1.0e9  # the stock search's mark for "must not win"; its rounding is part of the arithmetic
 _MOST_CHUNKS = 2048  # chunk maxima that are sorted per image; measured: sorting is then below 5 % of a step

@@ -6,21 +6,22 @@ import shutil
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from pytest_claims import files
-from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted, nearest
-from pytest_claims.evaluation import checkpoint, hub
-from pytest_claims.spec import CaptioningRun, ParametersRun, PredictionsRun
+from pytest_claims import files, machine
+from pytest_claims.errors import ClaimsError, NotAttempted
+from pytest_claims.sources import checkpoint, data, hub
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import torch
 
-    from pytest_claims.evaluation import Bench
-    from pytest_claims.protocol import Plan
-    from pytest_claims.spec.models import Dataset
+    from pytest_claims.bench import Bench
+    from pytest_claims.protocol import CaptioningPlan, ParametersPlan, Plan, PredictionsPlan
+    from pytest_claims.spec.models import Columns, Dataset
+
+T = TypeVar("T")
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
@@ -70,7 +71,7 @@ def check(plan: Plan, bench: Bench, *, collect: bool) -> Preflight:
     """
     found = Preflight()
 
-    def attempt(step: Callable[[], Any]) -> Any:
+    def attempt(step: Callable[[], T]) -> T | None:
         try:
             return step()
         except ClaimsError as error:
@@ -79,33 +80,51 @@ def check(plan: Plan, bench: Bench, *, collect: bool) -> Preflight:
             found.problems.append(error)
             return None
 
-    run = plan.claim.run
-    if isinstance(run, CaptioningRun):
-        device = attempt(lambda: _device(plan, found))
-        source = attempt(lambda: _checkpoint(plan, found))
-        attempt(lambda: _dataset(plan, run, bench, found))
-        if source is not None:
-            attempt(lambda: _memory(plan, source, device, found))
-        attempt(lambda: _disk(found))
-        if source is not None and device is not None:
-            _time(plan, source, device, found)
-    elif isinstance(run, PredictionsRun):
-        for what, path in (("predictions", run.predictions.path), ("references", run.references.path)):
-            found_at = attempt(partial(files.need, path, plan.folders, f"The file of {what}"))
-            if found_at is not None:
-                found.lines.append((what, f"{path}, {size(found_at.stat().st_size)}"))
-    elif isinstance(run, ParametersRun):
-        config = run.config.path
-        if attempt(lambda: files.need(config, plan.folders, "The configuration")) is not None:
-            found.lines.append(("configuration", config))
+    _CHECKS[plan.evaluator](plan, bench, found, attempt)
     return found
 
 
-def _device(plan: Plan, found: Preflight) -> torch.device:
+class _Attempt(Protocol):
+    """Runs a step; notes its problem and gives None, where all problems are collected."""
+
+    def __call__(self, step: Callable[[], T]) -> T | None: ...
+
+
+def _captioning(plan: CaptioningPlan, bench: Bench, found: Preflight, attempt: _Attempt) -> None:
+    device = attempt(lambda: _device(plan, bench, found))
+    source = attempt(lambda: _checkpoint(plan, found))
+    attempt(lambda: _dataset(plan, bench, found))
+    if source is not None:
+        attempt(lambda: _memory(plan, source, device, found))
+    attempt(lambda: _disk(found))
+    if source is not None and device is not None:
+        _time(plan, source, device, found)
+
+
+def _predictions(plan: PredictionsPlan, _bench: Bench, found: Preflight, attempt: _Attempt) -> None:
+    for what, path in (("predictions", plan.run.predictions.path), ("references", plan.run.references.path)):
+        found_at = attempt(partial(files.need, path, plan.folders, f"The file of {what}"))
+        if found_at is not None:
+            found.lines.append((what, f"{path}, {size(found_at.stat().st_size)}"))
+
+
+def _parameters(plan: ParametersPlan, _bench: Bench, found: Preflight, attempt: _Attempt) -> None:
+    config = plan.run.config.path
+    if attempt(partial(files.need, config, plan.folders, "The configuration")) is not None:
+        found.lines.append(("configuration", config))
+
+
+_CHECKS: Mapping[str, Callable[[Any, Bench, Preflight, _Attempt], None]] = {
+    "captioning": _captioning,
+    "predictions": _predictions,
+    "parameters": _parameters,
+}
+
+
+def _device(plan: CaptioningPlan, bench: Bench, found: Preflight) -> torch.device:
     import torch
 
-    device = checkpoint.choose_device(plan)
-    precision = plan.settings.precision or "float32"
+    device, precision = bench.device(plan), plan.protocol.precision
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     found.lines.append(("device", f"{device} ({name}), {precision}"))
     if precision == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
@@ -116,7 +135,7 @@ def _device(plan: Plan, found: Preflight) -> torch.device:
     return device
 
 
-def _checkpoint(plan: Plan, found: Preflight) -> checkpoint.Source:
+def _checkpoint(plan: CaptioningPlan, found: Preflight) -> checkpoint.Source:
     source = checkpoint.find(plan)
     parameters = source.parameters()
     count = f", {parameters:,} parameters" if parameters else ""
@@ -126,19 +145,18 @@ def _checkpoint(plan: Plan, found: Preflight) -> checkpoint.Source:
     return source
 
 
-def _dataset(plan: Plan, run: CaptioningRun, bench: Bench, found: Preflight) -> None:
-    stated = plan.settings.dataset
-    assert stated is not None  # noqa: S101 - spec.load.NEEDS
+def _dataset(plan: CaptioningPlan, bench: Bench, found: Preflight) -> None:
+    stated = plan.protocol.dataset
     if files.find(stated.id, plan.folders) is None and not files.is_local(stated.id):
         repo = hub.find(stated.id, stated.revision, "dataset")
         wanted = hub.data_files(repo)
         missing = repo.missing(wanted)
         if missing:
             found.download.append(sum(file.size for file in missing))
-            found.lines.append(("data set", _remote(stated, run, repo, wanted)))
+            found.lines.append(("data set", _remote(stated, plan.run.columns, repo, wanted)))
             return
     found.download.append(0)
-    split = bench.split(plan, run)
+    split = bench.split(plan)
     facts = split.facts
     rows = _count(facts["images"], stated, "images")
     references = (
@@ -156,7 +174,7 @@ def _dataset(plan: Plan, run: CaptioningRun, bench: Bench, found: Preflight) -> 
         )
 
 
-def _remote(stated: Dataset, run: CaptioningRun, repo: hub.Repo, wanted: tuple[hub.File, ...]) -> str:
+def _remote(stated: Dataset, columns: Columns, repo: hub.Repo, wanted: tuple[hub.File, ...]) -> str:
     """What the footers of the parquet files say about the rows and the columns, before they are downloaded."""
     tables = [
         file
@@ -168,14 +186,7 @@ def _remote(stated: Dataset, run: CaptioningRun, repo: hub.Repo, wanted: tuple[h
     text = f"{stated.id} at {repo.commit[:12]}"
     if not read or len(read) < len(tables):
         return f"{text}: what is in it shows when it is there"
-    known = read[0][1]
-    wants = [*run.columns.model_dump().items(), *(("where", column) for column in stated.where or {})]
-    for role, column in wants:
-        if column not in known:
-            raise EvaluationError(
-                f"The data set {stated.id} has no column {column!r} ({role}){nearest(column, known)}; "
-                f"its columns: {', '.join(known)}."
-            )
+    data.check_columns(stated, columns, read[0][1])
     rows = sum(count for count, _ in read)
     if stated.where:
         return f"{text}: {rows:,} rows before filtering"
@@ -187,13 +198,13 @@ def _count(rows: int, stated: Dataset, what: str) -> str:
     return f"{rows:,} {what}" + (differs if rows != stated.images else "")
 
 
-def _memory(plan: Plan, source: checkpoint.Source, device: torch.device | None, found: Preflight) -> None:
-    parameters, precision = source.parameters(), plan.settings.precision or "float32"
+def _memory(plan: CaptioningPlan, source: checkpoint.Source, device: torch.device | None, found: Preflight) -> None:
+    parameters, precision = source.parameters(), plan.protocol.precision
     if parameters is None:
         found.lines.append(("memory", "unknown until the weights are there"))
         return
     need = parameters * BYTES[precision]
-    free = None if device is None else free_memory(device)
+    free = None if device is None else machine.free_memory(device)
     has = f"; {device} has {size(free)} free" if free is not None else ""
     found.lines.append(("memory", f"{size(need)} for the weights{has}"))
     if free is not None and need > free:
@@ -201,20 +212,6 @@ def _memory(plan: Plan, source: checkpoint.Source, device: torch.device | None, 
             f"The weights of {source.id} take {size(need)} in {precision}, and {device} has {size(free)} free.",
             "Free some of it, or name another device with --claims-device.",
         )
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that can be allocated on `device`; the host's page cache counts as free, since it gives way."""
-    if device.type == "cpu":
-        try:
-            for text in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-                if text.startswith("MemAvailable:"):
-                    return int(text.split()[1]) * 1024
-        except (OSError, ValueError):
-            pass
-    from pytest_claims.evaluation.beam.memory import free_bytes
-
-    return free_bytes(device)
 
 
 def _disk(found: Preflight) -> None:
@@ -234,15 +231,15 @@ def _disk(found: Preflight) -> None:
         )
 
 
-def _time(plan: Plan, source: checkpoint.Source, device: torch.device, found: Preflight) -> None:
+def _time(plan: CaptioningPlan, source: checkpoint.Source, device: torch.device, found: Preflight) -> None:
     import torch
 
-    parameters, decoding, dataset = source.parameters(), plan.settings.decoding, plan.settings.dataset
-    if parameters is None or decoding is None or dataset is None:
+    parameters, decoding = source.parameters(), plan.protocol.decoding
+    if parameters is None:
         return
     rate = RATES[device.type] * (torch.get_num_threads() if device.type == "cpu" else 1)
     tokens = PREFIX + (decoding.num_beams or 1) * (decoding.max_new_tokens or 20) / 2
-    images = plan.sample or dataset.images
+    images = plan.sample or plan.protocol.dataset.images
     found.lines.append(("time", f"{duration(images * tokens * parameters / rate)} by the size of the model alone"))
 
 

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import os
 import struct
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import files
-from pytest_claims.errors import EvaluationError, NotAttempted
-from pytest_claims.evaluation import folder, hub, images
+from pytest_claims import architectures, files
+from pytest_claims.errors import EvaluationError, first_line
+from pytest_claims.sources import folder, hub, processor
+from pytest_claims.sources.quiet import transformers_quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Mapping
 
     import torch
 
-    from pytest_claims.evaluation import Progress
-    from pytest_claims.protocol import Plan
-
-OWN_GENERATE = {"blip": "text_decoder", "blip-2": "language_model", "instructblip": "language_model"}
-"""Models whose `generate` hands over to that of a part, which then takes what it is not told from its own config."""
+    from pytest_claims.architectures import Architecture
+    from pytest_claims.progress import ProgressMaker
+    from pytest_claims.protocol import CaptioningPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +57,23 @@ class Source:
         """What is still to be downloaded."""
         return self.repo.missing((*hub.small_files(self.repo), *self.weights())) if self.repo else ()
 
+    def fetch(self, progress: ProgressMaker, *, settings_only: bool = False) -> Path:
+        """The checkpoint's folder, with what the cache lacked of it downloaded.
+
+        Args:
+            progress: makes a progress bar.
+            settings_only: configuration and tokenizer will do, without the weights.
+
+        Raises:
+            NotAttempted: the download could not be finished.
+            EvaluationError: what arrived is not what the hub says it has.
+        """
+        if self.path is not None:
+            return self.path
+        assert self.repo is not None  # noqa: S101 - `find` gives one of the two
+        weights = () if settings_only else self.weights()
+        return hub.fetch(self.repo, (*hub.small_files(self.repo), *weights), progress)
+
     def parameters(self) -> int | None:
         """How many numbers the weights hold: as the hub counted, or from the headers of the files; None if neither says.
 
@@ -82,16 +94,14 @@ class Source:
             ) from None
 
 
-def find(plan: Plan) -> Source:
+def find(plan: CaptioningPlan) -> Source:
     """Where the checkpoint of a plan is, and whether it is one that can be loaded; only its config is read.
 
     Raises:
         NotAttempted: it cannot be had here.
         EvaluationError: it is no captioner that transformers loads, or holds no safetensors.
     """
-    stated = plan.settings.checkpoint
-    assert stated is not None  # noqa: S101 - spec.load.NEEDS
-    identifier = plan.candidate or stated.id
+    stated, identifier = plan.protocol.checkpoint, plan.checkpoint
     path = _candidate(plan.candidate) if plan.candidate else files.find(stated.id, plan.folders)
     if path is None and files.is_local(identifier):
         path = files.need(identifier, plan.folders, "The checkpoint")
@@ -99,7 +109,7 @@ def find(plan: Plan) -> Source:
     try:
         content = hub.read_json(repo, "config.json") if repo else _read(path)
     except ValueError as error:
-        raise EvaluationError(f"The checkpoint {identifier}: config.json is not JSON: {hub.line(error)}.") from None
+        raise EvaluationError(f"The checkpoint {identifier}: config.json is not JSON: {first_line(error)}.") from None
     if not isinstance(content, dict):
         raise EvaluationError(f"The checkpoint {identifier} holds no config.json, so what it is cannot be told.")
     source = Source(id=identifier, path=path, repo=repo, config=content)
@@ -165,11 +175,12 @@ class Loaded:
     """Where its files are."""
     facts: Mapping[str, Any]
     """`id`, `revision`, `commit` where it is the hub's, `digest`."""
+    architecture: Architecture
 
     @property
     def language_model(self) -> Any:
-        """The module whose `generate` decodes; the model itself where there is no other."""
-        return getattr(self.model, OWN_GENERATE.get(self.model.config.model_type, ""), self.model)
+        """The module whose `generate` decodes."""
+        return self.architecture.language_model
 
     @property
     def precision(self) -> str:
@@ -185,39 +196,7 @@ class Loaded:
         return weights.dtype
 
 
-def choose_device(plan: Plan) -> torch.device:
-    """The device to run on.
-
-    Raises:
-        NotAttempted: the claim or the user asks for an accelerator that is not there.
-    """
-    import torch
-
-    wanted = plan.device
-    run = plan.claim.run
-    required = run.requires.device if run.evaluator == "captioning" else "cpu"
-    there = torch.cuda.is_available()
-    if wanted == "auto":
-        if required == "cuda" and not there:
-            raise NotAttempted(
-                "The claim needs a CUDA device and this machine has none.",
-                f"On a machine with one: pytest {plan.claim.display}::{plan.claim.id}",
-            )
-        wanted = "cuda" if there else "cpu"
-    if wanted.startswith("cuda") and not there:
-        raise NotAttempted(
-            f"--claims-device={wanted}: this machine has no CUDA device.", "Leave the option out, or say cpu."
-        )
-    device = torch.device(wanted)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise NotAttempted(
-            f"--claims-device={wanted}: this machine has {torch.cuda.device_count()} CUDA devices.",
-            "Name one of cuda:0 and up.",
-        )
-    return device
-
-
-def load(plan: Plan, device: torch.device, progress: Callable[..., AbstractContextManager[Progress]]) -> Loaded:
+def load(plan: CaptioningPlan, device: torch.device, progress: ProgressMaker) -> Loaded:
     """Load a checkpoint and its processor.
 
     Raises:
@@ -227,24 +206,19 @@ def load(plan: Plan, device: torch.device, progress: Callable[..., AbstractConte
     import torch
     import transformers
 
-    source, stated = find(plan), plan.settings.checkpoint
-    repo = source.repo
-    path = source.path or (hub.fetch(repo, (*hub.small_files(repo), *source.weights()), progress) if repo else None)
-    assert path is not None  # noqa: S101 - one of the two
-    assert stated is not None  # noqa: S101 - spec.load.NEEDS
+    source = find(plan)
+    path = source.fetch(progress)
     folder.check(path, source.label)
     folder.weights(path, source.label)  # an index must not lead elsewhere in the hub's cache either
-    precision = plan.settings.precision or "float32"
-    made = processor(path, source)
-    with _quiet(transformers), _loading(source):
+    made = processor.load(path, source.label)
+    with transformers_quiet(), processor.loading(source.label):
         model: Any = transformers.AutoModelForImageTextToText.from_pretrained(
-            str(path), dtype=getattr(torch, precision), use_safetensors=True, **_LOCAL
+            str(path), dtype=getattr(torch, plan.protocol.precision), use_safetensors=True, **processor.LOCAL
         )
-    images.adjust(made.image_processor, dict(plan.image_overrides))
-    if model.config.model_type == "blip":
-        # BLIP hands these to its decoder's `generate` by hand; where a caption ends is read from the config.
-        model.text_decoder.generation_config.eos_token_id = model.config.text_config.sep_token_id
-        model.text_decoder.generation_config.pad_token_id = model.config.text_config.pad_token_id
+    processor.adjust(made.image_processor, dict(plan.image_overrides))
+    architecture = architectures.of(model, made, source.id)
+    architecture.settle()
+    repo = source.repo
     return Loaded(
         model=model.eval().to(device),
         processor=made,
@@ -252,72 +226,15 @@ def load(plan: Plan, device: torch.device, progress: Callable[..., AbstractConte
         folder=path,
         facts={
             "id": source.id,
-            "revision": stated.revision if repo and not plan.candidate else None,
+            "revision": plan.protocol.checkpoint.revision if repo and not plan.candidate else None,
             "commit": repo.commit if repo else None,
             "digest": folder.digest(path, source.label, progress, endings=hub.LOADED if repo else ("",)),
         },
+        architecture=architecture,
     )
-
-
-_LOCAL: Mapping[str, Any] = {"trust_remote_code": False, "local_files_only": True}
-
-
-def processor(path: Path, source: Source) -> Any:
-    """The processor in a checkpoint's folder, with PIL's resize: that is LAVIS's, and needs no torchvision.
-
-    Raises:
-        EvaluationError: it cannot be loaded.
-    """
-    import transformers
-
-    auto: Any = transformers.AutoProcessor  # untyped in transformers 5
-    with _quiet(transformers), _loading(source):
-        return auto.from_pretrained(str(path), backend="pil", **_LOCAL)
-
-
-@contextmanager
-def _loading(source: Source) -> Iterator[None]:
-    """Turn what `from_pretrained` raises into one sentence."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, ImportError, _safetensors_error()) as error:
-        raise EvaluationError(f"The checkpoint {source.id} cannot be loaded: {hub.line(error)}.") from None
-
-
-def tokenizer_digest(processor: Any) -> str:
-    """SHA-256 over all that turns text into tokens and back, 16 digits."""
-    tokenizer = processor.tokenizer
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    text = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _safetensors_error() -> type[Exception]:
-    from safetensors import SafetensorError
-
-    found: type[Exception] = SafetensorError
-    return found
 
 
 def _candidate(name: str) -> Path | None:
     # The person at the command line may name any folder; only claim files are held to theirs.
     path = Path(name)
     return path if path.is_dir() else None
-
-
-class _quiet:  # noqa: N801 - used like a function
-    """Keeps the library's loading bar and its advice out of the terminal; errors still come as exceptions."""
-
-    def __init__(self, library: Any) -> None:
-        self.logging = library.utils.logging
-
-    def __enter__(self) -> None:
-        self.level = self.logging.get_verbosity()
-        self.logging.set_verbosity_error()
-        if "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ:
-            self.logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        self.logging.set_verbosity(self.level)
-        if "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ:
-            self.logging.enable_progress_bar()

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
 from torch.nn import functional  # noqa: TID253 - as above
 
+from pytest_claims.beam.linear import prepare
 from pytest_claims.errors import EvaluationError
-from pytest_claims.evaluation.beam.linear import prepare
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import Blip2ForConditionalGeneration
 
-    from pytest_claims.evaluation.beam.settings import BeamSettings
+    from pytest_claims.beam.settings import BeamSettings
 
 _ALIGNMENT = 8  # attention kernels want the mask's rows to start at multiples of this
 

@@ -27,8 +27,8 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any
 
+from pytest_claims.counting.parameters import ParameterCounts, count_parameters
 from pytest_claims.errors import EvaluationError, NotAttempted
-from pytest_claims.evaluation.parameters import ParameterCounts, count_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ _COMMAND = (
     "-P", "-W", "ignore", "-c",
     (
         "import json, sys; given = json.loads(sys.argv[1]); sys.path[:] = given.pop('path'); "
-        "from pytest_claims.evaluation.counter import serve; serve(**given)"
+        "from pytest_claims.counting.counter import serve; serve(**given)"
     ),
 )  # fmt: skip
 

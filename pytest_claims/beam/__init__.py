@@ -9,8 +9,8 @@ is never copied, `hypotheses` the bookkeeping, `search` the loop, `capacity` how
 
 from __future__ import annotations
 
-from pytest_claims.evaluation.beam.capacity import SlotBudget, caption, choose_slots
-from pytest_claims.evaluation.beam.search import BeamSearch
-from pytest_claims.evaluation.beam.settings import BeamSettings, supports
+from pytest_claims.beam.capacity import SlotBudget, caption, choose_slots
+from pytest_claims.beam.search import BeamSearch
+from pytest_claims.beam.settings import BeamSettings, supports
 
 __all__ = ["BeamSearch", "BeamSettings", "SlotBudget", "caption", "choose_slots", "supports"]

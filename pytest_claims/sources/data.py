@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import files
-from pytest_claims.errors import EvaluationError, NotAttempted, nearest
-from pytest_claims.evaluation import coco, hub, silent
+from pytest_claims import digests, files
+from pytest_claims.errors import EvaluationError, NotAttempted, first_line, nearest
+from pytest_claims.progress import silent
+from pytest_claims.sources import coco, hub, pictures
+from pytest_claims.sources.quiet import datasets_quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterable, Mapping, Sequence
 
     from PIL.Image import Image
 
-    from pytest_claims.evaluation import Progress
+    from pytest_claims.progress import ProgressMaker
     from pytest_claims.spec.models import Columns, Dataset
-
-MAX_PIXELS = 100_000_000
-"""A photograph has some 50 million pixels at most; more is a decompression bomb (PIL warns at 89 million)."""
-
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""What data sets hold. PIL opens many more, of which EPS starts Ghostscript on a stranger's program."""
 
 LOADERS: Mapping[str, str] = {
     ".parquet": "parquet",
@@ -76,7 +70,9 @@ class Split:
         if getattr(column, "dtype", None) not in ("string", "large_string"):
             return ()
         names = self.rows.select_columns([self.columns.image])
-        return tuple(name for name in ids if not _there(names[self.index[name]][self.columns.image], self.folders))
+        return tuple(
+            name for name in ids if not pictures.there(names[self.index[name]][self.columns.image], self.folders)
+        )
 
     def image(self, name: str) -> Image:
         """The image as RGB, decoded as LAVIS does it: `Image.open(path).convert("RGB")`, EXIF orientation ignored.
@@ -85,7 +81,7 @@ class Split:
             EvaluationError: it is missing or cannot be decoded; the message names the id.
         """
         value = self.rows[self.index[name]][self.columns.image]
-        return decode(value, name, self.folders)
+        return pictures.decode(value, name, self.folders)
 
     def digest(self, name: str) -> str:
         """The first 16 hexadecimal digits of SHA-256 over the image's bytes as they are stored.
@@ -93,96 +89,14 @@ class Split:
         Raises:
             EvaluationError: it is missing or cannot be read; the message names the id.
         """
-        value = self.rows[self.index[name]][self.columns.image]
-        data = value.get("bytes") if isinstance(value, dict) else value if isinstance(value, bytes) else None
-        if data is None:
-            path = value.get("path") if isinstance(value, dict) else value
-            if not (isinstance(path, str) and path):
-                raise EvaluationError(f"Image {name}: the row holds no image.")
-            try:
-                data = _image_file(path, name, self.folders).read_bytes()
-            except OSError as error:
-                raise EvaluationError(f"Image {name}: cannot be read: {_line(error)}.") from None
-        return hashlib.sha256(data).hexdigest()[:16]
-
-
-def decode(value: Any, name: str, folders: Sequence[Path]) -> Image:
-    """The RGB image of a row's value.
-
-    Args:
-        value: `{"bytes", "path"}` as `datasets` gives it, bytes, or the name of a file.
-        name: the image's id, for messages.
-        folders: where file names may lead.
-
-    Raises:
-        NotAttempted: no folder holds the file.
-        EvaluationError: it cannot be decoded, is too large or lies elsewhere.
-    """
-    import PIL.Image
-
-    data = value.get("bytes") if isinstance(value, dict) else value if isinstance(value, bytes) else None
-    path = value.get("path") if isinstance(value, dict) else value
-    if data is None and not (isinstance(path, str) and path):
-        raise EvaluationError(f"Image {name}: the row holds no image.")
-    source: Any = BytesIO(data) if data is not None else _image_file(str(path), name, folders)
-    try:
-        with PIL.Image.open(source, formats=_formats()) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise EvaluationError(
-                    f"Image {name}: {image.width} × {image.height} pixels; more than {MAX_PIXELS:,} are refused."
-                )
-            return image.convert("RGB")
-    except PIL.UnidentifiedImageError:
-        raise EvaluationError(f"Image {name}: cannot be decoded: not an image in a format that is read here.") from None
-    except EvaluationError:
-        raise
-    except Exception as error:  # noqa: BLE001 - PIL's formats raise what they like on damaged bytes: struct.error, IndexError…
-        raise EvaluationError(f"Image {name}: cannot be decoded: {_line(error)}.") from None
-
-
-@functools.cache
-def _formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow was built with; it refuses a list that holds another."""
-    import PIL.Image
-
-    PIL.Image.init()
-    return tuple(name for name in FORMATS if name in PIL.Image.OPEN)
-
-
-def _image_file(path: str, name: str, folders: Sequence[Path]) -> Path:
-    if not Path(path).is_absolute():
-        try:
-            for below in coco.FOLDERS:
-                found = files.find(f"{below}/{path}" if below else path, folders)
-                if found is not None:
-                    return found
-            return files.need(path, folders, f"Image {name}:")
-        except EvaluationError as error:
-            raise EvaluationError(f"Image {name}: {error}") from None
-    # `imagefolder` gives absolute paths below the folder that it was given.
-    try:
-        inside = any(Path(path).resolve().is_relative_to(folder.resolve()) for folder in folders)
-    except (OSError, RuntimeError, ValueError):  # links in a circle, a NUL in the name
-        inside = False
-    if not inside:
-        raise EvaluationError(f"Image {name}: the path {path!r} leads out of the folders that the claim may read.")
-    return Path(path)
-
-
-def _there(path: object, folders: Sequence[Path]) -> bool:
-    try:
-        return not isinstance(path, str) or bool(_image_file(path, "", folders))
-    except NotAttempted:
-        return False
-    except EvaluationError:
-        return True  # refused: the run says why
+        return pictures.digest(self.rows[self.index[name]][self.columns.image], name, self.folders)
 
 
 def load(
     dataset: Dataset,
     columns: Columns,
     folders: Sequence[Path],
-    progress: Callable[..., AbstractContextManager[Progress]] = silent,
+    progress: ProgressMaker = silent,
 ) -> Split:
     """Read a data set's split.
 
@@ -197,28 +111,15 @@ def load(
         EvaluationError: they are there and are not what the claim says.
     """
     rows, home, commit = _rows(dataset, folders, progress)
-    known = list(rows.column_names)
-    for role, column in columns.model_dump().items():
-        if column not in known:
-            raise EvaluationError(
-                f"The data set {dataset.id} has no column {column!r} ({role}){nearest(column, known)}; "
-                f"its columns: {', '.join(known)}."
-            )
+    check_columns(dataset, columns, rows.column_names)
     for column, wanted in (dataset.where or {}).items():
-        if column not in known:
-            raise EvaluationError(
-                f"The data set {dataset.id} has no column {column!r} (where){nearest(column, known)}; "
-                f"its columns: {', '.join(known)}."
-            )
-        keep = [position for position, value in enumerate(rows[column]) if value == wanted]
-        rows = rows.select(keep)
+        rows = rows.select([position for position, value in enumerate(rows[column]) if value == wanted])
     if not len(rows):
         raise EvaluationError(f"The data set {dataset.id} has no rows left in split {dataset.split!r} after filtering.")
     ids = [_id(value, position, columns.id, dataset.id) for position, value in enumerate(rows[columns.id])]
     index = {name: position for position, name in enumerate(ids)}
     if len(index) < len(ids):
-        seen: set[str] = set()
-        double = next(name for name in ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        double = next(name for name, times in Counter(ids).items() if times > 1)
         raise EvaluationError(
             f"The data set {dataset.id} has the id {double!r} more than once in column {columns.id!r}."
         )
@@ -246,6 +147,17 @@ def load(
             "fingerprint": fingerprint,
         },
     )
+
+
+def check_columns(dataset: Dataset, columns: Columns, known: Sequence[str]) -> None:
+    """Look whether a data set has the columns that a claim names; raises `EvaluationError`."""
+    wanted = [*columns.model_dump().items(), *(("where", column) for column in dataset.where or {})]
+    for role, column in wanted:
+        if column not in known:
+            raise EvaluationError(
+                f"The data set {dataset.id} has no column {column!r} ({role}){nearest(column, known)}; "
+                f"its columns: {', '.join(known)}."
+            )
 
 
 ABSENT = "absent"
@@ -303,9 +215,7 @@ def _short(value: object, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _rows(
-    dataset: Dataset, folders: Sequence[Path], progress: Callable[..., AbstractContextManager[Progress]]
-) -> tuple[Any, Path | None, str | None]:
+def _rows(dataset: Dataset, folders: Sequence[Path], progress: ProgressMaker) -> tuple[Any, Path | None, str | None]:
     """The rows, the folder where the paths in them start, and the commit of a data set from the hub."""
     import datasets
 
@@ -315,7 +225,7 @@ def _rows(
     repo = hub.find(dataset.id, dataset.revision, "dataset") if path is None else None
     fetched = hub.fetch(repo, hub.data_files(repo), progress) if repo else None
     try:
-        with _quiet(datasets):
+        with datasets_quiet():
             if path is not None and path.suffix == ".json" and (plain := coco.rows(path, dataset.split)) is not None:
                 rows = datasets.Dataset.from_list(plain)
             elif path is not None and not path.is_dir():
@@ -336,7 +246,7 @@ def _rows(
                 cache = _cache(_all(Path(str(fetched))), progress)
                 rows = datasets.load_dataset(str(fetched), split=dataset.split, cache_dir=cache)
     except (ValueError, OSError, RecursionError, datasets.exceptions.DatasetsError) as error:
-        raise EvaluationError(f"The data set {dataset.id} cannot be read: {_line(error)}.") from None
+        raise EvaluationError(f"The data set {dataset.id} cannot be read: {first_line(error)}.") from None
     image = [name for name, feature in rows.features.items() if isinstance(feature, datasets.Image)]
     for name in image:
         # Decoding here would turn images by their EXIF tag, which LAVIS does not; and one at a time is enough.
@@ -349,11 +259,7 @@ def _all(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
-"""Files whose bytes `datasets` does not copy into its cache: rows name them, and they are read when they are captioned."""
-
-
-def _cache(paths: Sequence[Path], progress: Callable[..., AbstractContextManager[Progress]]) -> str:
+def _cache(paths: Sequence[Path], progress: ProgressMaker) -> str:
     """The folder where `datasets` keeps what it makes of these files.
 
     By itself it takes a file for unchanged when name, size and time stamp are, and serves the rows of an older one. Here the
@@ -365,27 +271,7 @@ def _cache(paths: Sequence[Path], progress: Callable[..., AbstractContextManager
     with progress(sum(path.stat().st_size for path in paths), "data (digest)", unit="B") as bar:
         for path in sorted(paths):
             total.update(str(path.resolve()).encode("utf-8", "surrogateescape") + b"\0")
-            if path.suffix.lower() not in PICTURES:
-                with path.open("rb") as file:
-                    total.update(hashlib.file_digest(file, "sha256").digest())
+            if path.suffix.lower() not in pictures.SUFFIXES:
+                total.update(bytes.fromhex(digests.of_file(path)))
             bar.update(path.stat().st_size)
     return str(Path(datasets.config.HF_DATASETS_CACHE) / "pytest-claims" / total.hexdigest()[:32])
-
-
-def _line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-
-
-class _quiet:  # noqa: N801 - used like a function
-    """Keeps `datasets`' own progress bars out of the terminal while a table is being read."""
-
-    def __init__(self, library: Any) -> None:
-        self.library = library
-
-    def __enter__(self) -> None:
-        self.shown = self.library.is_progress_bar_enabled()
-        self.library.disable_progress_bars()
-
-    def __exit__(self, *_: object) -> None:
-        if self.shown:
-            self.library.enable_progress_bars()

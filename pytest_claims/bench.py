@@ -1,0 +1,105 @@
+"""What the claims of one session share while they are evaluated: evidence, the checkpoint that is loaded, the data set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_claims import machine, preflight
+from pytest_claims.evaluation import captioning, parameters, predictions
+from pytest_claims.progress import silent
+from pytest_claims.sources import checkpoint, data
+from pytest_claims.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import torch
+
+    from pytest_claims.evidence import Evidence
+    from pytest_claims.preflight import Preflight
+    from pytest_claims.progress import ProgressMaker
+    from pytest_claims.protocol import CaptioningPlan, Plan
+    from pytest_claims.sources.checkpoint import Loaded
+    from pytest_claims.sources.data import Split
+
+EVALUATORS: Mapping[str, Callable[[Any, Bench], Evidence]] = {
+    "captioning": captioning.evaluate,
+    "predictions": predictions.evaluate,
+    "parameters": parameters.evaluate,
+}
+"""What runs a plan, by the name that a claim file gives; each takes the plan of its own kind."""
+
+
+def unheard(_said: str) -> None:
+    """Tell nobody."""
+
+
+class Bench:
+    """What the claims of one session share.
+
+    Args:
+        progress: makes progress bars.
+        store: where evidence is kept; in memory if None.
+        replay: captions come from evidence only, no model is run.
+        say: tells the user what a run is about to need.
+        audit: how many captions that come from evidence are generated again.
+    """
+
+    def __init__(
+        self,
+        progress: ProgressMaker = silent,
+        *,
+        store: Store | None = None,
+        replay: bool = False,
+        audit: int | None = None,
+        say: Callable[[str], object] = unheard,
+    ) -> None:
+        self.progress = progress
+        self.store = store or Store()
+        self.replay = replay
+        self.audit = audit
+        self.say = say
+        self._evidence: dict[str, Evidence] = {}
+        self._loaded: tuple[tuple[object, ...], Loaded] | None = None
+        self._split: tuple[tuple[object, ...], Split] | None = None
+
+    def evaluate(self, plan: Plan) -> Evidence:
+        """The evidence of `plan`; claims whose plans have the same key share one run.
+
+        Raises:
+            NotAttempted: weights, data or device cannot be had here.
+            EvaluationError: they are there and the run broke.
+        """
+        found = self._evidence.get(plan.key)
+        if found is None:
+            found = self._evidence[plan.key] = EVALUATORS[plan.evaluator](plan, self)
+        return found
+
+    def preflight(self, plan: Plan, *, collect: bool = False) -> Preflight:
+        """What a run of `plan` will need; see `preflight.check`."""
+        return preflight.check(plan, self, collect=collect)
+
+    def split(self, plan: CaptioningPlan) -> Split:
+        """The data set of a plan, read once as long as the claims that follow each other use it."""
+        stated, columns = plan.protocol.dataset, plan.run.columns
+        key = (plan.folders, repr(stated), columns)
+        if self._split is None or self._split[0] != key:
+            self._split = None
+            self._split = (key, data.load(stated, columns, plan.folders, self.progress))
+        return self._split[1]
+
+    def device(self, plan: CaptioningPlan) -> torch.device:
+        """The device that a plan runs on; raises `NotAttempted` if it is not there."""
+        return machine.choose_device(plan.device, plan.run.requires.device, command=plan.command)
+
+    def checkpoint(self, plan: CaptioningPlan, device: torch.device) -> Loaded:
+        """The checkpoint of a plan, loaded once as long as the claims that follow each other use it.
+
+        One is kept: two of these models may not fit, and collection puts the claims of one checkpoint side by side.
+        """
+        protocol = plan.protocol
+        key = (plan.folders, protocol.checkpoint, plan.candidate, protocol.precision, plan.image_overrides, device)
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = None  # before the next one takes its place in memory
+            self._loaded = (key, checkpoint.load(plan, device, self.progress))
+        return self._loaded[1]

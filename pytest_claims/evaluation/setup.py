@@ -1,0 +1,216 @@
+"""All that a captioning run needs, made ready; and what the run will do, read off the objects that will do it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from pytest_claims import digests, machine
+from pytest_claims.architectures import token_ids
+from pytest_claims.evaluation import decoding, images, prompt, reference
+from pytest_claims.evidence import Caption
+from pytest_claims.protocol import Observed, decoding_facts
+from pytest_claims.sources import processor
+from pytest_claims.store import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
+
+    import torch
+    from transformers import GenerationConfig
+
+    from pytest_claims.bench import Bench
+    from pytest_claims.evaluation.decoding import Decoder
+    from pytest_claims.protocol import CaptioningPlan
+    from pytest_claims.sources.checkpoint import Loaded
+    from pytest_claims.sources.data import Split
+
+WORKERS = 4
+"""Threads that decode and resize images. LAVIS's loader uses 4 processes."""
+
+AHEAD = 64
+"""Images that are ready before they are needed: 64 of 364 pixels are 100 MB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """All that a run needs, and the recipe of what it will give."""
+
+    loaded: Loaded
+    split: Split
+    config: GenerationConfig
+    decoder: Decoder
+    recipe: Recipe
+    notes: tuple[str, ...] = ()
+
+    def caption(self, ids: Sequence[str]) -> Iterator[tuple[Caption, str]]:
+        """Captions in the order in which they are ready, each with the digest of its image's bytes."""
+        image_digests: dict[str, str] = {}
+        ends = token_ids(self.config.eos_token_id)
+        for name, tokens in self.decoder.decode(pixels(self.loaded, self.split, ids, image_digests)):
+            yield _caption(self.loaded, name, tokens, self.split.references[name], ends), image_digests.pop(name)
+
+
+def prepare(plan: CaptioningPlan, bench: Bench) -> Setup:
+    """Load what a run needs and read off it what the run will do.
+
+    Raises:
+        NotAttempted: weights, data or device cannot be had here.
+        EvaluationError: they are there and cannot be used.
+    """
+    device = bench.device(plan)
+    split = bench.split(plan)
+    ids = split.draw(plan.sample, plan.seed)
+    loaded = bench.checkpoint(plan, device)
+    config = generation_config(plan, loaded)
+    prompt_ids, fed = prompt.observe(loaded, plan.protocol.prompt, plan.claim.protocol.prompt)
+    decoder = decoding.choose(
+        loaded, config, prompt_ids, prompt=plan.protocol.prompt, images=len(ids), batch_size=plan.run.batch_size
+    )
+    rows = int(split.facts["images"])
+    changed, notes = reference.changes(plan, loaded, bench.progress)
+    recipe = Recipe(
+        asked=plan.asked,
+        observed=Observed(
+            checkpoint=loaded.facts,
+            dataset=split.facts,
+            split={"split": plan.protocol.dataset.split},
+            image={
+                **images.observe(loaded.processor.image_processor, loaded.model.config.model_type),
+                **changed.get("image", {}),
+            },
+            prompt={**fed, **changed.get("prompt", {})},
+            decoding={
+                **observed_decoding(config),
+                **loaded.architecture.foreign_ends(config),
+                **changed.get("decoding", {}),
+            },
+            precision={"precision": loaded.precision},
+            seed=plan.seed if len(ids) < rows else None,
+            candidate=plan.candidate,
+        ),
+        details={
+            "image_processing": json.loads(loaded.processor.image_processor.to_json_string()),
+            "end_ids": sorted(token_ids(config.eos_token_id)),
+            "model": model_digest(loaded),
+            "tokenizer": processor.tokenizer_digest(loaded.processor),
+            "device": device.type,
+            "decoder": decoder.name,
+            "versions": machine.versions(),
+        },
+        references={name: split.references[name] for name in ids},
+        population=rows if len(ids) < rows else None,
+    )
+    return Setup(loaded=loaded, split=split, config=config, decoder=decoder, recipe=recipe, notes=notes)
+
+
+def model_digest(loaded: Loaded) -> str:
+    """SHA-256 over the model's configuration, without what differs from place to place."""
+    values = json.loads(loaded.model.config.to_json_string(use_diff=False))
+    values.pop("_name_or_path", None)
+    return digests.of_json(values)[: digests.SHORT]
+
+
+def pixels(
+    loaded: Loaded, split: Split, ids: Sequence[str], image_digests: dict[str, str]
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Images as the vision encoder takes them, (3, H, W) each, in the order of `ids`.
+
+    Decoding and resizing run ahead in threads: PIL gives the interpreter free while it works.
+
+    Args:
+        loaded: the checkpoint.
+        split: the images.
+        ids: which of them.
+        image_digests: takes the digest of each image's bytes.
+    """
+
+    def read(name: str) -> torch.Tensor:
+        image_digests[name] = split.digest(name)
+        if not loaded.architecture.one_prompt:
+            # A processor that wants images and text together gets the picture itself.
+            return cast("torch.Tensor", split.image(name))
+        values: torch.Tensor = loaded.processor.image_processor(images=[split.image(name)], return_tensors="pt")[
+            "pixel_values"
+        ][0]
+        return values.to(loaded.pixel_dtype)
+
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="images") as pool:
+        ahead: deque[tuple[str, Future[torch.Tensor]]] = deque()
+        try:
+            for name in ids:
+                ahead.append((name, pool.submit(read, name)))
+                if len(ahead) > AHEAD:
+                    done, future = ahead.popleft()
+                    yield done, future.result()
+            while ahead:
+                done, future = ahead.popleft()
+                yield done, future.result()
+        finally:
+            for _, future in ahead:
+                future.cancel()
+
+
+def generation_config(plan: CaptioningPlan, loaded: Loaded) -> GenerationConfig:
+    """The generation config of a run: the checkpoint's, with every field that a protocol can state set from the plan.
+
+    It is also made the model's own, since `generate` fills what it is not told from there, and for BLIP-2 from the language
+    model's instead: a default of theirs must not slip in behind the protocol's back.
+    """
+    stated = plan.protocol.decoding
+    config: Any = copy.deepcopy(loaded.language_model.generation_config)
+    beams = stated.num_beams or 1
+    config.update(
+        do_sample=False,
+        num_beams=beams,
+        max_new_tokens=stated.max_new_tokens,
+        min_new_tokens=stated.min_new_tokens or 0,
+        repetition_penalty=stated.repetition_penalty,
+        # Only beam search has these, and `generate` warns about them otherwise.
+        length_penalty=stated.length_penalty if beams > 1 else None,
+        early_stopping=stated.early_stopping if beams > 1 else None,
+        max_length=None,
+        min_length=None,
+    )
+    loaded.model.generation_config = config
+    loaded.language_model.generation_config = config
+    return cast("GenerationConfig", config)
+
+
+def observed_decoding(config: GenerationConfig) -> dict[str, Any]:
+    """What a generation config makes `generate` do, as the decoding axis compares it."""
+    from pytest_claims.beam.settings import turned_on
+
+    beams = config.num_beams or 1
+    facts = decoding_facts(
+        {
+            "num_beams": beams,
+            "max_new_tokens": config.max_new_tokens,
+            "min_new_tokens": config.min_new_tokens or 0,
+            "length_penalty": 1.0 if config.length_penalty is None else config.length_penalty,
+            "repetition_penalty": 1.0 if config.repetition_penalty is None else config.repetition_penalty,
+            "early_stopping": False if config.early_stopping is None else config.early_stopping,
+        }
+    )
+    # Whatever else a checkpoint's config turns on is a deviation of the decoding axis.
+    facts |= turned_on(config)
+    return facts
+
+
+def _caption(
+    loaded: Loaded, name: str, tokens: Sequence[int], references: tuple[str, ...], ends: frozenset[int]
+) -> Caption:
+    stop = next((i for i, token in enumerate(tokens) if token in ends), None)
+    text: str = loaded.processor.tokenizer.decode(list(tokens[:stop]), skip_special_tokens=True)
+    return Caption(
+        id=name,
+        text=text.strip(),
+        references=references,
+        tokens=len(tokens) if stop is None else stop,
+        truncated=stop is None,
+    )
