@@ -7,44 +7,20 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-from pytest_claims import collect, text
-from pytest_claims.baseline import Comparison, Scope, Tree, compare
-from pytest_claims.errors import SettingsError
+from pytest_claims import globs, naming, state
+from pytest_claims.baseline import Comparison, Scope, compare
 from pytest_claims.reports import record
 from pytest_claims.verdict import removed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    import pytest
+
     from pytest_claims.reports.record import Record
     from pytest_claims.spec import Claim
 
 PACKAGE = Path(__file__).parent
-
-
-def places(config: pytest.Config) -> tuple[tuple[Path, str | None], ...]:
-    """The paths that pytest was given, each with the claim id that was named behind `::`."""
-    found = []
-    for argument in config.args:
-        path, _, name = argument.partition("::")
-        found.append((config.invocation_params.dir / path, name or None))
-    return tuple(found)
-
-
-TREE: pytest.StashKey[Tree] = pytest.StashKey()
-
-
-def tree_of(config: pytest.Config) -> Tree:
-    """The repository of the given paths at the merge base; raises `pytest.UsageError` where git cannot say what it holds."""
-    if TREE not in config.stash:
-        revision = str(collect.settings_of(config).base)
-        try:
-            config.stash[TREE] = Tree(revision, [path for path, _ in places(config)] or [config.invocation_params.dir])
-        except SettingsError as error:
-            raise pytest.UsageError(text.line(str(error))) from None
-    return config.stash[TREE]
 
 
 def hold(session: pytest.Session, claims: Sequence[Claim], running: Iterable[Claim], *, complete: bool) -> Comparison:
@@ -57,23 +33,22 @@ def hold(session: pytest.Session, claims: Sequence[Claim], running: Iterable[Cla
         complete: whether the collection came to its end; before that, nobody can say what pytest passes by.
     """
     config = session.config
-    globs: list[str] = config.getini("claims_files")
 
     def is_claim_file(path: Path) -> bool:
-        return collect.matches(path, config.rootpath, globs) if globs else collect.below_claims(path, config.inipath)
+        return globs.is_claim_file(path, config)
 
     return compare(
-        tree_of(config),
+        state.tree_of(config),
         claims,
         Scope(
-            asked=places(config),
+            asked=naming.places(config),
             left_out=lambda path, name: _left_out(config, path, name),
             running=frozenset((claim.file, claim.id) for claim in running),
             lost=lambda path: _lost(session, path, is_claim_file) if complete else "",
             is_claim_file=is_claim_file,
-            display=lambda path: collect.display(path, config),
-            metrics=collect.metric_infos(config),
-            data=collect.settings_of(config).data,
+            display=lambda path: naming.display(path, config),
+            metrics=state.metric_infos(config),
+            data=state.settings_of(config).data,
             plugins=tuple(_plugins(config)),
         ),
     )
@@ -87,7 +62,7 @@ def _left_out(config: pytest.Config, path: Path, name: str) -> bool:
     if ignored.intersection(steps) or any(fnmatch.fnmatch(str(step), glob) for step in steps for glob in globs):
         return True
     prefixes = tuple(config.getoption("deselect") or ())
-    return bool(prefixes) and f"{_nodeid(config, path)}::{name}".startswith(prefixes)
+    return bool(prefixes) and f"{naming.nodeid(path, config)}::{name}".startswith(prefixes)
 
 
 VENV = ("pyvenv.cfg", "conda-meta/history")
@@ -97,15 +72,15 @@ VENV = ("pyvenv.cfg", "conda-meta/history")
 def _lost(session: pytest.Session, path: Path, is_claim_file: Callable[[Path], bool]) -> str:
     """Why pytest passes by a claim file that is there; empty where it does not, or where what is compared says why."""
     config = session.config
-    if path in config.stash.get(collect.FILES, frozenset()) or not is_claim_file(path):
+    if path in state.files_of(config) or not is_claim_file(path):
         return ""
-    given = [_absolute(start) for start, _ in places(config)]
+    given = [_absolute(start) for start, _ in naming.places(config)]
     start = max(
         (one for one in given if one == path or one in path.parents), key=lambda one: len(one.parts), default=None
     )
     if start is None:
         return ""
-    tree = tree_of(config)
+    tree = state.tree_of(config)
     for step in (one for one in (*reversed(path.parents), path) if one == start or start in one.parents):
         marked = [marker for marker in VENV if (step / marker).is_file()]
         name = tree.name(step) or "."
@@ -130,28 +105,23 @@ def _plugins(config: pytest.Config) -> Iterator[Path]:
 
 def records(config: pytest.Config, comparison: Comparison) -> Iterator[tuple[str, Record]]:
     """Claims that are gone, and files that changed, as records of their own by node id."""
-    settings = collect.settings_of(config)
+    settings = state.settings_of(config)
     for gone in comparison.removed:
-        nodeid = f"{_nodeid(config, gone.claim.file)}::{gone.claim.id}"
+        nodeid = f"{naming.nodeid(gone.claim.file, config)}::{gone.claim.id}"
         verdict, result, message = removed(
             gone.claim, revision=settings.base or "", why=gone.why, accepted=settings.accept_moved
         )
         # A claim of now may have its node id.
         key = f"{nodeid} (removed)"
         yield key, record.of_verdict(verdict, nodeid=nodeid, result=result, message=message, seconds=0.0)
-    root = tree_of(config).root
+    root = state.tree_of(config).root
     changed: dict[str, list[str]] = {}
     for change in comparison.files:
         changed.setdefault(change.name, []).append(change.said)
     for name, said in changed.items():
-        shown = collect.display(root / name, config)
-        nodeid = _nodeid(config, root / name)
+        shown = naming.display(root / name, config)
+        nodeid = naming.nodeid(root / name, config)
         yield (
             nodeid,
             record.of_change(shown, nodeid, [f"{shown}: {text}" for text in said], accepted=settings.accept_moved),
         )
-
-
-def _nodeid(config: pytest.Config, path: Path) -> str:
-    inside = path.is_relative_to(config.rootpath)
-    return text.name(path.relative_to(config.rootpath).as_posix() if inside else path.as_posix())

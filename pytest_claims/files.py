@@ -15,6 +15,9 @@ from pytest_claims.errors import EvaluationError, NotAttempted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+CLAIM_SUFFIXES = (".yaml", ".yml")
+"""How the name of a claim file ends."""
+
 DATA_SUFFIXES = (".parquet", ".json", ".jsonl", ".csv", ".arrow")
 
 

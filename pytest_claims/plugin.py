@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
-    from pytest_claims.collect import ClaimFile
+    from pytest_claims.items import ClaimFile
 
-SUFFIXES = (".yaml", ".yml")
+SUFFIXES = (
+    ".yaml",
+    ".yml",
+)  # files.CLAIM_SUFFIXES, which is not imported for every project that has the plugin installed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -95,9 +98,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
         recorder.start(config)
     if config.option.claims_model:
-        from pytest_claims import collect
+        from pytest_claims import items
 
-        collect.check_candidates(config)
+        items.check_candidates(config)
 
 
 def _asked(config: pytest.Config) -> bool:
@@ -113,26 +116,24 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ClaimFile 
     """Collect claim files; no other YAML is ever touched."""
     if file_path.suffix not in SUFFIXES or not _is_claim_file(file_path, parent):
         return None
-    from pytest_claims import collect, recorder
+    from pytest_claims import items, naming, recorder
 
     recorder.start(parent.config)
-    return collect.ClaimFile.from_parent(parent, path=file_path, **collect.names(file_path, parent.config))
+    return items.ClaimFile.from_parent(parent, path=file_path, **naming.names(file_path, parent.config))
 
 
 def _is_claim_file(path: Path, parent: pytest.Collector) -> bool:
     if parent.session.isinitpath(path):
         return True
-    from pytest_claims.collect import below_claims, matches
+    from pytest_claims import globs
 
-    config = parent.config
-    globs: list[str] = config.getini("claims_files")
-    return matches(path, config.rootpath, globs) if globs else below_claims(path, config.inipath)
+    return globs.is_claim_file(path, parent.config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the claims of one checkpoint side by side, so that each is loaded once."""
     if any(hasattr(item, "claim") for item in items):
-        from pytest_claims.collect import side_by_side
+        from pytest_claims.items import side_by_side
 
         items[:] = side_by_side(items)
 
@@ -140,18 +141,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse a release candidate that no selected claim would run."""
     if session.config.option.claims_model and not hasattr(session.config, "workerinput"):
-        from pytest_claims import collect
+        from pytest_claims.items import check_candidates
 
-        collect.check_candidates(session.config, [item.nodeid for item in session.items])
+        check_candidates(session.config, [item.nodeid for item in session.items])
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
     """The same where xdist's workers collect."""
     if node.config.option.claims_model:
-        from pytest_claims import collect
+        from pytest_claims import items
 
-        collect.check_candidates(node.config, ids)
+        items.check_candidates(node.config, ids)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -170,7 +171,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Let a claim's record travel with its report."""
     report = yield
     if hasattr(item, "claim"):
-        from pytest_claims.collect import annotate
+        from pytest_claims.items import annotate
 
         annotate(report, item)
     return report

@@ -6,10 +6,16 @@ One registered object, on xdist's workers one that only counts. It knows what wa
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from pytest_claims import __version__, naming, reports, state
+from pytest_claims.errors import ClaimsError, SettingsError, SpecError, first_line
+from pytest_claims.files import CLAIM_SUFFIXES
+from pytest_claims.text import line
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -30,12 +36,8 @@ def start(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"-p no:{NAME}: without it no verdict is recorded and no report is written; leave it out"
         )
-    from pytest_claims.collect import settings_of
-
-    if settings_of(config).base is not None:
-        from pytest_claims.bar import tree_of
-
-        tree_of(config)
+    if state.settings_of(config).base is not None:
+        state.tree_of(config)
     worker = hasattr(config, "workerinput")
     config.pluginmanager.register(Worker(config) if worker else Recorder(config), NAME)
 
@@ -86,13 +88,9 @@ class Counter:
 
     def _compare(self, session: pytest.Session, claims: Sequence[Claim]) -> None:
         """Hold everything that was collected against the merge base, if one is named."""
-        from pytest_claims.collect import COMPARISON, settings_of
-
-        if settings_of(self.config).base is None:
+        if state.settings_of(self.config).base is None:
             return
         from pytest_claims import bar
-        from pytest_claims.errors import SettingsError
-        from pytest_claims.text import line
 
         try:
             running = [claim for claim in self.expected.values() if claim is not None]
@@ -101,9 +99,9 @@ class Counter:
             # A worker cannot end the session: there, the claims say it.
             if not hasattr(self.config, "workerinput"):
                 raise pytest.UsageError(line(str(error))) from None
-            self.config.stash[COMPARISON] = error
+            state.keep_comparison(self.config, error)
             return
-        self.config.stash[COMPARISON] = found
+        state.keep_comparison(self.config, found)
         self.standing = dict(bar.records(self.config, found))
 
 
@@ -132,10 +130,9 @@ class Recorder(Counter):
         """A claim file that cannot be read is a record too."""
         problems: Sequence[str] | None = getattr(report, "claims_problems", None)
         if problems:
-            from pytest_claims.collect import display, file_of
             from pytest_claims.reports.record import of_file
 
-            shown = display(file_of(report.nodeid, self.config.rootpath), self.config)
+            shown = naming.display(naming.file_of(report.nodeid, self.config.rootpath), self.config)
             self.records[report.nodeid] = of_file(shown, report.nodeid, problems)
         elif report.failed:
             self.other_collection_errors = True
@@ -157,7 +154,7 @@ class Recorder(Counter):
         """Remember what is going to run in the workers."""
         for nodeid in ids:
             path, _, claim = nodeid.partition("::")
-            if claim and path.endswith((".yaml", ".yml")):
+            if claim and path.endswith(CLAIM_SUFFIXES):
                 self.expected.setdefault(nodeid, None)
 
     @pytest.hookimpl(optionalhook=True)
@@ -205,11 +202,7 @@ class Recorder(Counter):
         if any(record["evidence"]["result"]["outcome"] == "failed" for record in self.records.values()):
             # Whatever pytest was told of a claim by others, or was never told: a record that is red is no green session.
             _fail(session)
-        from pytest_claims import reports
-        from pytest_claims.collect import settings_of
-        from pytest_claims.errors import ClaimsError
-
-        settings = settings_of(self.config)
+        settings = state.settings_of(self.config)
         for path in settings.reports:
             try:
                 reports.write(path, self._run_info(settings, session.exitstatus), self.sorted())
@@ -222,10 +215,7 @@ class Recorder(Counter):
         """The verdict table."""
         if self.config.option.collectonly:
             return
-        from pytest_claims.collect import settings_of
-        from pytest_claims.text import line
-
-        settings = settings_of(self.config)
+        settings = state.settings_of(self.config)
         self.records.update(self.standing)
         if self.records:
             from pytest_claims.reports import terminal
@@ -239,8 +229,6 @@ class Recorder(Counter):
 
     def pytest_unconfigure(self) -> None:
         """Say what no summary said: there is none without a terminal, and under --no-summary in some releases of pytest."""
-        from pytest_claims.text import line
-
         for problem in self.problems:
             print(line(problem), file=sys.stderr)
 
@@ -249,10 +237,6 @@ class Recorder(Counter):
         return [self.records[nodeid] for nodeid in sorted(self.records)]
 
     def _run_info(self, settings: Settings, exitstatus: int | pytest.ExitCode) -> RunInfo:
-        import shlex
-
-        from pytest_claims import __version__
-
         return {
             "tool": f"pytest-claims {__version__}",
             "command": shlex.join(["pytest", *map(str, self.config.invocation_params.args)]),
@@ -265,16 +249,16 @@ class Recorder(Counter):
     def _stand_in(self, nodeid: str, status: str, reason: str) -> None:
         """A record for a claim whose own never came."""
         from pytest_claims import spec, verdict
-        from pytest_claims.collect import display, file_of, metric_infos
-        from pytest_claims.errors import SpecError
         from pytest_claims.reports import record
 
         claim = self.expected[nodeid]
         if claim is None:
             path, _, name = nodeid.partition("::")
-            file = file_of(path, self.config.rootpath)
+            file = naming.file_of(path, self.config.rootpath)
             try:
-                claims = spec.load(file, display=display(file, self.config), metrics=metric_infos(self.config))
+                claims = spec.load(
+                    file, display=naming.display(file, self.config), metrics=state.metric_infos(self.config)
+                )
             except SpecError:
                 return  # a .yaml of another plugin's
             claim = next((claim for claim in claims if claim.id == name), None)
@@ -305,8 +289,7 @@ def _reason(report: pytest.TestReport) -> str:
         return report.longrepr[2].removeprefix("Skipped: ").rstrip(".")
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash else str(report.longrepr)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else "no reason given"
+    return first_line(text) or "no reason given"
 
 
 def _fail(session: pytest.Session) -> None:

@@ -13,8 +13,10 @@ import numpy as np  # noqa: F401 - pytester drops what an inner run imports, and
 import xmlschema
 
 import pytest_claims.bar
+import pytest_claims.bench
 import pytest_claims.counting.counter  # inner runs share the process that counts
 import pytest_claims.evaluation.predictions  # inner runs share the modules that tests patch
+import pytest_claims.items
 import pytest_claims.metrics
 import pytest_claims.recorder
 import pytest_claims.reports.junit

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import pytest_claims.evaluation.predictions as evaluator
-from pytest_claims.collect import below_claims, matches
+from pytest_claims.globs import below_claims, matches
 from tests.running import STATUSES, claim, of_status, plain, put, run
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from pytest_claims.baseline import config
 from pytest_claims.baseline.data import Data
 from pytest_claims.baseline.match import Change, Located, differences, pair
 from pytest_claims.errors import SpecError
+from pytest_claims.files import CLAIM_SUFFIXES
 from pytest_claims.spec import load, loads
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from pytest_claims.baseline.config import FileChange
     from pytest_claims.baseline.tree import Tree
     from pytest_claims.spec import Claim, MetricInfo
-
-SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +139,7 @@ def _at_base(tree: Tree, collected: Iterable[Claim], scope: Scope) -> tuple[list
     broken: set[str] = set()
     for name in tree.entries:
         path = tree.root / name
-        if not name.endswith(SUFFIXES) or not (name in asked or name in own or scope.is_claim_file(path)):
+        if not name.endswith(CLAIM_SUFFIXES) or not (name in asked or name in own or scope.is_claim_file(path)):
             continue
         content = tree.read(name)
         if content is None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_claims.errors import EvaluationError, NotAttempted
+from pytest_claims.progress import silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -394,8 +395,6 @@ def data_files(repo: Repo) -> tuple[File, ...]:
 
 def read_json(repo: Repo, name: str) -> Any:
     """A small JSON file of the repository, fetched if need be; None if there is none."""
-    from pytest_claims.progress import silent
-
     file = next((file for file in repo.files if file.name == name), None)
     if file is None:
         return None

@@ -1,0 +1,163 @@
+"""Claim files and claims as pytest collects them; an item holds no opinion, it asks `run.Session`."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_claims import candidates, naming, spec, state, text
+from pytest_claims.errors import ClaimsError, SettingsError, SpecError
+from pytest_claims.files import CLAIM_SUFFIXES
+from pytest_claims.reports import facts, record
+from pytest_claims.verdict import Result, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from pytest_claims.reports.record import Record
+    from pytest_claims.spec import Claim
+
+
+class ClaimFailed(Exception):  # noqa: N818 - a result, not an error
+    """A claim whose result is red; `str()` of it is what the terminal shows."""
+
+
+class ClaimFile(pytest.File):
+    """A claim file."""
+
+    claims_problems: tuple[str, ...] = ()
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        state.files_of(self.config).add(self.path)
+
+    def collect(self) -> Iterator[ClaimItem]:
+        """One item per claim; an exception, and the problems that stand for the file in every report, otherwise."""
+        shown = naming.display(self.path, self.config)
+        try:
+            claims = spec.load(self.path, display=shown, metrics=state.metric_infos(self.config))
+        except SpecError as error:
+            self.claims_problems = error.problems
+            raise
+        except Exception as error:  # a conftest's hook, or a fault of ours: pytest shows it, and the file is counted
+            self.claims_problems = (text.line(f"{shown}: {type(error).__name__}: {error}"),)
+            raise
+        for claim in claims:
+            yield ClaimItem.from_parent(self, name=claim.id, claim=claim)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override] # as pytest's
+        """The problems, one a line, and no traceback."""
+        if isinstance(excinfo.value, ClaimsError):
+            return text.block(str(excinfo.value))
+        return super().repr_failure(excinfo)
+
+
+class ClaimItem(pytest.Item):
+    """A claim."""
+
+    def __init__(self, *, claim: Claim, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.claim = claim
+        self.record: Record | None = None
+
+    def runtest(self) -> None:
+        """Verify the claim, keep the record, and tell pytest the result."""
+        session = state.session_of(self.config)
+        started = time.perf_counter()
+        verdict = session.verify(self.claim)
+        chosen = session.settings
+        # --runxfail: the results of claims that say `expect` count as if they did not.
+        asked = replace(self.claim, expect=None) if self.config.option.runxfail else self.claim
+        result, message = settle(
+            replace(verdict, claim=asked),
+            gate=chosen.gate,
+            require_attempt=chosen.require_attempt,
+            accept_moved=chosen.accept_moved,
+        )
+        seconds = round(time.perf_counter() - started, 3)
+        self.record = record.of_verdict(verdict, nodeid=self.nodeid, result=result, message=message, seconds=seconds)
+        if result is Result.SKIPPED:
+            pytest.skip(text.line(f"{message} {verdict.next_step}"))
+        if result is Result.EXPECTED:
+            pytest.xfail(text.line(message))
+        if result is Result.FAILED:
+            # The message ends with the verdict's reason: once is enough.
+            told = [fact for fact in facts.lines(self.record) if not fact.startswith("reason: ")]
+            raise ClaimFailed("\n".join(map(text.line, [message, *told])))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The facts of a red claim, without the runner's stack."""
+        if isinstance(excinfo.value, ClaimFailed):
+            return str(excinfo.value)
+        # A fault of ours: without the runner's frames, which say nothing about it.
+        excinfo.traceback = excinfo.traceback.cut(path=__file__)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """File, 0-based line, name."""
+        nodeid = naming.names(self.path, self.config).get("nodeid")
+        return self.config.rootpath / nodeid if nodeid else self.path, self.claim.line - 1, self.name
+
+
+def annotate(report: pytest.TestReport, item: Any) -> None:
+    """Attach what the recorder needs; attributes of a report survive the way from an xdist worker."""
+    claim: Claim = item.claim
+    # What libraries printed quotes a stranger's files, and pytest shows it as it is.
+    report.sections[:] = [(title, text.block(content)) for title, content in report.sections]
+    report.claims_item = (claim.display, claim.line, claim.id)  # type: ignore[attr-defined]
+    if report.when == "call":
+        report.claims_record = item.record  # type: ignore[attr-defined]
+        if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
+            # Where a reader looks for the reason is the claim, not the line of ours that skipped it.
+            report.longrepr = (claim.display, claim.line, report.longrepr[2])
+
+
+def check_candidates(config: pytest.Config, nodeids: Sequence[str] | None = None) -> None:
+    """Refuse a release candidate that is not there, or that none of the selected claims runs.
+
+    Args:
+        config: the session's.
+        nodeids: what is selected; None before anything is collected. In a session with xdist, only workers have the items.
+
+    Raises:
+        pytest.UsageError: see `candidates`.
+    """
+    chosen = state.settings_of(config)
+    try:
+        if nodeids is None:
+            candidates.check_paths(chosen, config.invocation_params.dir)
+            return
+        if getattr(config.option, "dist", "no") != "no" and not nodeids:
+            return  # the controller collects nothing; the workers' ids come later
+        infos = state.metric_infos(config)
+        wanted: dict[Path, set[str]] = {}
+        for nodeid in nodeids:
+            path, _, name = nodeid.partition("::")
+            if path.endswith(CLAIM_SUFFIXES) and name:
+                wanted.setdefault(naming.file_of(path, config.rootpath), set()).add(name)
+        claims = []
+        for file, ids in wanted.items():
+            with suppress(SpecError):  # another plugin's file
+                found = spec.load(file, display=naming.display(file, config), metrics=infos)
+                claims += [claim for claim in found if claim.id in ids]
+        candidates.check_names(chosen, claims)
+    except SettingsError as error:
+        raise pytest.UsageError(text.line(str(error))) from None
+
+
+def side_by_side(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """`items` with the claims of one checkpoint next to each other, in the order in which each checkpoint first occurs."""
+    groups: dict[object, list[pytest.Item]] = {}
+    for item in items:
+        if isinstance(item, ClaimItem):
+            protocol = item.claim.protocol
+            checkpoint = str(item.claim.overrides.get("checkpoint") or protocol.checkpoint)
+            groups.setdefault((item.claim.file.parent, checkpoint), []).append(item)
+        else:
+            groups.setdefault(item, []).append(item)
+    return [item for group in groups.values() for item in group]
