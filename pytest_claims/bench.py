@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_claims import machine, preflight
 from pytest_claims.evaluation import captioning, parameters, predictions
@@ -22,12 +22,20 @@ if TYPE_CHECKING:
     from pytest_claims.sources.checkpoint import Loaded
     from pytest_claims.sources.data import Split
 
-EVALUATORS: Mapping[str, Callable[[Any, Bench], Evidence]] = {
-    "captioning": captioning.evaluate,
-    "predictions": predictions.evaluate,
-    "parameters": parameters.evaluate,
+
+class Evaluator(Protocol):
+    """What runs a plan of its own kind; the modules of `evaluation/` are such."""
+
+    def evaluate(self, plan: Any, bench: Bench, /) -> Evidence:
+        """The evidence of a plan; raises `NotAttempted` or `EvaluationError`."""
+
+
+EVALUATORS: Mapping[str, Evaluator] = {
+    "captioning": captioning,
+    "predictions": predictions,
+    "parameters": parameters,
 }
-"""What runs a plan, by the name that a claim file gives; each takes the plan of its own kind."""
+"""By the name that a claim file gives."""
 
 
 def unheard(_said: str) -> None:
@@ -72,7 +80,7 @@ class Bench:
         """
         found = self._evidence.get(plan.key)
         if found is None:
-            found = self._evidence[plan.key] = EVALUATORS[plan.evaluator](plan, self)
+            found = self._evidence[plan.key] = EVALUATORS[plan.evaluator].evaluate(plan, self)
         return found
 
     def preflight(self, plan: Plan, *, collect: bool = False) -> Preflight:

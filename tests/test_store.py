@@ -99,7 +99,8 @@ def complete(machine: str = "here", **changes: Any) -> Evidence:
 
 def place(**changes: Any) -> Path:
     """The folder of the recipe."""
-    from pytest_claims.store.recipe import NAME, plan_digest
+    from pytest_claims.store.format import NAME
+    from pytest_claims.store.recipe import plan_digest
 
     return Path("evidence") / plan_digest(recipe(**changes).content())[:NAME]
 
@@ -351,7 +352,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_written(monkeypatch: pytest
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pytest_claims.store.folder.os.write", full)
+        patch.setattr("pytest_claims.store.disk_folder.os.write", full)
         with pytest.raises(EvaluationError) as caught:
             complete()
     assert str(caught.value) == (
@@ -673,7 +674,8 @@ PLANS: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
 @pytest.mark.parametrize(("change", "message"), PLANS, ids=range(len(PLANS)))
 def test_a_plan_of_the_wrong_types_is_refused(change: Callable[[dict[str, Any]], Any], message: str) -> None:
     """Also where the folder is named after the plan that a stranger wrote: no type of theirs reaches the comparison."""
-    from pytest_claims.store.recipe import NAME, plan_digest
+    from pytest_claims.store.format import NAME
+    from pytest_claims.store.recipe import plan_digest
 
     complete()
     content = recipe().content()
@@ -720,7 +722,8 @@ def test_a_broken_folder_does_not_hide_a_good_one() -> None:
 
 def test_the_newest_of_several_is_taken() -> None:
     """Runs on other versions or devices match the same claim; the newest complete one counts, and the note says so."""
-    from pytest_claims.store.recipe import NAME, plan_digest
+    from pytest_claims.store.format import NAME
+    from pytest_claims.store.recipe import plan_digest
 
     complete()
     content = recipe().content() | {"device": "cuda"}

@@ -37,7 +37,7 @@ def replayed(setup: Setup, bench: Bench, found: Replayed) -> Evidence:
     captions = {caption.id: caption for caption in found.evidence.captions}
     drawn = bench.store.key.draw(found.evidence.digest, setup.recipe.observed.seed or 0, captions, bench.audit or 0)
     for name in drawn:
-        if setup.split.digest(name) != found.pictures[name]:
+        if setup.split.digest(name) != found.image_digests[name]:
             raise EvaluationError(f"Audit: the evidence has a caption of another image for {name}.")
     why = "; ".join(f"{key}: {evidence!r}, here {here!r}" for key, (evidence, here) in elsewhere.items())
     note = _compare(setup, bench, captions, drawn, f" The evidence was made otherwise: {why}." if why else "")

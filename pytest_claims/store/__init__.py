@@ -6,8 +6,9 @@ No torch: evidence is replayed on machines that have none.
 
 from __future__ import annotations
 
-from pytest_claims.store.folder import Folder, Store
+from pytest_claims.store.folder import Folder
 from pytest_claims.store.recipe import Recipe
 from pytest_claims.store.replay import Replayed, replay
+from pytest_claims.store.store import Store
 
 __all__ = ["Folder", "Recipe", "Replayed", "Store", "replay"]

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pytest_claims import digests
 from pytest_claims.protocol import facts_of
+from pytest_claims.store.format import PLAN, SCHEMA, PlanFile, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_claims.protocol import Observed
-
-SCHEMA = "pytest-claims/evidence/2"
-"""Changes with the first key that is renamed or dropped, or that means something else."""
-
-NAME = 32
-"""Hexadecimal digits of the digest that name a folder: 128 bits, and short enough for any file system."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +44,7 @@ class Recipe:
             **self.details,
         }
         plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
+        read(PlanFile, plain, PLAN)  # what no reader would take must not be written
         return plain
 
 
@@ -59,14 +55,12 @@ def canonical(value: Any) -> str:
 
 def plan_digest(content: Mapping[str, Any]) -> str:
     """SHA-256 of a plan's content; its first digits name the folder."""
-    return hashlib.sha256(canonical(content).encode()).hexdigest()
+    return digests.of(canonical(content))
 
 
 def references_digest(references: Mapping[str, tuple[str, ...]]) -> str:
     """SHA-256 over ids and references, in the order of the ids."""
-    return hashlib.sha256(
-        canonical([[name, list(references[name])] for name in sorted(references)]).encode()
-    ).hexdigest()
+    return digests.of(canonical([[name, list(references[name])] for name in sorted(references)]))
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -1,0 +1,278 @@
+"""The evidence folder of one recipe on the disk, while a run writes it.
+
+A kill at any instant leaves whole, sealed lines and at most one torn one. What does not carry this user's seal is set aside.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from pytest_claims.errors import EvaluationError
+from pytest_claims.evidence import Caption
+from pytest_claims.files import shown
+from pytest_claims.store import disk
+from pytest_claims.store.folder import Folder, Provenance, now, with_head
+from pytest_claims.store.format import (
+    CAPTIONS,
+    PLAN,
+    REFERENCES,
+    RUN,
+    SCHEMA,
+    CaptionLine,
+    GitHead,
+    ReferencesLine,
+    RunFile,
+    read,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from pytest_claims.evidence import Evidence
+    from pytest_claims.git import Head
+    from pytest_claims.store.recipe import Recipe
+    from pytest_claims.store.seal import Key
+
+
+class DiskFolder(Folder):
+    """Captions in a folder that later runs use again.
+
+    Args:
+        recipe: what decides the captions.
+        digest: of the plan.
+        path: the folder.
+        key: seals what is written.
+        batch: after how many lines the system is asked to put them on the disk.
+    """
+
+    def __init__(self, recipe: Recipe, digest: str, *, path: Path, key: Key, batch: int) -> None:
+        super().__init__(recipe, digest)
+        self.path = path
+        self._key = key
+        self._batch = batch
+        self._lines: dict[str, bytes] = {}
+        """By id, as they stand in the file, and in its order."""
+        self._run: RunFile | None = None
+        """Of an earlier run, if it is this user's and complete."""
+        self._started = self._when = now()
+        self._handle: int | None = None
+        self._size = 0
+        self._unsynced = 0
+
+    # --- what is there ---
+
+    def resume(self, content: Mapping[str, Any], image_digest: Callable[[str], str]) -> None:
+        """Read what earlier runs left, and make the folder ready for this one.
+
+        Args:
+            content: of `plan.json`.
+            image_digest: an id → the digest of the image's bytes as they are now.
+
+        Raises:
+            EvaluationError: the folder cannot be written.
+        """
+        if self.path.is_symlink():
+            raise EvaluationError(f"{shown(self.path)}: is a symbolic link, expected a folder.")
+        with self._writing():
+            self.path.mkdir(exist_ok=True)
+            self._settle(PLAN, _whole(content))
+            references = self.recipe.references
+            lines = (ReferencesLine(id=name, references=list(references[name])) for name in sorted(references))
+            self._settle(REFERENCES, b"".join(_line(line.model_dump()) for line in lines))
+            self._read_lines(image_digest)
+            run = self._read_run()
+            self.reused = tuple(sorted(self._lines))
+            if run is not None:
+                self._started = str(run.started_at)
+                self._when = run.created_at or self._started
+            if run is None or self.missing:
+                # From now until `finish` the folder says that it is not complete.
+                self._write_run(None, {}, None)
+            elif run.created_at is not None:
+                self._run = run
+        if self._key.note:
+            self.notes.append(self._key.note)
+
+    def _settle(self, name: str, data: bytes) -> None:
+        """The recipe says what stands in these files: whatever else does is replaced."""
+        try:
+            found = disk.read(self.path / name, len(data))
+        except EvaluationError:
+            found = None
+        if found != data:
+            disk.replace(self.path / name, data)
+
+    def _read_lines(self, image_digest: Callable[[str], str]) -> None:
+        path = self.path / CAPTIONS
+        foreign = changed = 0
+        try:
+            data = disk.read(path, disk.MAX_LINES) or b""
+        except EvaluationError:
+            data, foreign = b"", 1  # no plain file, or one that no run of ours leaves
+        *whole, torn = data.split(b"\n")
+        for text in whole:
+            line = self._ours(text)
+            if line is None or line.id in self._lines:
+                foreign += 1
+            elif line.image != image_digest(line.id):
+                changed += 1
+            else:
+                self._captions[line.id] = self._as_caption(line)
+                self._lines[line.id] = text + b"\n"
+        if foreign:
+            aside = self._set_aside(path)
+            self.notes.append(
+                f"Evidence that no run of this user wrote is not used ({foreign:,} lines of {CAPTIONS}); it was set aside as "
+                f"{aside}."
+            )
+        if torn:
+            self.notes.append("A torn last line was dropped from the evidence: a run was killed while it wrote it.")
+        if changed:
+            self.notes.append(f"{changed:,} images changed since they were captioned, and are captioned again.")
+        if foreign or torn or changed:
+            disk.replace(path, b"".join(self._lines.values()))
+
+    def _ours(self, text: bytes) -> CaptionLine | None:
+        """A line that this user's runs wrote under this plan."""
+        try:
+            values = disk.parse(text, CAPTIONS)
+            line = read(CaptionLine, values, CAPTIONS)
+        except EvaluationError:
+            return None
+        return line if self._key.holds(self.digest, values) and line.id in self.recipe.references else None
+
+    def _as_caption(self, line: CaptionLine) -> Caption:
+        return Caption(
+            id=line.id,
+            text=line.caption,
+            references=self.recipe.references[line.id],
+            tokens=line.tokens,
+            truncated=line.truncated,
+        )
+
+    def _set_aside(self, path: Path) -> str:
+        number = 1
+        while os.path.lexists(aside := path.with_name(f"captions.foreign-{number}.jsonl")):
+            number += 1
+        path.rename(aside)
+        return aside.name
+
+    def _read_run(self) -> RunFile | None:
+        try:
+            values = disk.parse(disk.read(self.path / RUN, disk.MAX_FACTS) or b"", RUN)
+            run = read(RunFile, values, RUN)
+        except EvaluationError:
+            return None
+        return run if self._key.holds(self.digest, values) else None
+
+    # --- what comes ---
+
+    def append(self, caption: Caption, image_digest: str) -> None:
+        """See `Folder.append`; a caption is on its way to the disk when this returns, and on it after each batch."""
+        line = CaptionLine(
+            id=caption.id,
+            caption=caption.text,
+            tokens=caption.tokens,
+            truncated=caption.truncated,
+            image=image_digest,
+        )
+        data = _line(self._sealed(line.model_dump(exclude={"seal"})))
+        with self._writing():
+            self._write(data)
+            self._captions[caption.id] = caption
+            self._lines[caption.id] = data
+            self._unsynced += 1
+            if self._unsynced >= self._batch:
+                self._sync()
+
+    def _sealed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {**values, "seal": self._key.seal(self.digest, values)}
+
+    def _write(self, data: bytes) -> None:
+        if self._handle is None:
+            self._handle = disk.open_plain(self.path / CAPTIONS, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            self._size = os.fstat(self._handle).st_size
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._handle, rest) :]
+        except OSError:
+            with suppress(OSError):  # a full disk still lets a file shrink: no torn line stays behind
+                os.ftruncate(self._handle, self._size)
+            raise
+        self._size += len(data)
+
+    def _sync(self) -> None:
+        """Ask the system to put the lines on the disk, and look whether they are still where the next run will look."""
+        if self._handle is None:
+            return
+        os.fsync(self._handle)
+        self._unsynced = 0
+        if not os.path.samestat((self.path / CAPTIONS).lstat(), os.fstat(self._handle)):
+            raise OSError(0, "it was replaced while the claim ran")
+
+    # --- the end of the run ---
+
+    def finish(self, provenance: Mapping[str, str | int | float | None], head: Head | None = None) -> Evidence:
+        """See `Folder.finish`."""
+        if self._run is not None:
+            created, facts = str(self._run.created_at), dict(self._run.provenance)
+        else:
+            created, facts = now(), with_head(provenance, head)
+            with self._writing():
+                self._sync()
+                if list(self._lines) != sorted(self._lines):
+                    # Which image was ready first says nothing; in this order two runs can be compared line by line.
+                    disk.replace(self.path / CAPTIONS, b"".join(self._lines[name] for name in sorted(self._lines)))
+                    self.close()  # the open handle belongs to the file that was replaced
+                self._write_run(created, facts, head)
+        if self.reused:
+            facts["captions"] = f"{len(self.reused)} of {len(self._lines)} from evidence of {self._when}"
+        return self._evidence(created, facts)
+
+    def _write_run(self, created: str | None, provenance: Provenance, head: Head | None) -> None:
+        run = RunFile(
+            schema=SCHEMA,
+            started_at=self._started,
+            created_at=created,
+            git=None if head is None else GitHead(commit=head.commit, dirty=head.dirty),
+            provenance=provenance,
+        )
+        values = run.model_dump(by_alias=True, exclude={"seal"})
+        disk.replace(self.path / RUN, _whole(self._sealed(values)))
+
+    def close(self) -> None:
+        """Put what was written on the disk, as far as that goes; what comes after is no business of this run."""
+        if self._handle is not None:
+            with suppress(OSError):
+                os.fsync(self._handle)
+            os.close(self._handle)
+            self._handle = None
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn what the file system says into one line for the person who must act."""
+        try:
+            yield
+        except OSError as error:
+            why, kept = disk.reason(error), ""
+            if self._lines and (self.path / CAPTIONS).is_file():
+                total = len(self.recipe.references)
+                kept = f" {len(self._lines):,} of {total:,} captions are kept; the next run goes on from them."
+            elif self._lines:
+                why = "it vanished while the claim ran"
+            raise EvaluationError(f"The evidence folder {shown(self.path)} cannot be written: {why}.{kept}") from None
+
+
+def _line(values: Mapping[str, Any]) -> bytes:
+    """Values as one line of JSON."""
+    return (json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _whole(values: Mapping[str, Any]) -> bytes:
+    """Values as a file of JSON that people read."""
+    return (json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -1,0 +1,305 @@
+"""What stands in the files of an evidence folder, as strict models: the writer makes them, the reader validates with them.
+
+A key that is renamed or dropped, or that means something else, raises `SCHEMA`; docs/evidence.md describes the files.
+"""
+
+from __future__ import annotations
+
+import re
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pytest_claims.errors import EvaluationError
+
+SCHEMA = "pytest-claims/evidence/2"
+"""Of the whole folder."""
+
+NAME = 32
+"""Hexadecimal digits of the plan's digest that name a folder: 128 bits, and short enough for any file system."""
+
+PLAN, REFERENCES, CAPTIONS, RUN = "plan.json", "references.jsonl", "captions.jsonl", "run.json"
+
+MAX_CAPTION = 100_000
+"""Characters. A caption has some sixty; more than this is another text by mistake."""
+
+MAX_PROVENANCE = 100
+"""Entries."""
+
+Scalar = str | int | float | bool | None
+
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\+00:00")
+
+M = TypeVar("M", bound="Stored")
+
+
+class Stored(BaseModel):
+    """Strict: true is no whole number, and no key is unknown."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Open(Stored):
+    """What may hold further keys, which are shown and never compared by a key of ours."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+
+# --- plan.json: what `protocol.read_axes` compares has these types and no others ---
+
+
+class CheckpointFacts(Open):
+    """See `protocol.Observed.checkpoint`."""
+
+    id: str
+    revision: str | None
+
+
+class DatasetFacts(Open):
+    """See `protocol.Observed.dataset`."""
+
+    id: str
+    revision: str | None
+    where: dict[str, Scalar] | None
+    columns: dict[str, Any]
+    images: int
+
+
+class SplitFacts(Open):
+    """See `protocol.Observed.split`."""
+
+    split: str
+
+
+class ImageFacts(Open):
+    """See `protocol.Observed.image`."""
+
+    size: int | str
+    resize: str
+    mean: list[Any] | None
+    std: list[Any] | None
+    rescale_factor: float | int
+    normalize: bool
+    convert_rgb: bool
+    channel_order: str
+    family: dict[str, Any]
+
+
+class PromptFacts(Open):
+    """See `protocol.Observed.prompt`."""
+
+    prompt: str
+    text: str
+    ids: list[Any]
+    stated_ids: list[Any] | None
+    stated: str | None
+
+
+class DecodingFacts(Open):
+    """See `protocol.Observed.decoding`; greedy search has no `length_penalty` and no `early_stopping`."""
+
+    strategy: str
+    num_beams: int
+    max_new_tokens: int | None
+    min_new_tokens: int | None
+    repetition_penalty: int | float
+    length_penalty: int | float = 1.0
+    early_stopping: bool | str = False
+
+
+class PrecisionFacts(Open):
+    """See `protocol.Observed.precision`."""
+
+    precision: str
+
+
+class ObservedFacts(Stored):
+    """See `protocol.Observed`."""
+
+    checkpoint: CheckpointFacts
+    dataset: DatasetFacts
+    split: SplitFacts
+    image: ImageFacts
+    prompt: PromptFacts
+    decoding: DecodingFacts
+    precision: PrecisionFacts
+    metric: None
+    scored: int
+    seed: int | None
+    candidate: str | None
+
+
+class PlanFile(Open):
+    """`plan.json`: what decides a caption. Further keys are `Recipe.details`."""
+
+    asked: dict[str, Any]
+    observed: ObservedFacts
+    images: int
+    population: int | None
+    references: str
+    """`recipe.references_digest` of `references.jsonl`."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PlanFile:
+        images, population = self.images, self.population
+        scored, rows = self.observed.scored, self.observed.dataset.images
+        if scored != images or images < 1 or (population or images) != rows or images > rows:
+            raise ValueError(
+                f"observed: {scored} scored, {images} captioned of {population or 'all'}, {rows} in the data set: these "
+                "numbers contradict each other"
+            )
+        return self
+
+
+# --- the files of lines ---
+
+
+class ReferencesLine(Stored):
+    """A line of `references.jsonl`."""
+
+    id: str
+    references: list[str]
+
+    @field_validator("references")
+    @classmethod
+    def _texts(cls, value: list[str]) -> list[str]:
+        if not value or any(len(text) > MAX_CAPTION for text in value):
+            raise ValueError("expected one or more texts")
+        return value
+
+
+class CaptionLine(Stored):
+    """A line of `captions.jsonl`."""
+
+    id: str
+    caption: str
+    tokens: int | None
+    truncated: bool
+    image: str
+    """Digest of the bytes of the image that was captioned."""
+    seal: str | None = None
+    """`seal.Key.seal` of the other keys. A line that is replayed needs none."""
+
+    @model_validator(mode="after")
+    def _short(self) -> CaptionLine:
+        if len(self.caption) > MAX_CAPTION:
+            raise ValueError(f"a caption of more than {MAX_CAPTION:,} characters is refused")
+        return self
+
+
+# --- run.json ---
+
+
+class GitHead(Stored):
+    """The commit of the claim file's repository."""
+
+    commit: str
+    dirty: bool
+
+
+class RunFile(Stored):
+    """`run.json`: when and on what the captions were generated."""
+
+    schema_: str | None = Field(default=None, alias="schema")
+    started_at: str | None = None
+    created_at: str | None
+    """When the run was completed; None until then."""
+    git: GitHead | None = None
+    provenance: dict[str, str | int | float | None]
+    seal: str | None = None
+
+    @field_validator("created_at")
+    @classmethod
+    def _time(cls, value: str | None) -> str | None:
+        if value is not None and not _TIME.fullmatch(value):
+            raise ValueError(f"expected a time such as 2026-01-31T12:00:00+00:00, got {shortened(value)}")
+        return value
+
+    @field_validator("provenance")
+    @classmethod
+    def _few(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if len(value) > MAX_PROVENANCE:
+            raise ValueError(f"more than {MAX_PROVENANCE} entries are refused")
+        for key, item in value.items():
+            if isinstance(item, str) and len(item) > MAX_CAPTION:
+                raise ValueError(f"{key}: more than {MAX_CAPTION:,} characters are refused")
+        return value
+
+
+# --- from values to models ---
+
+
+def read(model: type[M], values: Any, where: str) -> M:
+    """Values of a file as their model.
+
+    Args:
+        model: what they must be.
+        values: what JSON gave.
+        where: file and line, for the message.
+
+    Raises:
+        EvaluationError: they are something else; the message has the path to the key, and what was expected there.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise EvaluationError(f"{where}: {_sentence(model, error.errors(include_url=False)[0])}.") from None
+
+
+def _sentence(model: type[BaseModel], detail: Any) -> str:
+    """What is wrong, in a sentence without its full stop."""
+    path, expected = _walk(model, detail["loc"])
+    shown = "".join(f"{part}: " for part in path)
+    if detail["type"] == "value_error":
+        return shown + str(detail["ctx"]["error"])
+    if detail["type"] == "missing":
+        above = "".join(f"{part}: " for part in path[:-1])
+        return f"{above}{path[-1]} is missing, expected {expected}"
+    if detail["type"] == "extra_forbidden":
+        return f"{shown}unknown key"
+    return f"{shown}expected {expected}, got {shortened(detail['input'])}"
+
+
+def _walk(model: Any, location: tuple[str | int, ...]) -> tuple[list[str], str]:
+    """The keys that lead to a place, and what is expected there. Pydantic adds the member of a union, which is no key."""
+    path: list[str] = []
+    for step in location:
+        below = _below(model, step)
+        if below is None:
+            break
+        path.append(str(step))
+        model = below
+    return path, " or ".join(dict.fromkeys(_WORDS.get(kind, "an object") for kind in _kinds(model)))
+
+
+def _below(model: Any, step: str | int) -> Any:
+    """The type of a key inside a type; None where it has no such key."""
+    for kind in _members(model):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return {field.alias or name: field.annotation for name, field in kind.model_fields.items()}.get(str(step))
+        if get_origin(kind) in (dict, list):
+            return get_args(kind)[-1]
+    return None
+
+
+def _members(model: Any) -> tuple[Any, ...]:
+    if get_origin(model) is Annotated:
+        return _members(get_args(model)[0])
+    return get_args(model) if get_origin(model) is UnionType or isinstance(model, UnionType) else (model,)
+
+
+def _kinds(model: Any) -> list[Any]:
+    return [get_origin(kind) or (NoneType if kind is None else kind) for kind in _members(model)]
+
+
+_WORDS: dict[Any, str] = {
+    str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "an object", list: "a list",
+    NoneType: "null",
+}  # fmt: skip
+
+
+def shortened(value: Any) -> str:
+    """A value as a message shows it."""
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 100 else text[:99] + "…"
