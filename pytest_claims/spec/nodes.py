@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 Path: TypeAlias = tuple[str | int, ...]
 """Where a value stands in its file: `("claims", 0, "reported", "value")`."""
 
-# A claim file is written by hand; the largest shipped one has 8 claims and 5 kB. The limits leave a factor of 100 and
-# stop what only an attack needs (anchors.md of every YAML parser: the "billion laughs").
+# A person writes a claim file by hand; the largest shipped one has 12 claims and 8 kB. The limits allow about 100 times as
+# much. They stop the "billion laughs" attack: a short file whose aliases stand for lists of aliases, so that it expands to
+# billions of values.
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
 MAX_DEPTH = 20
