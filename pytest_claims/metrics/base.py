@@ -6,6 +6,7 @@ per-image scores are all computed from those, so a number in a report can be re-
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,6 +75,7 @@ class Score:
 
     Attributes:
         metric: name, e.g. `"bleu4"`.
+        family: who defines the number, e.g. `"coco-caption"`; held against what the paper's protocol names under `metric`.
         value: natural range (BLEU-4 0.3039, not 30.39).
         signature: the definition in one line, e.g. `bleu4|coco-caption|tok:ptb|case:lc|refs:5|len:closest|v0.2`.
         n: images scored.
@@ -83,6 +85,7 @@ class Score:
     """
 
     metric: str
+    family: str
     value: float
     signature: str
     n: int
@@ -242,7 +245,7 @@ def interval(
     Raises:
         MetricError: population smaller than the corpus, or a setting that is no such number.
     """
-    n, k = statistics.shape
+    n = len(statistics)
     _check_whole("resamples", resamples, least=0)
     _check_whole("seed", seed, least=0)
     if population is not None:
@@ -258,17 +261,7 @@ def interval(
     total = ordered.sum(axis=0)  # (k,)
     centre = float(value(total[None, :])[0])
     shrink = 1.0 if population is None else float(np.sqrt(1 - n / population))
-
-    rng = np.random.Generator(np.random.PCG64(seed))
-    sums = np.empty((resamples, k))
-    factors = _for_products(ordered)
-    times = np.empty((min(resamples, max(1, BLOCK // n)), n), dtype=factors.dtype)  # how often each image is drawn
-    for start in range(0, resamples, len(times)):
-        block = times[: resamples - start]
-        # One draw for the block, in 32 bits: a third of the time of one draw of 64 bits per resample.
-        for row, drawn in zip(block, rng.integers(0, n, size=block.shape, dtype=np.uint32), strict=True):
-            row[:] = np.bincount(drawn, minlength=n)
-        sums[start : start + len(block)] = block @ factors  # (b, n) @ (n, k)
+    sums = _draw(ordered, resamples=resamples, seed=seed)
     replicates = centre + (value(sums) - centre) * shrink  # (r,)
 
     # Influence of image i: gradient · (s_i - mean); var(value) ≈ n/(n-1) · Σ influence².
@@ -287,6 +280,28 @@ def interval(
     )
 
 
+def _draw(ordered: NDArray[np.float64], *, resamples: int, seed: int) -> NDArray[np.float64]:
+    """The sums of each bootstrap resample, shape (resamples, k).
+
+    Args:
+        ordered: sufficient statistics, shape (n, k), images in the order of their ids.
+        resamples: replicates.
+        seed: of PCG64.
+    """
+    n, k = ordered.shape
+    rng = np.random.Generator(np.random.PCG64(seed))
+    sums = np.empty((resamples, k))
+    factors = _for_products(ordered)
+    times = np.empty((min(resamples, max(1, BLOCK // n)), n), dtype=factors.dtype)  # how often each image is drawn
+    for start in range(0, resamples, len(times)):
+        block = times[: resamples - start]
+        # One draw for the block, in 32 bits: a third of the time of one draw of 64 bits per resample.
+        for row, drawn in zip(block, rng.integers(0, n, size=block.shape, dtype=np.uint32), strict=True):
+            row[:] = np.bincount(drawn, minlength=n)
+        sums[start : start + len(block)] = block @ factors  # (b, n) @ (n, k)
+    return sums
+
+
 def _for_products(statistics: NDArray[np.float64]) -> NDArray[np.float32] | NDArray[np.float64]:
     """Counts in float32, which is a quarter of the time and exact: every sum is a whole number below 2^24."""
     bound = statistics.shape[0] * float(np.abs(statistics).max())  # one image drawn n times
@@ -294,14 +309,46 @@ def _for_products(statistics: NDArray[np.float64]) -> NDArray[np.float32] | NDAr
     return statistics.astype(np.float32) if whole else statistics
 
 
-def mean_value(n: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """`value` of `interval` for a metric that is the mean of per-image scores: sums (r, 1) to means (r,)."""
-    return lambda sums: sums[:, 0] / n
+def mean_score(
+    metric: Metric,
+    corpus: Corpus,
+    per_image: tuple[float, ...],
+    *,
+    population: int | None,
+    resamples: int,
+    seed: int,
+) -> Score:
+    """The score of a metric that is the mean of per-image values.
 
-
-def mean_gradient(n: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """`gradient` of `interval` for such a metric: 1/n."""
-    return lambda sums: np.full_like(sums, 1 / n)
+    Args:
+        metric: gives name, family and signature.
+        corpus: what was scored.
+        per_image: the metric's value of each image, in the order of the corpus.
+        population: see `interval`.
+        resamples: see `interval`.
+        seed: see `interval`.
+    """
+    n = len(corpus)
+    # fsum rounds once, so that the order of the images cannot show in the last bits.
+    total = math.fsum(per_image)
+    return Score(
+        metric=metric.name,
+        family=metric.family,
+        value=total / n,
+        signature=metric.signature(corpus),
+        n=n,
+        counts={"sum": total, "images": n},
+        interval=interval(
+            corpus,
+            np.array(per_image, dtype=np.float64)[:, None],
+            lambda sums: sums[:, 0] / n,
+            lambda sums: np.full_like(sums, 1 / n),
+            population=population,
+            resamples=resamples,
+            seed=seed,
+        ),
+        per_image=per_image,
+    )
 
 
 def _shown(value: object) -> str:

@@ -56,6 +56,7 @@ class Bleu:
         total = counts.sum(axis=0)  # exact: sums of integers
         return Score(
             metric=self.name,
+            family=self.family,
             value=float(self.value(total[None, :])[0]),
             signature=self.signature(corpus),
             n=len(corpus),

@@ -22,6 +22,7 @@ def counted(name: str, value: int, parts: Mapping[str, int]) -> Score:
     """
     return Score(
         metric=name,
+        family=FAMILY,
         value=float(value),
         signature=f"{name}|{FAMILY}|tied:once|{SIGNATURE_VERSION}",
         n=0,

@@ -5,18 +5,15 @@ The two maxima may come from different references (Lin 2004 takes the best F); t
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pytest_claims.metrics.base import Score, interval, mean_gradient, mean_value, signature
+from pytest_claims.metrics.base import mean_score, signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_claims.metrics.base import Corpus
+    from pytest_claims.metrics.base import Corpus, Score
 
 BETA = 1.2
 
@@ -36,27 +33,8 @@ class RougeL:
 
     def score(self, corpus: Corpus, *, population: int | None = None, resamples: int = 1000, seed: int = 0) -> Score:
         """See `Metric.score`. `counts` holds the sum of the per-image values and the number of images."""
-        per_image = corpus.derived(per_image_values)
-        n = len(corpus)
-        # fsum rounds once, so that the order of the images cannot show in the last bits.
-        total = math.fsum(per_image)
-        return Score(
-            metric=self.name,
-            value=total / n,
-            signature=self.signature(corpus),
-            n=n,
-            counts={"sum": total, "images": n},
-            interval=interval(
-                corpus,
-                np.array(per_image, dtype=np.float64)[:, None],
-                mean_value(n),
-                mean_gradient(n),
-                population=population,
-                resamples=resamples,
-                seed=seed,
-            ),
-            per_image=per_image,
-        )
+        values = corpus.derived(per_image_values)
+        return mean_score(self, corpus, values, population=population, resamples=resamples, seed=seed)
 
 
 def per_image_values(corpus: Corpus) -> tuple[float, ...]:
