@@ -43,7 +43,6 @@ __all__ = [
     "tokenize",
 ]
 
-#: The metrics that a claim can name.
 BUILTIN: Mapping[str, Metric] = MappingProxyType(
     {
         **{f"bleu{n}": Bleu(n=n) for n in range(1, 5)},
@@ -51,6 +50,7 @@ BUILTIN: Mapping[str, Metric] = MappingProxyType(
         "cider": Cider(),
     }
 )
+"""The metrics that a claim can name."""
 
 
 def bleu(

@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Raised when a change could move a number, which the version of the package does far more often.
 SIGNATURE_VERSION = "v0.2"
+"""Part of every signature. It is raised only when a change could move a number; the package's version is raised more often."""
 
 LEVEL = 0.95
+"""Nominal coverage of intervals."""
 
-#: Images times resamples that are held at once (64 MB). Few large products are several times faster than many small
-#: ones where BLAS threads share cores.
 BLOCK = 8_000_000
+"""How many counts (images times resamples) are held at once: 64 MB.
+
+Where BLAS threads share cores, few large products are several times faster than many small ones.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,51 +50,46 @@ class Interval:
     seed or precision of the run, nor the small-sample bias of corpus BLEU (about -0.4 points at 20 images, -0.1 at 100).
     For CIDEr the document frequencies stay those of the references that were evaluated. Images of a sample that was not
     drawn at random (a prefix, say) are not covered either.
-
-    Attributes:
-        low: lower end, natural units of the metric.
-        high: upper end, natural units.
-        level: nominal coverage, 0.95.
-        standard_error: delta method, natural units, finite-population corrected.
-        resamples: number of bootstrap replicates.
-        seed: of numpy's PCG64, which drew them.
-        population: N, the images of the full split; None where it is not known (no correction).
-        replicates: the value of each resample, after the correction.
     """
 
     low: float
+    """Lower end, in the metric's natural units."""
     high: float
+    """Upper end, in the metric's natural units."""
     level: float
+    """Nominal coverage, 0.95."""
     standard_error: float
+    """By the delta method, in the metric's natural units, corrected for the finite population."""
     resamples: int
+    """How many bootstrap replicates there are."""
     seed: int
+    """Seed of numpy's PCG64, which drew them."""
     population: int | None
+    """N, the images of the full split; None where it is not known, and nothing was corrected."""
     replicates: tuple[float, ...]
+    """The value of each resample, after the correction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """A metric's value with everything it can be re-derived from.
-
-    Attributes:
-        metric: name, e.g. `"bleu4"`.
-        family: who defines the number, e.g. `"coco-caption"`; held against what the paper's protocol names under `metric`.
-        value: natural range (BLEU-4 0.3039, not 30.39).
-        signature: the definition in one line, e.g. `bleu4|coco-caption|tok:ptb|case:lc|refs:5|len:closest|v0.2`.
-        n: images scored.
-        counts: corpus sums that give `value`; JSON-able.
-        interval: None where `resamples=0`, or with a single image, which says nothing about the spread.
-        per_image: the score of each image alone, in the order the corpus was given.
-    """
+    """A metric's value with everything it can be re-derived from."""
 
     metric: str
+    """The metric's name, such as `bleu4`."""
     family: str
+    """Who defines the number, such as `coco-caption`; it is compared with what the paper's protocol names under `metric`."""
     value: float
+    """In the metric's natural range: BLEU-4 is 0.3039, not 30.39."""
     signature: str
+    """The definition in one line, such as `bleu4|coco-caption|tok:ptb|case:lc|refs:5|len:closest|v0.2`."""
     n: int
+    """How many images were scored."""
     counts: Mapping[str, object]
+    """Corpus sums that give `value`; JSON can hold them."""
     interval: Interval | None
+    """None where `resamples` is 0, and for a single image, which says nothing about the spread."""
     per_image: tuple[float, ...]
+    """The score of each image alone, in the order of the corpus."""
 
 
 class Metric(Protocol):

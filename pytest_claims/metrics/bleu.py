@@ -25,11 +25,19 @@ if TYPE_CHECKING:
 _Gram = TypeVar("_Gram", str, tuple[str, ...])
 
 ORDERS = 4
-TINY = 1e-15  # numerators, so that the value is 0 and not an error where nothing matches
-SMALL = 1e-9  # denominators
-#: Columns of the statistics, shape (n, 10): matches of 1- to 4-grams, totals of the same, length, closest length.
+"""The longest n-gram that is counted."""
+
+TINY = 1e-15
+"""coco-caption adds this to numerators, so that the value is 0 and not an error where nothing matches."""
+
+SMALL = 1e-9
+"""coco-caption adds this to denominators."""
+
 MATCHES, TOTALS = slice(0, ORDERS), slice(ORDERS, 2 * ORDERS)
+"""Columns of the statistics, shape (n, 10): the first four are matches of 1- to 4-grams, the next four all 1- to 4-grams."""
+
 LENGTH, CLOSEST = 2 * ORDERS, 2 * ORDERS + 1
+"""The last two columns: the length of the hypothesis, and the length of the reference that is closest to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

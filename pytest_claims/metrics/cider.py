@@ -19,8 +19,13 @@ if TYPE_CHECKING:
     from pytest_claims.metrics.base import Corpus, Score
 
 ORDERS = 4
+"""The longest n-gram that is counted."""
+
 SIGMA = 6.0
+"""Standard deviation of the Gaussian penalty on the difference in length."""
+
 SCALE = 10.0
+"""The mean similarity is multiplied by this."""
 
 _Grams = dict[tuple[str, ...], int]
 _Weights = dict[tuple[str, ...], float]

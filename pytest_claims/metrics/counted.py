@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FAMILY = "parameter-count"
+"""The family of every count."""
 
 
 def counted(name: str, value: int, parts: Mapping[str, int]) -> Score:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_claims.metrics.base import Corpus, Score
 
 BETA = 1.2
+"""How much more recall weighs than precision in F."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
