@@ -1,7 +1,7 @@
 """What every metric shares: the checked corpus, the score with its counts, and the interval over images.
 
 Count, then compute: a metric reduces each image to a few sufficient statistics, and its value, its interval and its
-per-image scores are all computed from those, so a number in a report can be re-derived from what the report holds.
+per-image scores are all computed from those, so a reader can compute a number of a report again from what the report holds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Where BLAS threads share cores, few large products are several times faster than
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """How far the value could move had other images of the same split been drawn.
+    """How far the value could move if other images of the same split were drawn.
 
     Percentile bootstrap over images (Koehn 2004, "Statistical Significance Tests for Machine Translation Evaluation"; the
     same resampling for captions as for sentences) and, beside it, the delta-method standard error. With a `population`,
@@ -47,9 +47,9 @@ class Interval:
     *Sampling Techniques*, 2.6), down to zero where every image of the split was scored.
 
     It covers one thing: which images were drawn. It does not cover the choice of references, sampling in decoding, the
-    seed or precision of the run, nor the small-sample bias of corpus BLEU (about -0.4 points at 20 images, -0.1 at 100).
-    For CIDEr the document frequencies stay those of the references that were evaluated. Images of a sample that was not
-    drawn at random (a prefix, say) are not covered either.
+    seed or precision of the run, or the small-sample bias of corpus BLEU (about -0.4 points at 20 images, -0.1 at 100).
+    It does not cover a sample that was not drawn at random, such as the first images of the split. For CIDEr, every
+    resample uses the document frequencies of the references that were evaluated.
     """
 
     low: float
@@ -72,7 +72,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """A metric's value with everything it can be re-derived from."""
+    """A metric's value, with everything that it can be computed from again."""
 
     metric: str
     """The metric's name, such as `bleu4`."""
@@ -93,7 +93,7 @@ class Score:
 
 
 class Metric(Protocol):
-    """What the run step needs of a metric; `BUILTIN` holds ours."""
+    """What the run step needs of a metric; `BUILTIN` holds those that ship."""
 
     @property
     def name(self) -> str:
@@ -112,7 +112,7 @@ class Metric(Protocol):
         """Upper end of the natural range."""
 
     def signature(self, corpus: Corpus) -> str:
-        """The definition in one line, as far as the corpus decides it (references per image)."""
+        """The definition in one line. A part of it comes from the corpus: the number of references per image."""
 
     def score(self, corpus: Corpus, *, population: int | None = None, resamples: int = 1000, seed: int = 0) -> Score:
         """The value over `corpus`; raises `MetricError` where population, resamples or seed are not valid."""
@@ -203,14 +203,14 @@ class Corpus:
         return np.array(sorted(range(len(self)), key=self.ids.__getitem__), dtype=np.intp)
 
     def derived(self, compute: Callable[[Corpus], T]) -> T:
-        """`compute(self)`, computed once: how BLEU-1 to 4 share one pass over the n-grams."""
+        """`compute(self)`, computed once and kept: so BLEU-1 to 4 share one pass over the n-grams."""
         if compute not in self._derived:
             self._derived[compute] = compute(self)
         return cast("T", self._derived[compute])
 
 
 def signature(name: str, corpus: Corpus, *parameters: str) -> str:
-    """One line that two numbers must share to be comparable; after sacrebleu's (Post 2018)."""
+    """The definition in one line: only numbers with equal signatures are comparable. The form is sacrebleu's (Post 2018)."""
     references = f"refs:{corpus.reference_count}"
     parts = (name, "coco-caption", "tok:ptb", "case:lc", references, *parameters, SIGNATURE_VERSION)
     return "|".join(parts)
@@ -293,7 +293,7 @@ def _draw(ordered: NDArray[np.float64], *, resamples: int, seed: int) -> NDArray
     times = np.empty((min(resamples, max(1, BLOCK // n)), n), dtype=factors.dtype)  # how often each image is drawn
     for start in range(0, resamples, len(times)):
         block = times[: resamples - start]
-        # One draw for the block, in 32 bits: a third of the time of one draw of 64 bits per resample.
+        # One draw of 32-bit numbers per block takes a third of the time of one draw of 64-bit numbers per resample.
         for row, drawn in zip(block, rng.integers(0, n, size=block.shape, dtype=np.uint32), strict=True):
             row[:] = np.bincount(drawn, minlength=n)
         sums[start : start + len(block)] = block @ factors  # (b, n) @ (n, k)
@@ -301,7 +301,10 @@ def _draw(ordered: NDArray[np.float64], *, resamples: int, seed: int) -> NDArray
 
 
 def _for_products(statistics: NDArray[np.float64]) -> NDArray[np.float32] | NDArray[np.float64]:
-    """Counts in float32, which is a quarter of the time and exact: every sum is a whole number below 2^24."""
+    """The statistics in float32, if that is exact: whole numbers, and every sum below 2^24.
+
+    Products in float32 take a quarter of the time.
+    """
     bound = statistics.shape[0] * float(np.abs(statistics).max())  # one image drawn n times
     whole = bound < 2**24 and bool((statistics == np.rint(statistics)).all())
     return statistics.astype(np.float32) if whole else statistics
@@ -378,7 +381,7 @@ def _check_text(id_: str, role: str, text: object) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        # Text that no file can hold: decoded with "surrogateescape", or half of a UTF-16 pair.
+        # No file can hold such text. It was decoded with "surrogateescape", or is half of a UTF-16 pair.
         raise MetricError(
             f"Image {id_!r}: {role} has a lone surrogate U+{ord(text[error.start]):04X} at position {error.start}, "
             f"expected text that can be written as UTF-8."

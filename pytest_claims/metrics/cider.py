@@ -1,6 +1,6 @@
 """CIDEr as coco-caption computes it (Vedantam et al. 2015): consensus of tf-idf weighted 1- to 4-grams.
 
-The tool named "CIDEr" there is the paper's CIDEr-D: clipped counts and a Gaussian penalty on the length difference, σ = 6,
+What coco-caption calls "CIDEr" is the paper's CIDEr-D: clipped counts and a Gaussian penalty on the length difference, σ = 6,
 times 10. Document frequencies are those of the evaluated references, so the value depends on which images were scored.
 """
 

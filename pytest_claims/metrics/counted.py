@@ -1,4 +1,4 @@
-"""Counts as scores: numbers that are exact, so that nothing was sampled and no interval applies."""
+"""Counts as scores. A count is exact: nothing was sampled, so it has no interval."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def per_image_values(corpus: Corpus) -> tuple[float, ...]:
 
 
 def _f(hypothesis: tuple[str, ...], references: Sequence[tuple[str, ...]]) -> float:
-    # "".split(" ") is [""]: to coco-caption a caption without tokens is one empty token, equal to another such one.
+    # "".split(" ") is [""]: coco-caption reads a caption without tokens as one empty token, and two such captions are equal.
     hypothesis = hypothesis or ("",)
     precision = recall = 0.0
     for reference in references:
@@ -61,7 +61,10 @@ def _f(hypothesis: tuple[str, ...], references: Sequence[tuple[str, ...]]) -> fl
 
 
 def longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """Its length, in O(shorter) operations on bit strings of the longer (Hyyrö 2004, doi:10.1007/978-3-540-39763-8).
+    """The length of the longest common subsequence of two token sequences.
+
+    It takes one step per token of the shorter sequence, on bit strings as long as the longer one (Hyyrö 2004,
+    doi:10.1007/978-3-540-39763-8).
 
     Examples:
         >>> longest_common_subsequence("a b c d".split(), "b x d".split())

@@ -1,12 +1,14 @@
 r"""Tokens as coco-caption sees them, without Java: Stanford PTB tokens, lower case, punctuation dropped.
 
 coco-caption (pycocoevalcap 1.2) pipes captions through the PTB tokenizer of Stanford CoreNLP 3.4.1. The rules here were
-learned by probing that program from outside; `tests/test_metrics_tokens.py` holds what it gave. Three steps: rewrite what it
-rewrites (`_rewrite`), cut at white space and match one nltk `RegexpTokenizer` pattern against each chunk (`_chunk`,
-memoised), then look once at the neighbours (`_join`).
+learned by probing that program from outside; `tests/test_metrics_tokens.py` holds what it gave. There are three steps:
 
-That program takes the longest match, a Python pattern the first. So the order of `_PATTERN` matters: longer forms stand
-first. nltk compiles it with `re` before 3.10 and with `regex` since; the tests hold both to the same tokens.
+1. `_rewrite` replaces the characters and entities that the program replaces.
+2. `_chunk` takes the text between blanks and matches one nltk `RegexpTokenizer` pattern against it (memoised).
+3. `_join` corrects the tokens whose stop depends on the next chunk.
+
+That program takes the longest match; a Python pattern takes the first. So the order of `_PATTERN` matters: longer forms stand
+first. nltk compiles it with `re` before 3.10 and with `regex` from then on; the tests check that both give the same tokens.
 
 Deliberate differences, all outside of what one caption says:
 
@@ -74,8 +76,8 @@ def _one_of(words: str, *, capitalised: bool = False) -> str:
 
 
 # ----------------------------------------------------------------------------------------------------
-# The pattern. `_rewrite` has left: ASCII, letters and their marks, symbols that stand alone between blanks, and U+2019, the
-# typographic apostrophe, which the program treats almost like the ASCII one.
+# The pattern. After `_rewrite` a text holds only ASCII, letters and their marks, symbols that stand alone between blanks, and
+# U+2019, the typographic apostrophe, which the program treats almost like the ASCII one.
 
 _LETTER = r"[A-Za-z\x80-\u2017\u201e-\uffff]"
 _ALNUM = r"[0-9A-Za-z\x80-\u2017\u201e-\uffff]"
@@ -185,7 +187,7 @@ _WHOLE, _GLUE = "\x01", "\x02"
 def _chunk_uncached(chunk: str) -> tuple[str, ...]:
     if chunk[0] == _WHOLE:
         return (_bracketed(chunk[1:].replace(_GLUE, "\xa0")).lower(),)
-    # Bare words are what the pattern would make of them, only sooner. A stop may belong to a short one.
+    # A bare word is its own token; the pattern is slower and gives the same. A stop after a short word may belong to the word.
     last = chunk[-1]
     word = chunk[:-1] if last in ",;:!?" or (last == "." and len(chunk) > LONGEST_ABBREVIATION + 1) else chunk
     if word.isascii() and word.isalpha() and (lower := word.lower()) not in _CUT_WORDS:
@@ -197,7 +199,7 @@ def _chunk_uncached(chunk: str) -> tuple[str, ...]:
             written = token.replace("’", "'").lower()
         elif token in ("n‘t", "N‘T"):
             written = "n`t"
-        elif written is None:  # faces hold brackets, as in ":)"
+        elif written is None:  # a face such as ":)" holds brackets
             face = len(token) <= 5 and ("(" in token or ")" in token)
             written = (_bracketed(token) if face else token).lower()
         if written:
@@ -255,13 +257,13 @@ _VANISHES = _ranges("""
 
 
 def _character(code: int) -> str:
-    """What the program makes of a character: kept, a symbol between blanks, a blank, or something else."""
+    """How the program writes a character: as it is, as a symbol between blanks, as a blank, or as other characters."""
     character = chr(code)
     if character in _MAPPED:
         return _MAPPED[character]
     if code < 0x80:
         return character if character.isprintable() else " "
-    if code > 0xFFFF or code in _VANISHES:  # emoji, for one, separate words
+    if code > 0xFFFF or code in _VANISHES:  # emoji, for example, separate words
         return " "
     if code in _STANDS_ALONE:
         return f" {character} "
@@ -272,7 +274,7 @@ def _character(code: int) -> str:
 
 
 class _Characters(dict[int, str]):
-    """The table for `str.translate`, filled as characters are met: at most one entry for each of Unicode's."""
+    """The table for `str.translate`, filled as characters are met; it has at most one entry per Unicode character."""
 
     def __missing__(self, code: int) -> str:
         written = self[code] = _character(code)
@@ -330,7 +332,7 @@ _NUMBER_STOP = re.compile(rf"(?:.*[^\w.-])?{_BEFORE_NUMBER}\.", re.DOTALL)
 
 
 def _join(chunks: list[str]) -> list[str]:
-    """The tokens of all chunks, where the stop of a chunk may depend on the next one."""
+    """The tokens of all chunks. The next chunk decides whether some tokens keep their stop."""
     tokens: list[str] = []
     last = len(chunks) - 1
     for position, chunk in enumerate(chunks):
@@ -352,7 +354,7 @@ def units(text: str) -> tuple[str, ...]:
     chunks = text.split()
     if "." in text[:-1] or max(map(len, chunks), default=0) > MEMO_LENGTH:
         return tuple(_join(chunks))
-    return tuple(chain.from_iterable(map(_chunk_cached, chunks)))  # no neighbour matters: most captions
+    return tuple(chain.from_iterable(map(_chunk_cached, chunks)))  # most captions: no chunk depends on the next
 
 
 def split_units(tokens: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What cannot be true of one claim at once, though each value is valid by itself: path and sentence."""
+"""Contradictions in a claim: values that are valid one by one, but not together."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def of_protocol(
 
 
 def _contradictions(protocol: models.Protocol, metric: tuple[str, Sequence[str]] | None) -> Iterator[Problem]:
-    """What cannot be true of one run at once: the path below the section, and what is wrong with it."""
+    """Contradictions within one section: the path below the section, and what is wrong there."""
     if metric and metric[1] and protocol.metric and protocol.metric not in metric[1]:
         name, families = metric
         hint = f"{nearest(protocol.metric, families)}; known: {', '.join(families)}"
@@ -123,7 +123,7 @@ _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 
 
 def _quotes(text: str, number: str) -> bool:
-    """Whether `number` stands in `text` as a number of its own: 3.7 does not stand in 43.7, 107130880 does in 107,130,880."""
+    """Whether `text` holds `number` as a number of its own: "43.7" does not hold 3.7, "107,130,880" holds 107130880."""
     return _stands(text, number) or _stands(_THOUSANDS.sub(lambda match: match[0].replace(",", ""), text), number)
 
 

@@ -31,8 +31,8 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "predictions": ("dataset", "metric"),
     "parameters": (),
 }
-"""Settings without which an evaluator cannot run. A protocol that leaves one out or null (the paper does not state it)
-needs it in `run`."""
+"""The settings that each evaluator needs. If the protocol leaves one out, or has null for it (the paper does not state
+it), the section run has to give it."""
 
 PROTOCOL_KEYS = tuple(models.Protocol.model_fields)
 
@@ -87,11 +87,11 @@ def load(path: Path, *, display: str | None = None, metrics: Mapping[str, Metric
 
 
 def loads(data: bytes, *, path: Path, display: str, metrics: Mapping[str, MetricInfo] = METRICS) -> tuple[Claim, ...]:
-    """Read a claim file's bytes; `path` is where it lies or would lie. Raises `SpecError` like `load`."""
+    """Read a claim file from its bytes; nothing needs to exist at `path`. Raises `SpecError` like `load`."""
     file = File(nodes.parse(data, display), display)
     claims = tuple(_Reader(file, path, metrics).claims())
     if file.problems:
-        # A shared section is read once per claim, so its problems come once per claim too.
+        # A shared section is read once per claim, so each of its problems was noted once per claim.
         raise SpecError(nodes.capped([text for _, text in sorted(dict.fromkeys(file.problems))], display))
     return claims
 
@@ -157,7 +157,7 @@ class _Reader:
                 yield self.claim(paper, section, merged, at)
 
     def merged(self, shared: Mapping[str, dict[str, Any]], entry: Mapping[str, Any], at: nodes.Path) -> _Merged | None:
-        """The claim's protocol, what its run makes of it, and its run; None if one is not valid."""
+        """The claim's protocol, its run, and the settings that the two give; None if one of them is not valid."""
         protocol_at, run_at = (*at, "protocol"), (*at, "run")
         sections = {key: self.file.section(entry, (*at, key)) for key in ("protocol", "run")}
         protocol_dict = merge(shared["protocol"], sections["protocol"])
@@ -180,7 +180,7 @@ class _Reader:
         overrides = {key: value for key, value in run_dict.items() if key in PROTOCOL_KEYS}
         own = {key: value for key, value in run_dict.items() if key not in PROTOCOL_KEYS}
         if evaluator == "captioning" and protocol is not None and protocol.dataset and protocol.dataset.columns:
-            # What the run does not name, it takes from the protocol.
+            # The protocol gives the columns that the run does not name.
             stated = protocol.dataset.columns.model_dump()
             own["columns"] = merge(stated, given) if isinstance(given := own.get("columns", {}), dict) else given
         run = self.file.validate(
@@ -210,7 +210,7 @@ class _Reader:
             self.file.problem(place, f"{nodes.show(place)}: {text}")
 
     def no_evaluator(self, run: Mapping[str, Any], at: nodes.Path) -> None:
-        """Without an evaluator no other key of a run section means anything; is it there under another name?"""
+        """Note that the evaluator is missing or misspelt. Without it, no other key of the section run has a meaning."""
         if "run" in self.file.misspelt:
             return
         misspelt = nearest_name("evaluator", run)
@@ -262,7 +262,7 @@ class _Reader:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the keys of `over`, mappings merged key by key, everything else replaced."""
+    """`base` with the values of `over`: mappings are merged key by key, any other value is replaced."""
     result = dict(base)
     for key, value in over.items():
         below = result.get(key)
@@ -278,7 +278,7 @@ _PARTS: Mapping[str, type[BaseModel]] = {
 
 
 def _as_validated(given: Mapping[str, Any], validated: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of `given` with the values that validation made of them: 1 and 1.0 are one length penalty."""
+    """The keys of `given` with their validated values: a length penalty of 1 becomes 1.0, so both give the same digest."""
     return {
         key: _as_validated(value, validated[key]) if isinstance(value, dict) else validated[key]
         for key, value in given.items()

@@ -29,7 +29,7 @@ class File:
         self.problems: list[tuple[int, str]] = []
         """Line and sentence, in the order in which they were found."""
         self.misspelt: set[str] = set()
-        """Sections that stand under a name close to theirs: that claims lack them goes without saying."""
+        """Sections whose key is misspelt. That is reported; that claims then lack the section is not reported too."""
 
     def problem(self, at: nodes.Path, text: str) -> None:
         """Note what is wrong at a path."""
@@ -58,9 +58,9 @@ class File:
         Args:
             model: the model.
             value: the plain value.
-            at: where it stands; `fallback` is where the shared section stands that it may come from.
-            fallback: see `at`.
-            more: keys that are valid here beside the model's own, for the nearest name.
+            at: its path in the claim.
+            fallback: the path of the shared section that it may come from.
+            more: further valid keys; a misspelt key may be meant for one of them.
         """
         if not isinstance(value, dict):
             self.problem(at, f"{nodes.show(at)}: expected a mapping, got {explain.describe(value)}")
@@ -77,14 +77,14 @@ class File:
             }
             unions: dict[tuple[nodes.Path, str], list[str]] = {}
             for detail in details:
-                # A misspelt key is one mistake: that the right one is missing goes without saying.
+                # A misspelt key is one mistake, so the key that it stands for is not reported as missing.
                 if detail["type"] in ("extra_forbidden", "missing"):
                     if detail["loc"] not in misspelt or detail["type"] != "missing":
                         self.explain_key(model, detail, at, fallback, more)
                     continue
                 place = self.place((*at, *explain.steps(value, detail["loc"])), fallback)
                 expected, got = explain.explained(detail)
-                # A union fails once per member; that is one mistake too.
+                # pydantic gives one error per member of a union. That is one mistake, so it becomes one sentence.
                 unions.setdefault((place, got), []).append(expected)
             for (place, got), members in unions.items():
                 self.problem(place, f"{nodes.show(place)}: {explain.either(members)}, got {got}")
@@ -93,7 +93,7 @@ class File:
     def explain_key(
         self, model: type[BaseModel], detail: Any, at: nodes.Path, fallback: nodes.Path | None, more: Sequence[str]
     ) -> None:
-        """A key too many or too few."""
+        """Note an unknown key or a missing one."""
         *parents, key = detail["loc"]
         if detail["type"] == "missing":
             place = self.place((*at, *parents), fallback)
@@ -118,9 +118,9 @@ class File:
                 self.problem(at, f"{nodes.show(at)} lacks the required key {key!r}")
 
     def place(self, path: nodes.Path, fallback: nodes.Path | None) -> nodes.Path:
-        """Where a merged value really stands: in the claim's own section, or in the shared one.
+        """Where a merged value stands in the file: in the claim's own section, or in the shared one.
 
-        A value that neither holds (it was left out) belongs to the nearest parent that one of them holds.
+        If neither holds the value, because it was left out, this is its nearest parent that one of them holds.
         """
         if path in self.document.lines or fallback is None:
             return path
@@ -134,7 +134,7 @@ class File:
 
 
 def quietly(model: type[M], value: object) -> M | None:
-    """`value` as `model`, or None: its problems are noted where the whole claim is validated."""
+    """`value` as `model`, or None if it is not valid. Its problems are noted elsewhere, where the whole claim is validated."""
     try:
         return model.model_validate(value)
     except ValidationError:

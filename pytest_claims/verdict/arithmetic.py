@@ -58,7 +58,7 @@ def confidence(score: Score, limits: Bands, unit: str, found: Outcome) -> float:
 
 
 def power(limits: Bands, measured: Decimal, span: Span | None, images: int) -> Power:
-    """The smallest difference that `images` images would have shown, and how many images would decide the claim."""
+    """Which difference a run on `images` images could have detected, and how many images would decide the claim."""
     if span is None:
         return Power(detectable=limits.pass_, images_to_decide=None)
     width = max(span.high - measured, measured - span.low)

@@ -1,7 +1,7 @@
 """Claim + score + readings → verdict. Pure: no clock, no file, no model.
 
-Arithmetic proposes an outcome; the protocol may lower it or withhold it, never raise it. docs/verdicts.md states the rules and
-shows them at work.
+Arithmetic proposes an outcome. The protocol may lower or withhold it, and never raises it. docs/verdicts.md states the rules
+and shows them at work.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_claims.verdict.models import Bands, Span
 
 PROXY_CONFIDENCE = 0.6
-"""A proxy run says something about a neighbour of the claim; no number of images makes it more than likely."""
+"""The highest confidence of a proxy run. It followed a protocol near the paper's, and more images do not change that."""
 
 
 def judge(

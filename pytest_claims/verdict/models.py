@@ -81,8 +81,8 @@ class Bands:
     def of_interval(self, low: Decimal, high: Decimal) -> Outcome:
         """The outcome of an estimate: pass only if the whole interval passes, fail only if the whole interval fails.
 
-        "Wholly outside" is meant literally: an interval that spans the partial band from one side to the other has both
-        ends outside and still holds values inside.
+        Two ends outside the partial band are not enough for a fail: an interval that reaches across the whole band has both
+        ends outside, and values inside.
         """
         ends = {self.of_value(low), self.of_value(high)}
         if ends == {Outcome.PASS}:
@@ -105,23 +105,23 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Power:
-    """Could it have failed? In the reported unit."""
+    """Which difference the run could have detected, in the reported unit."""
 
     detectable: Decimal
-    """The smallest difference from the reported value that this run would surely have told from a pass."""
+    """The smallest difference from the reported value at which the run's whole interval lies outside the pass band."""
     images_to_decide: int | None
     """How many images would make the interval as narrow as the pass band; None where nothing was sampled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breadth:
-    """How much of what the metric can give lies in the bands, and whether anything calls for bands that wide."""
+    """How much of the metric's range lies in the bands, and whether the run justifies bands of that width."""
 
     pass_: float | None
     """Share of the metric's range, 0 to 1; None where the range has no end."""
     partial: float | None
     wide: bool
-    """Whether the pass band is wider than the run's own interval and the paper's printed digits together justify."""
+    """Whether the pass band is wider than the run's own interval and the paper's printed digits justify together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,13 +146,13 @@ class Verdict:
     readings: tuple[Reading, ...] = ()
     evidence: Evidence | None = None
     needs: tuple[tuple[str, str], ...] = ()
-    """What a run of the claim would need, by name; of a dry run only."""
+    """What a run of the claim would need, by name; only a dry run fills it."""
     moved: tuple[Change, ...] = ()
     """What changed in the claim itself since the merge base."""
     baseline: str | None = None
-    """How the claim stands to the merge base: `new`, `unchanged`, `moved` or `removed`; None where none was named."""
+    """How the claim compares with the merge base: `new`, `unchanged`, `moved` or `removed`; None if no merge base was named."""
     origin: str = ""
-    """The file that the claim stood in at the merge base, where that was another."""
+    """The file that held the claim at the merge base, if it was another file."""
     breadth: Breadth | None = None
     """How much the tolerance lets through."""
 

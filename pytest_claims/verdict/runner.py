@@ -48,7 +48,7 @@ def settle(verdict: Verdict, *, gate: Gate, require_attempt: bool, accept_moved:
     if expect is not None and outcome is Outcome.FAIL and expect != Status.FAIL.value:
         return Result.FAILED, f"expected {expect}, as recorded, but the outcome is fail. {verdict.reason}"
     if expect is not None and verdict.kind is Kind.PRE and status not in (Status.PASS, Status.PARTIAL, Status.FAIL):
-        # The record is of the published checkpoint; what hinders a candidate was never recorded.
+        # `expect` records a result of the published checkpoint. It says nothing about a candidate that could not be judged.
         return Result.FAILED, f"{status} of a candidate, which {expect!r} as recorded does not excuse. {verdict.reason}"
     if expect is not None and status is not Status.PASS:
         return Result.EXPECTED, f"{expect}, as recorded. {verdict.reason}"
@@ -61,7 +61,7 @@ def settle(verdict: Verdict, *, gate: Gate, require_attempt: bool, accept_moved:
 
 
 def removed(claim: Claim, *, revision: str, why: str, accepted: bool) -> tuple[Verdict, Result, str]:
-    """The verdict on a claim that stood at the merge base with `revision` and is not run, what the runner is told, and why."""
+    """The verdict on a claim that the merge base with `revision` holds and nobody runs, with the test result and its reason."""
     reason = f"removed: {claim.where} held the claim {claim.id} at the merge base with {revision}, and {why}."
     gone = Change(key="claim", before=claim.id, after="removed")
     verdict = replace(undecided(claim, Status.ERROR, reason), moved=(gone,), baseline="removed")

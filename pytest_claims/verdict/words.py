@@ -83,5 +83,5 @@ def compared(outcome: Outcome, measured: Decimal, limits: Bands, span: Span | No
 
 
 def _round(value: Decimal) -> Decimal:
-    """Four digits behind the first that is not zero are more than any band needs; 30.39, 3.745, 0.3039."""
+    """`value` with two decimals from 10 on, else with four (30.39, 3.745, 0.3039): more digits than any band needs."""
     return value.quantize(Decimal("0.01" if abs(value) >= 10 else "0.0001")).normalize() + Decimal(0)
