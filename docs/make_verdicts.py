@@ -61,6 +61,7 @@ def score(measured: float, half_width: float = 0.0, *, n: int = 1000, population
     replicates = tuple((measured + half_width * (2 * i / steps - 1)) / 100 for i in range(steps + 1))
     return Score(
         metric="bleu4",
+        family="coco-caption",
         value=measured / 100,
         signature="bleu4|coco-caption|tok:ptb|case:lc|refs:5|len:closest|v0.2",
         n=n,

@@ -74,7 +74,7 @@ class Session:
             evidence = replace(evidence, notes=(*evidence.notes, *notes))
             readings = protocol.read_axes(
                 claim.protocol,
-                replace(evidence.observed, metric={"family": score.signature.split("|")[1]}),
+                replace(evidence.observed, metric={"family": score.family}),
                 min_sample=claim.tolerance.min_sample,
             )
             return verdict.judge(

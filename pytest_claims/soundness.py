@@ -1,6 +1,6 @@
-"""Output that must not be scored: a broken run gives a low number that looks like a bad model.
+"""Finds output that must not be scored. A broken run gives a low number, which looks like a bad model.
 
-Every threshold of the project on degenerate output stands here, with its reason.
+This module holds every threshold for degenerate output, with its reason.
 """
 
 from __future__ import annotations
@@ -19,32 +19,33 @@ if TYPE_CHECKING:
     from pytest_claims.metrics import Score
 
 MAX_EMPTY = 0.01
-"""A captioner that looks at its image says something; LAVIS's BLIP-2 runs on COCO and NoCaps hold no empty caption. One in a
-hundred leaves room for a picture that is nothing but black."""
+"""The share of captions that may be empty. A working captioner says something about every image: LAVIS's BLIP-2 runs on COCO
+and NoCaps hold no empty caption. One in a hundred leaves room for images that are entirely black."""
 
 MAX_SAME = 0.5
-"""The most frequent caption of a working captioner covers about one image in a hundred ("a man riding a wave on a surfboard").
-One caption for most images means that the image did not reach the language model."""
+"""The share of images that may have the same caption. The most frequent caption of a working captioner ("a man riding a wave on
+a surfboard") covers about one image in a hundred. One caption for most images means that the images did not reach the language
+model."""
 
 MIN_SAME = 10
 """Fewer images than this can share a caption by chance."""
 
 MAX_CUT = 0.05
-"""Captions have some ten tokens and limits are 20 or 30. More than one in twenty at the limit means that the end token is not
-recognised, or the limit is not the paper's."""
+"""The share of captions that may be cut at the length limit. A caption has about ten tokens, and limits are 20 or 30. More cut
+captions mean that the search does not recognise the end token, or that the limit is not the paper's."""
 
 MAX_PROMPTED = 0.05
-"""A caption may happen to repeat its prompt; when many do, the prompt was not cut off."""
+"""The share of captions that may begin with the prompt. One may do so by chance; if many do, the prompt was not cut off."""
 
 PLACEHOLDERS = ("<image>", "</s>", "<s>", "<pad>", "<unk>", "<|image|>", "<|endoftext|>", "\ufffd")
-"""What only a decoding mistake leaves in a text. U+FFFD is what a tokenizer gives for bytes that are no UTF-8."""
+"""Only a decoding mistake leaves these in a text. A tokenizer gives U+FFFD for bytes that are not UTF-8."""
 
 
 def check(evidence: Evidence) -> tuple[str, ...]:
     """What is odd about the captions of `evidence`.
 
-    Captions that somebody released are scored as they are, whatever they look like: the number is theirs. What is odd about
-    them comes back as notes.
+    Released captions are scored as they are, whatever they look like, since the number under test comes from them. What is odd
+    about them comes back as notes.
 
     Raises:
         EvaluationError: captions generated here are degenerate.
@@ -58,7 +59,7 @@ def check(evidence: Evidence) -> tuple[str, ...]:
 
 
 def check_score(score: Score) -> None:
-    """Raises `EvaluationError` where a score is no number."""
+    """Raises `EvaluationError` if a score or its interval is not finite."""
     interval = score.interval
     values = [score.value, *((interval.low, interval.high) if interval else ())]
     if not all(math.isfinite(value) for value in values):

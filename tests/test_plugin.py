@@ -652,8 +652,8 @@ class Exclamations:
         {body}
         marks = tuple(float(text.endswith("!")) for text in corpus.hypotheses)
         return Score(
-            metric=self.name, value=sum(marks) / len(marks), signature=self.signature(corpus), n=len(marks),
-            counts={counts}, interval=None, per_image=marks,
+            metric=self.name, family=self.family, value=sum(marks) / len(marks),
+            signature=self.signature(corpus), n=len(marks), counts={counts}, interval=None, per_image=marks,
         )
 
 
@@ -690,6 +690,15 @@ def test_the_metric_of_a_plugin(pytester: pytest.Pytester) -> None:
     assert record["verdict"]["score"] == 0.5
     assert record["evidence"]["signature"] == "exclamations|excited|v1"
     assert record["evidence"]["counts"] == {"marks": 2.0}
+
+
+def test_a_signature_of_any_form(pytester: pytest.Pytester) -> None:
+    """A score says itself which family it is of: the signature of a plugin's metric may have any form."""
+    pytester.makeconftest(metric().replace("|excited|v1", ", version 1"))
+    excited(pytester)
+    found = run(pytester, "claims")
+    assert found.statuses == {"one": "pass"}
+    assert found.records["one"]["evidence"]["signature"] == "exclamations, version 1"
 
 
 def test_counts_that_json_does_not_hold(pytester: pytest.Pytester) -> None:

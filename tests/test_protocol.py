@@ -77,7 +77,7 @@ def test_no_deviation() -> None:
     ],
 )
 def test_one_difference(axis: str, value: dict[str, Any], consequence: Consequence) -> None:
-    """One differing axis is one deviation, with the consequence of the design's table."""
+    """One differing axis is one deviation, with the consequence that docs/verdicts.md gives."""
     expected = Match.PROXY if consequence is Consequence.PROXY else Match.DRIFT
     observed = replace(EXACT, **{axis: value})  # type: ignore[arg-type] # axes are mappings all
     assert read(observed) == (expected, {axis: consequence})

@@ -122,7 +122,7 @@ def test_a_deviation_never_improves_a_verdict(measured: float, axes: list[Any], 
     before, after = verdict(measured, axes=axes), verdict(measured, axes=[*axes, ("split", more)])
     for gate in Gate:
         assert red(after, gate) or not red(before, gate)
-    # FAIL → PARTIAL is the proxy rule of the design: a fail under another protocol is no longer a fail of the claim.
+    # FAIL → PARTIAL is the proxy rule of docs/verdicts.md: a fail under another protocol is no longer a fail of the claim.
     if before.status is not Status.FAIL:
         assert RANK[after.status] >= RANK[before.status]
 

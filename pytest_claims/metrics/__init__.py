@@ -43,7 +43,6 @@ __all__ = [
     "tokenize",
 ]
 
-#: The metrics that a claim can name.
 BUILTIN: Mapping[str, Metric] = MappingProxyType(
     {
         **{f"bleu{n}": Bleu(n=n) for n in range(1, 5)},
@@ -51,6 +50,7 @@ BUILTIN: Mapping[str, Metric] = MappingProxyType(
         "cider": Cider(),
     }
 )
+"""The metrics that a claim can name."""
 
 
 def bleu(
@@ -72,8 +72,8 @@ def bleu(
         references: one or more captions per image.
         n: longest n-gram, 1 to 4.
         ids: unique, one per image; default "0", "1", ... .
-        population: images of the full split that these were drawn from; corrects the interval. What the interval covers
-            and what not: `Interval`.
+        population: the number of images of the full split that these were drawn from; it corrects the interval.
+            `Interval` says what an interval covers.
         resamples: bootstrap replicates; 0 for no interval.
         seed: of the resampling.
 
@@ -103,7 +103,7 @@ def rouge_l(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Score:
-    """ROUGE-L, natural range 0 to 1, equal to pycocoevalcap's: β = 1.2, mean over images. Arguments: `bleu`.
+    """ROUGE-L, natural range 0 to 1, equal to pycocoevalcap's: β = 1.2, mean over images. Arguments as for `bleu`.
 
     Examples:
         >>> rouge_l(["a cat on a mat"], [["a cat sat on the mat"]], resamples=0).value  # doctest: +ELLIPSIS
@@ -122,10 +122,10 @@ def cider(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Score:
-    """CIDEr, natural range 0 to 10, equal to pycocoevalcap's. Arguments: `bleu`.
+    """CIDEr, natural range 0 to 10, equal to pycocoevalcap's. Arguments as for `bleu`.
 
-    Document frequencies come from the references given here, also inside the interval. Of a single image it is 0, because
-    every n-gram then occurs in all documents.
+    Document frequencies come from the references given here, also inside the interval. CIDEr of a single image is
+    0, because every n-gram then occurs in all documents.
 
     Examples:
         >>> cider(

@@ -1,11 +1,12 @@
 """What every metric shares: the checked corpus, the score with its counts, and the interval over images.
 
 Count, then compute: a metric reduces each image to a few sufficient statistics, and its value, its interval and its
-per-image scores are all computed from those, so a number in a report can be re-derived from what the report holds.
+per-image scores are all computed from those, so a reader can compute a number of a report again from what the report holds.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,19 +24,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Raised when a change could move a number, which the version of the package does far more often.
 SIGNATURE_VERSION = "v0.2"
+"""Part of every signature. It is raised only when a change could move a number; the package's version is raised more often."""
 
 LEVEL = 0.95
+"""Nominal coverage of intervals."""
 
-#: Images times resamples that are held at once (64 MB). Few large products are several times faster than many small
-#: ones where BLAS threads share cores.
 BLOCK = 8_000_000
+"""How many counts (images times resamples) are held at once: 64 MB.
+
+Where BLAS threads share cores, few large products are several times faster than many small ones.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """How far the value could move had other images of the same split been drawn.
+    """How far the value could move if other images of the same split were drawn.
 
     Percentile bootstrap over images (Koehn 2004, "Statistical Significance Tests for Machine Translation Evaluation"; the
     same resampling for captions as for sentences) and, beside it, the delta-method standard error. With a `population`,
@@ -43,56 +47,53 @@ class Interval:
     *Sampling Techniques*, 2.6), down to zero where every image of the split was scored.
 
     It covers one thing: which images were drawn. It does not cover the choice of references, sampling in decoding, the
-    seed or precision of the run, nor the small-sample bias of corpus BLEU (about -0.4 points at 20 images, -0.1 at 100).
-    For CIDEr the document frequencies stay those of the references that were evaluated. Images of a sample that was not
-    drawn at random (a prefix, say) are not covered either.
-
-    Attributes:
-        low: lower end, natural units of the metric.
-        high: upper end, natural units.
-        level: nominal coverage, 0.95.
-        standard_error: delta method, natural units, finite-population corrected.
-        resamples: number of bootstrap replicates.
-        seed: of numpy's PCG64, which drew them.
-        population: N, the images of the full split; None where it is not known (no correction).
-        replicates: the value of each resample, after the correction.
+    seed or precision of the run, or the small-sample bias of corpus BLEU (about -0.4 points at 20 images, -0.1 at 100).
+    It does not cover a sample that was not drawn at random, such as the first images of the split. For CIDEr, every
+    resample uses the document frequencies of the references that were evaluated.
     """
 
     low: float
+    """Lower end, in the metric's natural units."""
     high: float
+    """Upper end, in the metric's natural units."""
     level: float
+    """Nominal coverage, 0.95."""
     standard_error: float
+    """By the delta method, in the metric's natural units, corrected for the finite population."""
     resamples: int
+    """How many bootstrap replicates there are."""
     seed: int
+    """Seed of numpy's PCG64, which drew them."""
     population: int | None
+    """N, the images of the full split; None where it is not known, and nothing was corrected."""
     replicates: tuple[float, ...]
+    """The value of each resample, after the correction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """A metric's value with everything it can be re-derived from.
-
-    Attributes:
-        metric: name, e.g. `"bleu4"`.
-        value: natural range (BLEU-4 0.3039, not 30.39).
-        signature: the definition in one line, e.g. `bleu4|coco-caption|tok:ptb|case:lc|refs:5|len:closest|v0.2`.
-        n: images scored.
-        counts: corpus sums that give `value`; JSON-able.
-        interval: None where `resamples=0`, or with a single image, which says nothing about the spread.
-        per_image: the score of each image alone, in the order the corpus was given.
-    """
+    """A metric's value, with everything that it can be computed from again."""
 
     metric: str
+    """The metric's name, such as `bleu4`."""
+    family: str
+    """Who defines the number, such as `coco-caption`; it is compared with what the paper's protocol names under `metric`."""
     value: float
+    """In the metric's natural range: BLEU-4 is 0.3039, not 30.39."""
     signature: str
+    """The definition in one line, such as `bleu4|coco-caption|tok:ptb|case:lc|refs:5|len:closest|v0.2`."""
     n: int
+    """How many images were scored."""
     counts: Mapping[str, object]
+    """Corpus sums that give `value`; JSON can hold them."""
     interval: Interval | None
+    """None where `resamples` is 0, and for a single image, which says nothing about the spread."""
     per_image: tuple[float, ...]
+    """The score of each image alone, in the order of the corpus."""
 
 
 class Metric(Protocol):
-    """What the run step needs of a metric; `BUILTIN` holds ours."""
+    """What the run step needs of a metric; `BUILTIN` holds those that ship."""
 
     @property
     def name(self) -> str:
@@ -111,7 +112,7 @@ class Metric(Protocol):
         """Upper end of the natural range."""
 
     def signature(self, corpus: Corpus) -> str:
-        """The definition in one line, as far as the corpus decides it (references per image)."""
+        """The definition in one line. A part of it comes from the corpus: the number of references per image."""
 
     def score(self, corpus: Corpus, *, population: int | None = None, resamples: int = 1000, seed: int = 0) -> Score:
         """The value over `corpus`; raises `MetricError` where population, resamples or seed are not valid."""
@@ -202,14 +203,14 @@ class Corpus:
         return np.array(sorted(range(len(self)), key=self.ids.__getitem__), dtype=np.intp)
 
     def derived(self, compute: Callable[[Corpus], T]) -> T:
-        """`compute(self)`, computed once: how BLEU-1 to 4 share one pass over the n-grams."""
+        """`compute(self)`, computed once and kept: so BLEU-1 to 4 share one pass over the n-grams."""
         if compute not in self._derived:
             self._derived[compute] = compute(self)
         return cast("T", self._derived[compute])
 
 
 def signature(name: str, corpus: Corpus, *parameters: str) -> str:
-    """One line that two numbers must share to be comparable; after sacrebleu's (Post 2018)."""
+    """The definition in one line: only numbers with equal signatures are comparable. The form is sacrebleu's (Post 2018)."""
     references = f"refs:{corpus.reference_count}"
     parts = (name, "coco-caption", "tok:ptb", "case:lc", references, *parameters, SIGNATURE_VERSION)
     return "|".join(parts)
@@ -242,7 +243,7 @@ def interval(
     Raises:
         MetricError: population smaller than the corpus, or a setting that is no such number.
     """
-    n, k = statistics.shape
+    n = len(statistics)
     _check_whole("resamples", resamples, least=0)
     _check_whole("seed", seed, least=0)
     if population is not None:
@@ -258,17 +259,7 @@ def interval(
     total = ordered.sum(axis=0)  # (k,)
     centre = float(value(total[None, :])[0])
     shrink = 1.0 if population is None else float(np.sqrt(1 - n / population))
-
-    rng = np.random.Generator(np.random.PCG64(seed))
-    sums = np.empty((resamples, k))
-    factors = _for_products(ordered)
-    times = np.empty((min(resamples, max(1, BLOCK // n)), n), dtype=factors.dtype)  # how often each image is drawn
-    for start in range(0, resamples, len(times)):
-        block = times[: resamples - start]
-        # One draw for the block, in 32 bits: a third of the time of one draw of 64 bits per resample.
-        for row, drawn in zip(block, rng.integers(0, n, size=block.shape, dtype=np.uint32), strict=True):
-            row[:] = np.bincount(drawn, minlength=n)
-        sums[start : start + len(block)] = block @ factors  # (b, n) @ (n, k)
+    sums = _draw(ordered, resamples=resamples, seed=seed)
     replicates = centre + (value(sums) - centre) * shrink  # (r,)
 
     # Influence of image i: gradient · (s_i - mean); var(value) ≈ n/(n-1) · Σ influence².
@@ -287,21 +278,78 @@ def interval(
     )
 
 
+def _draw(ordered: NDArray[np.float64], *, resamples: int, seed: int) -> NDArray[np.float64]:
+    """The sums of each bootstrap resample, shape (resamples, k).
+
+    Args:
+        ordered: sufficient statistics, shape (n, k), images in the order of their ids.
+        resamples: replicates.
+        seed: of PCG64.
+    """
+    n, k = ordered.shape
+    rng = np.random.Generator(np.random.PCG64(seed))
+    sums = np.empty((resamples, k))
+    factors = _for_products(ordered)
+    times = np.empty((min(resamples, max(1, BLOCK // n)), n), dtype=factors.dtype)  # how often each image is drawn
+    for start in range(0, resamples, len(times)):
+        block = times[: resamples - start]
+        # One draw of 32-bit numbers per block takes a third of the time of one draw of 64-bit numbers per resample.
+        for row, drawn in zip(block, rng.integers(0, n, size=block.shape, dtype=np.uint32), strict=True):
+            row[:] = np.bincount(drawn, minlength=n)
+        sums[start : start + len(block)] = block @ factors  # (b, n) @ (n, k)
+    return sums
+
+
 def _for_products(statistics: NDArray[np.float64]) -> NDArray[np.float32] | NDArray[np.float64]:
-    """Counts in float32, which is a quarter of the time and exact: every sum is a whole number below 2^24."""
+    """The statistics in float32, if that is exact: whole numbers, and every sum below 2^24.
+
+    Products in float32 take a quarter of the time.
+    """
     bound = statistics.shape[0] * float(np.abs(statistics).max())  # one image drawn n times
     whole = bound < 2**24 and bool((statistics == np.rint(statistics)).all())
     return statistics.astype(np.float32) if whole else statistics
 
 
-def mean_value(n: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """`value` of `interval` for a metric that is the mean of per-image scores: sums (r, 1) to means (r,)."""
-    return lambda sums: sums[:, 0] / n
+def mean_score(
+    metric: Metric,
+    corpus: Corpus,
+    per_image: tuple[float, ...],
+    *,
+    population: int | None,
+    resamples: int,
+    seed: int,
+) -> Score:
+    """The score of a metric that is the mean of per-image values.
 
-
-def mean_gradient(n: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """`gradient` of `interval` for such a metric: 1/n."""
-    return lambda sums: np.full_like(sums, 1 / n)
+    Args:
+        metric: gives name, family and signature.
+        corpus: what was scored.
+        per_image: the metric's value of each image, in the order of the corpus.
+        population: see `interval`.
+        resamples: see `interval`.
+        seed: see `interval`.
+    """
+    n = len(corpus)
+    # fsum rounds once, so that the order of the images cannot show in the last bits.
+    total = math.fsum(per_image)
+    return Score(
+        metric=metric.name,
+        family=metric.family,
+        value=total / n,
+        signature=metric.signature(corpus),
+        n=n,
+        counts={"sum": total, "images": n},
+        interval=interval(
+            corpus,
+            np.array(per_image, dtype=np.float64)[:, None],
+            lambda sums: sums[:, 0] / n,
+            lambda sums: np.full_like(sums, 1 / n),
+            population=population,
+            resamples=resamples,
+            seed=seed,
+        ),
+        per_image=per_image,
+    )
 
 
 def _shown(value: object) -> str:
@@ -333,7 +381,7 @@ def _check_text(id_: str, role: str, text: object) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        # Text that no file can hold: decoded with "surrogateescape", or half of a UTF-16 pair.
+        # No file can hold such text. It was decoded with "surrogateescape", or is half of a UTF-16 pair.
         raise MetricError(
             f"Image {id_!r}: {role} has a lone surrogate U+{ord(text[error.start]):04X} at position {error.start}, "
             f"expected text that can be written as UTF-8."

@@ -1,6 +1,6 @@
 """BLEU-1 to BLEU-4 of a corpus, as coco-caption computes them (Papineni et al. 2002, closest reference length).
 
-nltk's `corpus_bleu` is another number: it counts a hypothesis of fewer than n tokens as one n-gram (`max(1, ·)`), which
+nltk's `corpus_bleu` gives another number: it counts a hypothesis of fewer than n tokens as one n-gram (`max(1, ·)`), which
 moves short captions by up to 0.07 points. coco-caption does not, and adds 1e-15 and 1e-9 instead of smoothing.
 """
 
@@ -25,11 +25,19 @@ if TYPE_CHECKING:
 _Gram = TypeVar("_Gram", str, tuple[str, ...])
 
 ORDERS = 4
-TINY = 1e-15  # numerators, so that the value is 0 and not an error where nothing matches
-SMALL = 1e-9  # denominators
-#: Columns of the statistics, shape (n, 10): matches of 1- to 4-grams, totals of the same, length, closest length.
+"""The longest n-gram that is counted."""
+
+TINY = 1e-15
+"""coco-caption adds this to numerators, so that the value is 0 and not an error where nothing matches."""
+
+SMALL = 1e-9
+"""coco-caption adds this to denominators."""
+
 MATCHES, TOTALS = slice(0, ORDERS), slice(ORDERS, 2 * ORDERS)
+"""Columns of the statistics, shape (n, 10): the first four are matches of 1- to 4-grams, the next four all 1- to 4-grams."""
+
 LENGTH, CLOSEST = 2 * ORDERS, 2 * ORDERS + 1
+"""The last two columns: the length of the hypothesis, and the length of the reference that is closest to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +64,7 @@ class Bleu:
         total = counts.sum(axis=0)  # exact: sums of integers
         return Score(
             metric=self.name,
+            family=self.family,
             value=float(self.value(total[None, :])[0]),
             signature=self.signature(corpus),
             n=len(corpus),
@@ -89,7 +98,7 @@ class Bleu:
         return result
 
     def gradient(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Derivative of the value by each sum, (10,) to (10,); zero where the value is, for lack of matches."""
+        """Derivative of the value by each sum, (10,) to (10,); all zero if the n-grams of some order have no match."""
         result = np.zeros_like(sums)
         matches, totals = sums[MATCHES][: self.n], sums[TOTALS][: self.n]
         if not matches.all():
@@ -105,7 +114,7 @@ class Bleu:
 
 
 def statistics(corpus: Corpus) -> NDArray[np.float64]:
-    """Per image what BLEU is made of, shape (n, 10), whole numbers as float64 so that sums are exact and products fast."""
+    """The counts that BLEU is computed from, per image, shape (n, 10); float64, so that sums are exact and products fast."""
     rows = [
         _row(words, references)
         for words, references in zip(corpus.hypothesis_words, corpus.reference_words, strict=True)
@@ -122,7 +131,7 @@ def _row(words: tuple[str, ...], references: Sequence[tuple[str, ...]]) -> tuple
     theirs = [[reference[start:] for start in range(ORDERS)] for reference in references]
     matches = [_clipped(words, references)]
     for order in range(2, ORDERS + 1):
-        if not matches[-1]:  # no match of an order, none of a higher one
+        if not matches[-1]:  # without a match of one order there is none of a higher order
             matches.append(0)
             continue
         grams = tuple(zip(*own[:order], strict=False))
@@ -133,7 +142,8 @@ def _row(words: tuple[str, ...], references: Sequence[tuple[str, ...]]) -> tuple
 def _clipped(grams: tuple[_Gram, ...], references: Sequence[Iterable[_Gram]]) -> int:
     """Σ over n-grams of min(times in the hypothesis, most times in one reference).
 
-    Nearly all n-grams occur once in a hypothesis, and then only have to be somewhere in the references: one set serves.
+    Nearly every n-gram occurs once in its hypothesis. It then counts 1 if any reference holds it, and a single set of all
+    n-grams of the references is enough to see that.
     """
     distinct = set(grams)
     if len(distinct) == len(grams):
@@ -142,7 +152,7 @@ def _clipped(grams: tuple[_Gram, ...], references: Sequence[Iterable[_Gram]]) ->
     found = distinct.intersection(chain.from_iterable(listed))
     own = Counter(grams)
     repeated = [gram for gram in found if own[gram] > 1]
-    # Two or three repeated words are sooner counted one by one; in a very long text that would be quadratic.
+    # It is faster to count up to three repeated n-grams one by one. For many, in a very long text, that would be quadratic.
     times = [reference.count if len(repeated) < 4 else Counter(reference).__getitem__ for reference in listed]
     clipped = sum(min(own[gram], max(count(gram) for count in times)) for gram in repeated)
     return len(found) - len(repeated) + clipped

@@ -1,6 +1,6 @@
 """CIDEr as coco-caption computes it (Vedantam et al. 2015): consensus of tf-idf weighted 1- to 4-grams.
 
-The tool named "CIDEr" there is the paper's CIDEr-D: clipped counts and a Gaussian penalty on the length difference, σ = 6,
+What coco-caption calls "CIDEr" is the paper's CIDEr-D: clipped counts and a Gaussian penalty on the length difference, σ = 6,
 times 10. Document frequencies are those of the evaluated references, so the value depends on which images were scored.
 """
 
@@ -11,18 +11,21 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pytest_claims.metrics.base import Score, interval, mean_gradient, mean_value, signature
+from pytest_claims.metrics.base import mean_score, signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_claims.metrics.base import Corpus
+    from pytest_claims.metrics.base import Corpus, Score
 
 ORDERS = 4
+"""The longest n-gram that is counted."""
+
 SIGMA = 6.0
+"""Standard deviation of the Gaussian penalty on the difference in length."""
+
 SCALE = 10.0
+"""The mean similarity is multiplied by this."""
 
 _Grams = dict[tuple[str, ...], int]
 _Weights = dict[tuple[str, ...], float]
@@ -43,27 +46,8 @@ class Cider:
 
     def score(self, corpus: Corpus, *, population: int | None = None, resamples: int = 1000, seed: int = 0) -> Score:
         """See `Metric.score`. `counts` holds the sum of the per-image values and the number of images."""
-        per_image = corpus.derived(per_image_values)
-        n = len(corpus)
-        # fsum rounds once, so that the order of the images cannot show in the last bits.
-        total = math.fsum(per_image)
-        return Score(
-            metric=self.name,
-            value=total / n,
-            signature=self.signature(corpus),
-            n=n,
-            counts={"sum": total, "images": n},
-            interval=interval(
-                corpus,
-                np.array(per_image, dtype=np.float64)[:, None],
-                mean_value(n),
-                mean_gradient(n),
-                population=population,
-                resamples=resamples,
-                seed=seed,
-            ),
-            per_image=per_image,
-        )
+        values = corpus.derived(per_image_values)
+        return mean_score(self, corpus, values, population=population, resamples=resamples, seed=seed)
 
 
 def per_image_values(corpus: Corpus) -> tuple[float, ...]:

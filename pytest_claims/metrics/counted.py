@@ -1,4 +1,4 @@
-"""Counts as scores: numbers that are exact, so that nothing was sampled and no interval applies."""
+"""Counts as scores. A count is exact: nothing was sampled, so it has no interval."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FAMILY = "parameter-count"
+"""The family of every count."""
 
 
 def counted(name: str, value: int, parts: Mapping[str, int]) -> Score:
@@ -22,6 +23,7 @@ def counted(name: str, value: int, parts: Mapping[str, int]) -> Score:
     """
     return Score(
         metric=name,
+        family=FAMILY,
         value=float(value),
         signature=f"{name}|{FAMILY}|tied:once|{SIGNATURE_VERSION}",
         n=0,

@@ -5,20 +5,18 @@ The two maxima may come from different references (Lin 2004 takes the best F); t
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pytest_claims.metrics.base import Score, interval, mean_gradient, mean_value, signature
+from pytest_claims.metrics.base import mean_score, signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_claims.metrics.base import Corpus
+    from pytest_claims.metrics.base import Corpus, Score
 
 BETA = 1.2
+"""How much more recall weighs than precision in F."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,27 +34,8 @@ class RougeL:
 
     def score(self, corpus: Corpus, *, population: int | None = None, resamples: int = 1000, seed: int = 0) -> Score:
         """See `Metric.score`. `counts` holds the sum of the per-image values and the number of images."""
-        per_image = corpus.derived(per_image_values)
-        n = len(corpus)
-        # fsum rounds once, so that the order of the images cannot show in the last bits.
-        total = math.fsum(per_image)
-        return Score(
-            metric=self.name,
-            value=total / n,
-            signature=self.signature(corpus),
-            n=n,
-            counts={"sum": total, "images": n},
-            interval=interval(
-                corpus,
-                np.array(per_image, dtype=np.float64)[:, None],
-                mean_value(n),
-                mean_gradient(n),
-                population=population,
-                resamples=resamples,
-                seed=seed,
-            ),
-            per_image=per_image,
-        )
+        values = corpus.derived(per_image_values)
+        return mean_score(self, corpus, values, population=population, resamples=resamples, seed=seed)
 
 
 def per_image_values(corpus: Corpus) -> tuple[float, ...]:
@@ -68,7 +47,7 @@ def per_image_values(corpus: Corpus) -> tuple[float, ...]:
 
 
 def _f(hypothesis: tuple[str, ...], references: Sequence[tuple[str, ...]]) -> float:
-    # "".split(" ") is [""]: to coco-caption a caption without tokens is one empty token, equal to another such one.
+    # "".split(" ") is [""]: coco-caption reads a caption without tokens as one empty token, and two such captions are equal.
     hypothesis = hypothesis or ("",)
     precision = recall = 0.0
     for reference in references:
@@ -82,7 +61,10 @@ def _f(hypothesis: tuple[str, ...], references: Sequence[tuple[str, ...]]) -> fl
 
 
 def longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """Its length, in O(shorter) operations on bit strings of the longer (Hyyrö 2004, doi:10.1007/978-3-540-39763-8).
+    """The length of the longest common subsequence of two token sequences.
+
+    It takes one step per token of the shorter sequence, on bit strings as long as the longer one (Hyyrö 2004,
+    doi:10.1007/978-3-540-39763-8).
 
     Examples:
         >>> longest_common_subsequence("a b c d".split(), "b x d".split())

@@ -1,12 +1,14 @@
 r"""Tokens as coco-caption sees them, without Java: Stanford PTB tokens, lower case, punctuation dropped.
 
 coco-caption (pycocoevalcap 1.2) pipes captions through the PTB tokenizer of Stanford CoreNLP 3.4.1. The rules here were
-learned by probing that program from outside; `tests/test_metrics_tokens.py` holds what it gave. Three steps: rewrite what it
-rewrites (`_rewrite`), cut at white space and match one nltk `RegexpTokenizer` pattern against each chunk (`_chunk`,
-memoised), then look once at the neighbours (`_join`).
+learned by probing that program from outside; `tests/test_metrics_tokens.py` holds what it gave. There are three steps:
 
-That program takes the longest match, a Python pattern the first. So the order of `_PATTERN` matters: longer forms stand
-first. nltk compiles it with `re` before 3.10 and with `regex` since; the tests hold both to the same tokens.
+1. `_rewrite` replaces the characters and entities that the program replaces.
+2. `_chunk` takes the text between blanks and matches one nltk `RegexpTokenizer` pattern against it (memoised).
+3. `_join` corrects the tokens whose stop depends on the next chunk.
+
+That program takes the longest match; a Python pattern takes the first. So the order of `_PATTERN` matters: longer forms stand
+first. nltk compiles it with `re` before 3.10 and with `regex` from then on; the tests check that both give the same tokens.
 
 Deliberate differences, all outside of what one caption says:
 
@@ -27,14 +29,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nltk.tokenize import RegexpTokenizer
 
-#: Distinct chunks remembered (4 M chunks of real captions hold 43,000 distinct ones), and the longest one that is.
 MEMO_SIZE, MEMO_LENGTH = 1 << 16, 64
+"""How many distinct chunks are remembered (4 M chunks of real captions hold 43,000 distinct ones), and how long one may be."""
+
 PIECE = 256
+"""Longer runs of characters without a blank are cut into pieces of this length."""
 
 # ----------------------------------------------------------------------------------------------------
 # Word lists
 
-#: Keep their stop wherever they stand, in any case.
 _ABBREVIATIONS = """
     adj adm adv al ala alex apr ariz assn asst atty aug ave bhd bldg blvd brig bros calif capt cf cie cmdr co col colo comdr
     conn corp cos cpl ct dak dec dept det dr drs elec ens esq est etc ext feb fla fri ft ga gen gov govs hon inc ind insp
@@ -42,17 +45,22 @@ _ABBREVIATIONS = """
     mtg natl neb nev nov oct okla penn pfc ph plc ppte ppty pres prof profs pte ptes pty ptys pvt rd rep reps rev rt sen
     sens sep sept seq sfc sgt spc sq sr st ste supt sys tel tenn thu thurs treas tue tues univ va vs vt wed wis wisc wm wyo
 """
+"""These keep their stop wherever they stand, in upper and lower case."""
+
 LONGEST_ABBREVIATION = max(map(len, _ABBREVIATIONS.split()))
-#: Only when capitalised: "tex." ends a sentence, "Tex." is a state.
+
 _CAPITALISED_ABBREVIATIONS = "ark az del ill la mass miss ore pa tex wash"
-#: Only before a number: "no. 5", but "no." else.
+"""These keep their stop only when they are capitalised: "tex." ends a sentence, "Tex." is a state."""
+
 _NUMBER_ABBREVIATIONS = "art ca fig figs no nos op pp prop"
-#: After a single letter with a stop, these (or in capitals) start a sentence: "plan B. The" gives "b", "J. Smith" "j.".
+"""These keep their stop only before a number: "no. 5" gives "no.", any other "no." gives "no"."""
+
 _STARTER_WORDS = """
     a about according additionally after an as at but earlier he her here however if in it last many more mr. ms. now once one
     other our she since so some such that the their then there these they this we what when while yet you
 """
 _STARTERS = frozenset(form for word in _STARTER_WORDS.split() for form in (word.capitalize(), word.upper()))
+"""These start a sentence after a single letter with a stop: "plan B. The" gives "b", "J. Smith" gives "j."."""
 
 
 def _any_case(word: str) -> str:
@@ -68,23 +76,26 @@ def _one_of(words: str, *, capitalised: bool = False) -> str:
 
 
 # ----------------------------------------------------------------------------------------------------
-# The pattern. `_rewrite` has left: ASCII, letters and their marks, symbols that stand alone between blanks, and U+2019, the
-# typographic apostrophe, which the program treats almost like the ASCII one.
+# The pattern. After `_rewrite` a text holds only ASCII, letters and their marks, symbols that stand alone between blanks, and
+# U+2019, the typographic apostrophe, which the program treats almost like the ASCII one.
 
 _LETTER = r"[A-Za-z\x80-\u2017\u201e-\uffff]"
 _ALNUM = r"[0-9A-Za-z\x80-\u2017\u201e-\uffff]"
-#: A segment of a hyphenated word, as in "hors-d'oeuvre", "O'Neil-Smith".
 _SEGMENT = rf"(?:[dDlLoO]['’](?={_ALNUM}{{2}}))?{_ALNUM}+"
+"""A segment of a hyphenated word, as in "hors-d'oeuvre" and "O'Neil-Smith"."""
+
 _HYPHENATED = rf"(?:{_SEGMENT}(?:[-_]{_SEGMENT})+|[A-Za-z0-9][A-Za-z0-9.,]{{0,30}}-[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*)"
 _SLASHED = r"[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}"
-#: What may be cut off after a word, with the condition that no ASCII letter follows.
 _ENDING = "(?:[sSmMdD]|[lL][lL]|[rR][eE]|[vV][eE])"
 _CLITIC = rf"(?:'{_ENDING}(?![A-Za-z])|’{_ENDING})"
+"""What is cut off after a word, as in "he's". No ASCII letter may follow an ending with an ASCII apostrophe."""
+
 _NUMBER = r"(?:[0-9]+|[.,:][0-9]+)(?:[.,:][0-9]+)*"
 _ABBREVIATION = rf"(?:{_one_of(_ABBREVIATIONS)}|{_one_of(_CAPITALISED_ABBREVIATIONS, capitalised=True)})"
 _BEFORE_NUMBER = _one_of(_NUMBER_ABBREVIATIONS)
-#: Words that are cut in two: "can not".
 _CUT = (("can", "not"), ("gon", "na"), ("wan", "na"), ("got", "ta"), ("gim", "me"), ("lem", "me"))
+"""Words that are cut in two: "cannot" gives "can not"."""
+
 _CUT_WORDS = frozenset(first + second for first, second in _CUT)
 _PAIRS = "|".join(
     rf"{_any_case(first)}(?={_any_case(second)}(?!{_ALNUM}|['’]{_ENDING}|[.!?]{_LETTER}|\.[,;:]))"
@@ -156,25 +167,27 @@ def _tokenizer() -> RegexpTokenizer:
     return RegexpTokenizer(_PATTERN, flags=re.VERBOSE)
 
 
-#: How a token is written, or "" where coco-caption drops it. Its list of punctuation names -LRB- and kin in upper case,
-#: but the tokens are lower-cased before, so brackets stay.
 _WRITTEN = {
     **dict.fromkeys(["'", "’", "''", '"', "“", "”", "`", "‘", "``", ".", "...", "....", "?", "!", ",", ":", ";"], ""),
     **dict.fromkeys(["-", "--", "---", "----"], ""),
     "(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-",
 }  # fmt: skip
+"""How a token is written, or "" where coco-caption drops it.
 
-#: The typographic apostrophe of these becomes an ASCII one, that of "O’Brien" stays.
+coco-caption's list of punctuation names brackets in upper case (-LRB-). It lower-cases tokens first, so brackets stay.
+"""
+
 _CUT_OFF = re.compile(rf"’{_ENDING}|[nN]’[tT]")
+"""In these the typographic apostrophe becomes an ASCII one; in "O’Brien" it stays."""
 
-#: `_rewrite` marks what spans white space: a chunk that starts with _WHOLE is one token, _GLUE a no-break space in it.
 _WHOLE, _GLUE = "\x01", "\x02"
+"""Marks that `_rewrite` sets: a chunk that starts with `_WHOLE` is one token, and `_GLUE` is a no-break space in it."""
 
 
 def _chunk_uncached(chunk: str) -> tuple[str, ...]:
     if chunk[0] == _WHOLE:
         return (_bracketed(chunk[1:].replace(_GLUE, "\xa0")).lower(),)
-    # Bare words are what the pattern would make of them, only sooner. A stop may belong to a short one.
+    # A bare word is its own token; the pattern is slower and gives the same. A stop after a short word may belong to the word.
     last = chunk[-1]
     word = chunk[:-1] if last in ",;:!?" or (last == "." and len(chunk) > LONGEST_ABBREVIATION + 1) else chunk
     if word.isascii() and word.isalpha() and (lower := word.lower()) not in _CUT_WORDS:
@@ -186,7 +199,7 @@ def _chunk_uncached(chunk: str) -> tuple[str, ...]:
             written = token.replace("’", "'").lower()
         elif token in ("n‘t", "N‘T"):
             written = "n`t"
-        elif written is None:  # faces hold brackets, as in ":)"
+        elif written is None:  # a face such as ":)" holds brackets
             face = len(token) <= 5 and ("(" in token or ")" in token)
             written = (_bracketed(token) if face else token).lower()
         if written:
@@ -227,25 +240,30 @@ def _ranges(text: str) -> frozenset[int]:
     return frozenset(x for part in bounds for x in range(int(part[0], 16), int(part[-1], 16) + 1))
 
 
-#: Where the Java program's tables differ from the categories that `_character` goes by.
+# Where the Java program's tables differ from Unicode's categories, which `_character` goes by otherwise.
 _JOINS = _ranges("2c2-2c5 2d2-2df 2e5-2ff 375-379 384-385 3f6 55a-55f 58a 2010-2011")
+"""Characters that are part of a word."""
+
 _STANDS_ALONE = _ranges("b2-b3 b9 2070 2074-2079 2080-2089 2155-215e 2460-249b 24ea-24ff 2776-2793")
+"""Symbols that are tokens of their own."""
+
 _VANISHES = _ranges("""
     37f 482 488-489 528-52f 560 588 58d-58f 5ef 1fbf-1fc1 1fcd-1fcf 1fdd-1fdf 1fed-1fef 1ffd-1ffe 2012 2024-2025 2027
     203c-203d 2043 2045-205e 20a1-20a3 20a5-20ab 20ad-20c0 218a-218b 2c2f 2c5f 2ce5-2cea 2cf9-2cff 2d70 2e00-2e2e 2e30-2ff0
     3003-3004 3008-3011 3013-3020 3030 3036-3037 303d-303f 309b-309c 30a0 312e-312f 3190-319f 31bb-33ff 4db6-4dff 9fcd-9fff
     a490-a4c6 fb29 fbb2-fbc2 fd3e-fd4f fdcf fdfc-fdff fe10-fe6b ffe2-ffe4 ffe8-ffee fffc-fffd
 """)
+"""Characters that read as a blank."""
 
 
 def _character(code: int) -> str:
-    """What the program makes of a character: kept, a symbol between blanks, a blank, or something else."""
+    """How the program writes a character: as it is, as a symbol between blanks, as a blank, or as other characters."""
     character = chr(code)
     if character in _MAPPED:
         return _MAPPED[character]
     if code < 0x80:
         return character if character.isprintable() else " "
-    if code > 0xFFFF or code in _VANISHES:  # emoji, for one, separate words
+    if code > 0xFFFF or code in _VANISHES:  # emoji, for example, separate words
         return " "
     if code in _STANDS_ALONE:
         return f" {character} "
@@ -256,7 +274,7 @@ def _character(code: int) -> str:
 
 
 class _Characters(dict[int, str]):
-    """The table for `str.translate`, filled as characters are met: at most one entry for each of Unicode's."""
+    """The table for `str.translate`, filled as characters are met; it has at most one entry per Unicode character."""
 
     def __missing__(self, code: int) -> str:
         written = self[code] = _character(code)
@@ -269,10 +287,10 @@ _ENTITY = re.compile(r"&(amp|lt|gt|quot|nbsp|apos|mdash|ndash);", re.IGNORECASE)
 _ENTITIES = {
     "amp": "&", "lt": " < ", "gt": " > ", "quot": ' " ', "nbsp": " ", "apos": "'", "mdash": " -- ", "ndash": " -- ",
 }  # fmt: skip
-#: Adjacent typographic quotes come out as one token, which is dropped only if it reads as one quote.
 _QUOTES = re.compile("[‘’“”]{2,}")
+"""Adjacent typographic quotes give one token. coco-caption drops it only if it reads as one quote."""
+
 _QUOTED = str.maketrans({"‘": "`", "’": "'", "“": "``", "”": "''"})
-#: What the program joins across one blank: "5 1/2", "(800) 555-1212", "<a b>".
 _SPANS = re.compile(
     r"""
       (?<![\w.,:/+'’-])[0-9]{1,4}[ ][0-9]{1,4}\\?/[0-9]{1,4}(?![0-9])
@@ -282,6 +300,8 @@ _SPANS = re.compile(
     """,
     re.VERBOSE,
 )
+"""What the program joins across one blank: "5 1/2", "(800) 555-1212", "<a b>"."""
+
 _MAY_SPAN = re.compile(r"[0-9)] [0-9]|\)[0-9]|<[A-Za-z!?][^<>]* ")
 
 
@@ -312,7 +332,7 @@ _NUMBER_STOP = re.compile(rf"(?:.*[^\w.-])?{_BEFORE_NUMBER}\.", re.DOTALL)
 
 
 def _join(chunks: list[str]) -> list[str]:
-    """The tokens of all chunks, where the stop of a chunk may depend on the next one."""
+    """The tokens of all chunks. The next chunk decides whether some tokens keep their stop."""
     tokens: list[str] = []
     last = len(chunks) - 1
     for position, chunk in enumerate(chunks):
@@ -334,7 +354,7 @@ def units(text: str) -> tuple[str, ...]:
     chunks = text.split()
     if "." in text[:-1] or max(map(len, chunks), default=0) > MEMO_LENGTH:
         return tuple(_join(chunks))
-    return tuple(chain.from_iterable(map(_chunk_cached, chunks)))  # no neighbour matters: most captions
+    return tuple(chain.from_iterable(map(_chunk_cached, chunks)))  # most captions: no chunk depends on the next
 
 
 def split_units(tokens: tuple[str, ...]) -> tuple[str, ...]:

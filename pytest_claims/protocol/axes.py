@@ -1,6 +1,6 @@
 """What a run did against what the paper did, axis by axis.
 
-An `Observed` says what a run did, read off the objects that did it. `read_axes` holds it against the paper's protocol.
+An `Observed` says what a run did; it is read from the objects that ran. `read_axes` compares it with the paper's protocol.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Match(StrEnum):
 
 
 PRECISIONS = ("float32", "float16", "bfloat16")
-"""Between these a run may differ and still say something about the paper's number: 16-bit arithmetic moves BLEU-4 by a few
-hundredths of a point. Quantised weights are another model."""
+"""If paper and run differ only in which of these they use, the run still says something about the paper's number: 16-bit
+arithmetic moves BLEU-4 by a few hundredths of a point. Quantised weights are another model."""
 
 
-# Axes that captions which somebody released do not show; listed all the same, as not observed.
+# Released captions do not show these axes. A reading lists them as not observed.
 _GENERATION = {"checkpoint", "image", "prompt", "decoding", "precision"}
 
 
@@ -63,7 +63,7 @@ Facts = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """What a run did. An axis that is None was not observed: captions that somebody released do not show their prompt."""
+    """What a run did. An axis that is None was not observed; released captions, for example, do not show their prompt."""
 
     checkpoint: Facts | None = None
     """`id`, `revision`, `commit` where it is the hub's, and `digest` of every file that loading can open."""
@@ -73,9 +73,9 @@ class Observed:
     image: Facts | None = None
     """What the image processor does, by the keys of `spec.models.ImageProtocol`. `family`: what the model family defines."""
     prompt: Facts | None = None
-    """`text` was given, `ids` are the tokens that were fed, `prompt` is what they spell, special tokens visible. `stated_ids`
-    are the tokens that a clean tokenisation of the claim's prompt gives, and `stated` spells them; None where the claim states
-    no prompt. A plan, which has no tokenizer, has `prompt` alone."""
+    """`text` is the given prompt. `ids` are the tokens that were fed, and `prompt` spells them, with special tokens visible.
+    `stated_ids` are the tokens that a clean tokenisation of the claim's prompt gives, and `stated` spells them; both are None
+    if the claim states no prompt. A plan has no tokenizer and gives only `prompt`."""
     decoding: Facts | None = None
     precision: Facts | None = None
     metric: Facts | None = None
@@ -88,12 +88,12 @@ class Observed:
 
 
 def decoding_facts(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Decoding values as they compare: the strategy follows from the beams, since one beam is greedy search."""
+    """Decoding values in the form that is compared. The number of beams gives the strategy: one beam is greedy search."""
     facts = {key: value for key, value in values.items() if key != "strategy"}
     beams = facts.get("num_beams")
     strategy = values.get("strategy") if beams is None else "greedy" if beams == 1 else "beam"
     if beams in (1, None) and strategy == "greedy":
-        # Greedy search ignores both: they cannot differ.
+        # Greedy search ignores both keys, so they are not compared.
         facts.pop("length_penalty", None)
         facts.pop("early_stopping", None)
     return {"strategy": strategy, **facts}
@@ -133,7 +133,7 @@ def read_axes(paper: Protocol, observed: Observed, *, min_sample: int) -> tuple[
 
 
 def _dataset(paper: Protocol, observed: Observed) -> dict[str, Any]:
-    """What the paper says of its data set. Columns that it does not name are those that data sets of its kind have."""
+    """What the paper states about its data set. Columns that it does not name have the default names."""
     if paper.dataset is None:
         return {}
     stated = paper.dataset.model_dump()
@@ -144,13 +144,13 @@ def _dataset(paper: Protocol, observed: Observed) -> dict[str, Any]:
     return stated
 
 
-# A paper that names none of these leaves them to the reader: what is there is recorded, and cannot differ.
+# If the paper does not state one of these, the value of the run is recorded and is no difference.
 _OPTIONAL = {
     ("checkpoint", "digest"),
     *(("dataset", key) for key in ("references", "fingerprint")),
 }
 
-# A paper that names none of these used the data set, or the checkpoint, as it is: a run that names one differs.
+# If the paper does not state one of these, it used the checkpoint or the data set as it is. A run that states one differs.
 _AS_IT_IS = {("checkpoint", "revision"), ("dataset", "revision"), ("dataset", "where")}
 
 
@@ -162,7 +162,7 @@ def _read(axis: str, stated: Facts | None, did: Facts | None) -> Reading:
     unstated = [key for key, value in stated.items() if value is None and (axis, key) not in _OPTIONAL | _AS_IT_IS]
     differing = [key for key, value in stated.items() if value is not None and not _same(key, value, did)]
     differing += [key for key, value in stated.items() if value is None and (axis, key) in _AS_IT_IS and did.get(key)]
-    # What a run turned on beyond the paper's words (no_repeat_ngram_size, duplicated rows) is a difference too.
+    # A fact of the run for which the paper has no key (no_repeat_ngram_size, duplicated rows) is a difference too.
     beyond = [key for key in did if key not in stated and key in _BEYOND.get(axis, did)]
     if differing or beyond:
         consequence = Consequence.DRIFT
@@ -173,7 +173,7 @@ def _read(axis: str, stated: Facts | None, did: Facts | None) -> Reading:
     return Reading(axis=axis, paper=_show(stated), run=_show(did), consequence=consequence)
 
 
-# What counts as a difference although the paper has no such key; an axis that is not named here takes every key so.
+# The keys that are a difference although the paper has no such key. On an axis that is not listed here, every key is one.
 _BEYOND: Mapping[str, tuple[str, ...]] = {
     "checkpoint": (), "dataset": ("duplicates",), "split": (), "metric": (),
 }  # fmt: skip
@@ -187,7 +187,7 @@ def _read_precision(axis: str, stated: Facts | None, did: Facts | None) -> Readi
 
 
 def _read_image(axis: str, stated: Facts | None, did: Facts | None) -> Reading:
-    """Key by key: what the claim states, else what the model family defines, against what the processor does."""
+    """Compares each key of the processor with what the claim states, or else with what the model family defines."""
     if did is None or stated is None:
         return _read(axis, stated, None if did is None else {k: v for k, v in did.items() if k != "family"})
     known = "family" in did
@@ -211,7 +211,7 @@ _IMAGE_KEYS = tuple(key for key in ImageProtocol.model_fields if key != "other")
 
 
 def _read_prompt(axis: str, stated: Facts | None, did: Facts | None) -> Reading:
-    """Token by token where the run shows its tokens. Text that reads alike can be other tokens, and the model sees tokens."""
+    """Compares token by token, if the run shows its tokens. Equal text can be different tokens, and the model sees tokens."""
     if did is None or stated is None or "ids" not in did:
         return _read(axis, stated, did)
     extra = {key: value for key, value in did.items() if key not in ("prompt", "text", "ids", "stated_ids", "stated")}
@@ -231,7 +231,7 @@ _READERS = {"image": _read_image, "prompt": _read_prompt, "precision": _read_pre
 
 
 def visible(text: str) -> str:
-    """`text` with what a reader would not see marked: odd white space, and characters that have no width."""
+    """`text` with a mark for all that a reader would not see: odd white space, and characters without a width."""
 
     def mark(match: re.Match[str]) -> str:
         return "".join(_MARKS.get(character, f"\\u{ord(character):04x}") for character in match[0])
@@ -251,7 +251,7 @@ _MARKS = {" ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥"}
 def _same(key: str, stated: Any, did: Facts) -> bool:
     value = did.get(key)
     if isinstance(stated, bool) or isinstance(value, bool):
-        return stated is value  # True is no 1
+        return stated is value  # True is not 1
     if isinstance(stated, list | tuple) and isinstance(value, list | tuple):
         return len(stated) == len(value) and all(
             _same(key, one, {key: other}) for one, other in zip(stated, value, strict=True)
@@ -282,7 +282,7 @@ def _read_sample(images: int, observed: Observed, min_sample: int) -> Reading:
 
 
 def deviations(readings: Iterable[Reading]) -> tuple[Reading, ...]:
-    """The readings on which the run differs from the paper, or the paper is silent."""
+    """The readings on which the run differs from the paper, or on which the paper states too little."""
     harmless = (Consequence.NONE, Consequence.NOT_OBSERVED)
     return tuple(reading for reading in readings if reading.consequence not in harmless)
 
@@ -297,7 +297,7 @@ def match(readings: Iterable[Reading]) -> Match:
 
 
 def _show(facts: Facts | None) -> str:
-    """The facts of one axis in a line: a lone value as it is, several as `key=value`."""
+    """The facts of one axis in a line: a single value as it is, several values as `key=value`."""
     if facts is None:
         return "not stated"
     if set(facts) == {"prompt"}:

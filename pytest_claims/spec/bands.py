@@ -1,4 +1,4 @@
-"""Tolerances that no result could miss: a claim that cannot fail says nothing, and is refused."""
+"""Finds tolerances that every result would meet. A claim with such a tolerance cannot fail, so it is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def unfailing(
     limits: tuple[Decimal, Decimal],
     trivial: Decimal | None,
 ) -> Iterator[tuple[nodes.Path, str]]:
-    """What is wrong with bands that even the worst result would reach: the path below the claim, and why.
+    """The bands that even the worst result would reach: the path below the claim, and what is wrong there.
 
     The partial band counts like the pass band, since `partial` is green under the default gate.
 
@@ -28,7 +28,7 @@ def unfailing(
         tolerance: its bands.
         direction: which side of the number counts.
         limits: the least and the greatest value of the metric, in the reported unit.
-        trivial: what a system gets that does nothing right, in the reported unit; None: there is no such value.
+        trivial: the value of a system that does nothing right, in the reported unit; None if there is no such value.
     """
     value, (low, high) = reported.value.value, limits
     for key, band in (("pass", tolerance.pass_), ("partial", tolerance.partial)):
@@ -39,7 +39,7 @@ def unfailing(
         if bottom <= low and top >= high:
             yield ("tolerance", key), f"{covers}, all that {reported.metric} can give: no result could miss it"
             return
-        # With direction at_most, and where the paper itself reports the trivial value, a result fails by being better.
+        # The band may reach the trivial value if only higher values fail (at_most), or if the paper reports that value.
         better = direction == "at_most" or value == trivial
         if trivial is not None and not better and bottom <= trivial <= top:
             text = f"{covers}: it reaches {_plain(trivial)}, which a system gets that does nothing right"

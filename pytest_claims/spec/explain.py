@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, in the words of a claim file."""
+"""pydantic's errors, in the words of a claim file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EXPECTED = {
 def check_override(key: str, value: object) -> str:
     """What is wrong with `value` for the dotted protocol key `key`, or "": `expected a whole number, got 'five'`.
 
-    Unlike in a claim file, null is no value here: what is run has to be something.
+    A claim file may say null, since a paper may not state a key. A run needs a value, so null is wrong here.
     """
     *parents, last = key.split(".")
     model: type[BaseModel] = models.Protocol
@@ -46,7 +46,7 @@ def check_override(key: str, value: object) -> str:
 
 
 def steps(value: object, loc: Sequence[str | int]) -> nodes.Path:
-    """The part of a pydantic location that is a path in the file: a union adds the name of its member at the end."""
+    """The part of a pydantic location that is a path in the file, without the name of a union's member at its end."""
     path: list[str | int] = []
     for part in loc:
         if isinstance(value, dict) and part in value:

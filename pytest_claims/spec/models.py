@@ -17,7 +17,7 @@ Scalar = str | int | float | bool | None
 
 
 class Model(BaseModel):
-    """Strict: no unknown key, no conversion between types; frozen: what was read is what travels."""
+    """Strict and frozen: no unknown key, no conversion between types, no change after reading."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=False)
 
@@ -141,12 +141,15 @@ class Reported(Model):
 
 
 MIN_SAMPLE = 50
-"""Whatever a claim says, fewer images than this are no sample. The 95 % interval of BLEU-4 near 43 is some 102/√n points wide:
-14 at 50 images, and 23 at the 20 images of the run that this project had to retract."""
+"""The smallest number of images that counts as a sample, whatever a claim says.
+
+The 95 % interval of BLEU-4 near 43 is about 102/√n points wide: 14 points at 50 images, and 23 points at the 20 images of the
+run that this project had to retract.
+"""
 
 
 class Tolerance(Model):
-    """How far from the reported value still counts; half of the last printed digit is always added."""
+    """How far a result may lie from the reported value; half of the last printed digit is always added."""
 
     pass_: ToleranceBand = Field(alias="pass")
     partial: ToleranceBand
@@ -161,10 +164,11 @@ class Checkpoint(Model):
 
     id: Text
     revision: Text | None = Field(
-        default=None, description="branch, tag or commit; null: whichever is current, recorded"
+        default=None, description="branch, tag or commit; null: the current commit, which is recorded"
     )
     digest: Text | None = Field(
-        default=None, description="of every file that loading can open, as an earlier run observed it; pins them"
+        default=None,
+        description="digest of every file that loading can open, as an earlier run observed it; it pins the files",
     )
 
 
@@ -184,13 +188,16 @@ class Dataset(Model):
     split: Text = "test"
     where: dict[str, Scalar] | None = Field(default=None, description="keep the rows that have these values")
     images: Positive = Field(description="how many images the paper's split has")
-    references: Positive | None = Field(default=None, description="captions per image, where all have as many")
+    references: Positive | None = Field(
+        default=None, description="captions per image, if all images have the same number"
+    )
     columns: Columns | None = Field(
         default=None,
-        description="which column is what; null: image, caption and filename. A run that names others differs",
+        description="the names of the columns; null: image, caption and filename. A run with other columns differs",
     )
     fingerprint: Text | None = Field(
-        default=None, description="of ids, references and images, as an earlier run observed it; pins them"
+        default=None,
+        description="digest of ids, references and images, as an earlier run observed it; it pins the data",
     )
 
 
@@ -201,8 +208,8 @@ class ImageProtocol(Model):
     """What the vision encoder sees. Null: as the checkpoint's model family defines it (CLIP's mean and std for BLIP-2)."""
 
     size: Positive | Text = Field(
-        description="side of the square in pixels; of another resize what the processor says, as in 'shortest_edge=336 "
-        "crop=336x336'"
+        description="side of the square in pixels; for any other resize the processor's settings, such as "
+        "'shortest_edge=336 crop=336x336'"
     )
     resize: Resample = "bicubic"
     mean: Channels | None = None
@@ -231,7 +238,7 @@ class Decoding(Model):
 
 
 class Protocol(Model):
-    """The conditions the number was obtained under. Null, or left out: the paper does not state it."""
+    """The conditions under which the paper obtained the number. The paper does not state what is null or left out."""
 
     checkpoint: Checkpoint | None = None
     dataset: Dataset | None = None
@@ -355,7 +362,7 @@ def _first(member: object) -> object:
 
 
 def protocol_keys() -> dict[str, type]:
-    """The dotted keys of a protocol's single values, with `str` where the value is text: `{"decoding.num_beams": int, …}`."""
+    """The dotted keys of a protocol's single values: `{"dataset.id": str, …}`, and `object` where the value is not text."""
     keys: dict[str, type] = {}
     for name, found in Protocol.model_fields.items():
         inner = next((m for m in get_args(found.annotation) if isinstance(m, type) and issubclass(m, BaseModel)), None)
@@ -364,11 +371,11 @@ def protocol_keys() -> dict[str, type]:
             continue
         for below, field in inner.model_fields.items():
             members = get_args(field.annotation) or (field.annotation,)
-            # Annotated[int, …] and Literal["a", "b"] wrap what they are about.
+            # Annotated[int, …] and Literal["a", "b"] wrap the type, or the values, that we look for.
             plain = [
                 (get_args(m) or (m,))[0] if get_origin(m) is Annotated else m for m in members if m is not type(None)
             ]
-            # A command line gives one word a key: no mappings, no lists, no sections.
+            # A command line gives each key one word, so mappings, lists and sections cannot be set there.
             if any(get_origin(member) in (dict, tuple) or _is_model(member) for member in plain):
                 continue
             text = all(member is str or isinstance(member, str) or isinstance(_first(member), str) for member in plain)

@@ -1,8 +1,8 @@
 """YAML text → plain values that know the line they came from.
 
 PyYAML's constructors lose what a claim depends on: `43.70` becomes 43.7, `no` becomes False, `12:30` becomes 750, and the
-last of two equal keys wins. So this module composes nodes and builds the values itself, after YAML 1.2's core schema.
-Nothing is ever constructed from a tag, so a claim file cannot run code.
+last of two equal keys wins. So this module takes YAML nodes and builds the values itself, by the rules of YAML 1.2's core
+schema. It never constructs anything from a tag, so a claim file cannot run code.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ if TYPE_CHECKING:
 Path: TypeAlias = tuple[str | int, ...]
 """Where a value stands in its file: `("claims", 0, "reported", "value")`."""
 
-# A claim file is written by hand; the largest shipped one has 8 claims and 5 kB. The limits leave a factor of 100 and
-# stop what only an attack needs (anchors.md of every YAML parser: the "billion laughs").
+# A person writes a claim file by hand; the largest shipped one has 12 claims and 8 kB. The limits allow about 100 times as
+# much. They stop the "billion laughs" attack: a short file whose aliases stand for lists of aliases, so that it expands to
+# billions of values.
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
 MAX_DEPTH = 20
 MAX_ALIASES = 100
 MAX_PROBLEMS = 100
-"""Nobody reads more; a file that is something else altogether would give a message of megabytes."""
+"""How many problems of one file are reported. A file of another kind would otherwise give megabytes."""
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _TRUE = {"true", "True", "TRUE"}
 _FALSE = {"false", "False", "FALSE"}
 _INT = re.compile(r"[-+]?[0-9]{1,18}")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What YAML 1.2 does not allow in a file (section 5.1). libyaml finds them too, and then counts bytes where we need lines."""
+"""What YAML 1.2 does not allow in a file (section 5.1). libyaml finds them too, but gives a byte; we need the line."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]{1,40}(?:\.[0-9]{0,40})?)(?:[eE][-+]?[0-9]{1,3})?")
 
@@ -113,7 +114,7 @@ def parse(data: bytes, display: str) -> Document:
             what = "a tab cannot indent, use spaces"
         raise SpecError([f"{display}:{mark.line + 1 if mark else 1}: not YAML: {what}"]) from None
     except (yaml.YAMLError, ValueError) as error:
-        # The loader in pure Python lets int() and chr() fail on an absurd version number or escape.
+        # On an absurd version number or escape, int() or chr() fails in PyYAML's pure Python loader, which lets the error pass.
         raise SpecError([f"{display}:1: not YAML: {str(error).splitlines()[0]}"]) from None
     if root is None:
         raise SpecError([f"{display}:1: the file is empty, expected the keys paper, protocol, run and claims"])
@@ -125,7 +126,7 @@ def parse(data: bytes, display: str) -> Document:
 
 
 def _check_events(events: Any, display: str) -> None:
-    """Refuse what must not reach the composer: it recurses, and follows every alias."""
+    """Refuse what the composer must not see, since it recurses into nested values and follows every alias."""
     import yaml
 
     depth = nodes = aliases = 0
@@ -168,7 +169,7 @@ class _Builder:
         line = node.start_mark.line + 1
         self.lines.setdefault(path, line)
         self._budget -= 1
-        # An alias inside an aliased value multiplies; a value that holds itself never ends.
+        # Aliases within aliased values multiply, and a value that contains itself would never end.
         if self._budget < 0 or len(path) > MAX_DEPTH:
             raise SpecError(
                 [f"{self.display}:{line}: the aliases of this file expand to more than a claim file may hold"]

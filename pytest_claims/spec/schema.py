@@ -16,8 +16,8 @@ SHIPPED = Path(__file__).with_name("claims.schema.json")
 def generate() -> str:
     """The schema as JSON text, ending in a newline.
 
-    `protocol` and `run` are shared sections that a claim completes, so no key of theirs is required here: an editor must not
-    mark a file that the loader accepts.
+    A claim completes the shared sections `protocol` and `run`, so none of their keys is required here. An editor must not mark
+    a file that the loader accepts.
     """
     file = create_model(
         "ClaimFile",
@@ -34,7 +34,8 @@ def generate() -> str:
     for name in ("Checkpoint", "Dataset", "ImageProtocol", "Decoding", "Protocol", "CaptioningRun", "PredictionsRun",
                  "ParametersRun", "PredictionsFile", "ReferencesFile", "ConfigFile", "Sample"):  # fmt: skip
         definitions[name].pop("required", None)
-    # A run section is one evaluator's keys plus any key of the protocol; `anyOf` would say so in three long errors.
+    # A run section holds the keys of one evaluator, and any key of the protocol. With `anyOf`, an editor would show three long
+    # errors for one mistake.
     run: dict[str, Any] = {"additionalProperties": False, "type": "object", "properties": {}}
     for name in ("CaptioningRun", "PredictionsRun", "ParametersRun"):
         run["properties"] |= definitions.pop(name)["properties"]

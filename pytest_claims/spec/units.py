@@ -30,9 +30,9 @@ class MetricInfo:
     low: float
     high: float
     families: tuple[str, ...] = ()
-    """Signature families it is computed in, such as `coco-caption`; empty: it has none."""
+    """The families that define it, such as `coco-caption`; empty if there is none."""
     trivial: float | None = 0
-    """What a system gets that does nothing right, in the natural range; None: there is no such value."""
+    """The value of a system that does nothing right, in the natural range; None if there is no such value."""
 
 
 METRICS: Mapping[str, MetricInfo] = {
@@ -47,5 +47,5 @@ METRICS: Mapping[str, MetricInfo] = {
 
 
 def to_unit(natural: float, unit: str) -> Decimal:
-    """`natural` in `unit`, rounded to 1e-9 so that binary noise never decides on which side of a band it lies."""
+    """`natural` in `unit`, rounded to 1e-9 so that floating-point noise cannot move it across the edge of a band."""
     return (Decimal(repr(float(natural))) * PER_NATURAL[unit]).quantize(Decimal("1e-9"))

@@ -1,0 +1,136 @@
+"""Claim + score + readings → verdict. Pure: no clock, no file, no model.
+
+Arithmetic proposes an outcome. The protocol may lower or withhold it, and never raises it. docs/verdicts.md states the rules
+and shows them at work.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_claims import protocol
+from pytest_claims.protocol import Match
+from pytest_claims.spec.units import to_unit
+from pytest_claims.verdict import arithmetic, words
+from pytest_claims.verdict.models import Kind, Outcome, Status, Verdict
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from pytest_claims.evidence import Evidence
+    from pytest_claims.metrics import Score
+    from pytest_claims.protocol import Reading
+    from pytest_claims.spec import Claim
+    from pytest_claims.verdict.models import Bands, Span
+
+PROXY_CONFIDENCE = 0.6
+"""The highest confidence of a proxy run. It followed a protocol near the paper's, and more images do not change that."""
+
+
+def judge(
+    claim: Claim,
+    score: Score,
+    evidence: Evidence,
+    readings: tuple[Reading, ...],
+    *,
+    candidate: str | None = None,
+    accept_replay: bool = False,
+) -> Verdict:
+    """The verdict on a claim that was evaluated.
+
+    Args:
+        claim: the claim.
+        score: the metric's value in its natural range, with interval and replicates if images were sampled.
+        evidence: what the score was computed from.
+        readings: every axis, paper against run.
+        candidate: the release candidate that stood in for the checkpoint.
+        accept_replay: evidence that was replayed counts like evidence that was made here.
+    """
+    unit = claim.reported.unit
+    limits = arithmetic.bands(claim)
+    measured = to_unit(score.value, unit)
+    sampled = evidence.population is not None
+    span = arithmetic.span_of(score, unit)
+    estimate = span if sampled else None
+    images = len(evidence.captions)
+    outcome = arithmetic.outcome(limits, measured, estimate, sampled=sampled)
+    match = protocol.match(readings)
+    withhold = evidence.replayed and not accept_replay
+    status = _publish(outcome, match, replayed=withhold)
+    because = words.gated(match, readings, replayed=withhold)
+    next_step = words.advice(status, match, replayed=withhold)
+    nothing = _decides_nothing(limits, outcome, measured, estimate, images, sampled=sampled)
+    if nothing and status is not Status.PENDING:
+        status, because, next_step = Status.PENDING, nothing, words.TOO_FEW
+    confidence = arithmetic.confidence(score, limits, unit, outcome) if sampled else 1.0
+    if status is Status.PENDING:
+        confidence = 0.0  # a withheld number says nothing about the claim
+    elif match is Match.PROXY:
+        confidence = min(confidence, PROXY_CONFIDENCE)
+    return Verdict(
+        claim=claim,
+        kind=Kind.PRE if candidate else Kind.POST,
+        status=status,
+        reason=f"{because}{words.compared(outcome, measured, limits, estimate, unit, evidence.basis)}",
+        next_step=next_step,
+        outcome=outcome,
+        score=score,
+        measured=measured,
+        difference=measured - limits.reported,
+        span=span,
+        power=arithmetic.power(limits, measured, estimate, images),
+        confidence=round(confidence, 4),
+        match=match,
+        readings=readings,
+        evidence=evidence,
+        breadth=arithmetic.breadth(claim, limits, measured, span),
+    )
+
+
+def undecided(
+    claim: Claim,
+    status: Status,
+    reason: str,
+    *,
+    next_step: str = "",
+    readings: tuple[Reading, ...] = (),
+    evidence: Evidence | None = None,
+    candidate: str | None = None,
+    needs: tuple[tuple[str, str], ...] = (),
+) -> Verdict:
+    """The verdict on a claim that gave no number: `not_attempted` or `error`."""
+    return Verdict(
+        claim=claim,
+        kind=Kind.PRE if candidate else Kind.POST,
+        status=status,
+        reason=reason,
+        next_step=next_step,
+        readings=readings,
+        evidence=evidence,
+        needs=needs,
+    )
+
+
+def _publish(outcome: Outcome, match: Match, *, replayed: bool) -> Status:
+    """The status: the protocol lowers the outcome or withholds it, and never raises it."""
+    if match is Match.EXACT and not replayed:
+        return Status(outcome.value)
+    if match is Match.PROXY and not replayed:
+        return Status.PARTIAL
+    return Status.PENDING
+
+
+def _decides_nothing(
+    limits: Bands, outcome: Outcome, measured: Decimal, span: Span | None, images: int, *, sampled: bool
+) -> str:
+    """Why so few images cannot decide a claim, whatever `min_sample` says; empty where they can.
+
+    Even a wide interval tells a failure, if it lies wholly outside the partial band.
+    """
+    if images == 1:
+        return words.ONE_IMAGE
+    if not sampled or outcome is Outcome.FAIL:
+        return ""
+    if span is None:
+        return words.NO_INTERVAL
+    return words.wide_interval(images, limits) if arithmetic.holds_every_outcome(limits, measured, span) else ""
