@@ -27,9 +27,8 @@ RUNS: Mapping[str, type[models.CaptioningRun | models.PredictionsRun | models.Pa
 """The evaluators, with the model of their section run."""
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
-    "captioning": ("checkpoint", "dataset", "prompt", "decoding", "metric"),
-    "predictions": ("dataset", "metric"),
-    "parameters": (),
+    name: tuple(key for key, field in run.protocol.model_fields.items() if field.is_required())
+    for name, run in RUNS.items()
 }
 """The settings that each evaluator needs. If the protocol leaves one out, or has null for it (the paper does not state
 it), the section run has to give it."""

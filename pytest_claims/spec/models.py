@@ -283,6 +283,8 @@ class Requires(Model):
 class CaptioningRun(Model):
     """Caption images with the model and score the captions."""
 
+    protocol: ClassVar[type[Protocol]] = CaptioningProtocol
+    """What the evaluator needs of a protocol is required there."""
     runs_checkpoint: ClassVar[bool] = True
     """Whether a release candidate can take the place of what is run."""
 
@@ -314,6 +316,7 @@ class ReferencesFile(Model):
 class PredictionsRun(Model):
     """Score captions that somebody released."""
 
+    protocol: ClassVar[type[Protocol]] = PredictionsProtocol
     runs_checkpoint: ClassVar[bool] = False
 
     evaluator: Literal["predictions"]
@@ -330,6 +333,7 @@ class ConfigFile(Model):
 class ParametersRun(Model):
     """Count the parameters of a configuration on the meta device."""
 
+    protocol: ClassVar[type[Protocol]] = Protocol
     runs_checkpoint: ClassVar[bool] = False
 
     evaluator: Literal["parameters"]
