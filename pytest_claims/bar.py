@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pytest_claims.reports.record import Record
+    from pytest_claims.reports.format import Record
     from pytest_claims.spec import Claim
 
 PACKAGE = Path(__file__).parent

@@ -1,4 +1,6 @@
-"""Where a path in a claim file leads: beside the file or below a `--claims-data` folder, and nowhere else.
+"""Files: where a path in a claim file leads, and how a file is written whole.
+
+A path leads beside the claim file or below a `--claims-data` folder, and nowhere else.
 
 Claim files come from forks. A path that is absolute, climbs with `..`, is a URL, or leaves its folder through a symbolic link
 is refused, so that a claim cannot read what the person who runs it did not hand out.
@@ -7,6 +9,8 @@ is refused, so that a claim cannot read what the person who runs it did not hand
 from __future__ import annotations
 
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
 
 CLAIM_SUFFIXES = (".yaml", ".yml")
 """How the name of a claim file ends."""
+
+UNFINISHED = ".new"
+"""How the name of a file ends that `write_whole` has not finished; a process that is killed leaves one."""
 
 DATA_SUFFIXES = (".parquet", ".json", ".jsonl", ".csv", ".arrow")
 
@@ -66,6 +73,42 @@ def shown(path: Path) -> str:
 def is_local(identifier: str) -> bool:
     """Whether an id that no folder holds can only have meant a path: a hub id has one slash and no file suffix."""
     return identifier.count("/") != 1 or identifier.startswith(".") or identifier.endswith(DATA_SUFFIXES)
+
+
+def write_whole(path: Path, data: bytes, *, private: bool = False, keep: bool = False) -> None:
+    """Write a file whole, or leave what was there; `OSError` where that fails.
+
+    The content is on the disk before it takes the file's name.
+
+    Args:
+        path: the file; a symbolic link of that name is replaced, not followed.
+        data: the content.
+        private: only the user may read it.
+        keep: a file that is there already stays as it is; of several writers the first wins.
+    """
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        with os.fdopen(os.open(new, flags, 0o600 if private else 0o666), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if keep:
+            with suppress(FileExistsError):
+                os.link(new, path)
+            new.unlink()
+        else:
+            new.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            new.unlink()
+        raise
+    with suppress(OSError):  # the folder's list of names, where the system can put that on the disk
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def sections(value: object, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

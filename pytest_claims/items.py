@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from pytest_claims.reports.record import Record
+    from pytest_claims.reports.format import Record
     from pytest_claims.spec import Claim
 
 
@@ -111,7 +111,7 @@ def annotate(report: pytest.TestReport, item: Any) -> None:
     report.sections[:] = [(title, text.block(content)) for title, content in report.sections]
     report.claims_item = (claim.display, claim.line, claim.id)  # type: ignore[attr-defined]
     if report.when == "call":
-        report.claims_record = item.record  # type: ignore[attr-defined]
+        report.claims_record = item.record and item.record.values()  # type: ignore[attr-defined]
         if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
             # Where a reader looks for the reason is the claim, not the line of ours that skipped it.
             report.longrepr = (claim.display, claim.line, report.longrepr[2])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
-    from pytest_claims.reports.record import Record, RunInfo
+    from pytest_claims.reports.format import Record, RunInfo
     from pytest_claims.settings import Settings
     from pytest_claims.spec import Claim
 
@@ -112,7 +112,7 @@ class Worker(Counter):
         """Hand over the count, and what every worker found beside the claims."""
         output: dict[str, Any] = self.config.workeroutput  # type: ignore[attr-defined] # xdist's
         output["claims_deselected"] = self.deselected
-        output["claims_standing"] = self.standing
+        output["claims_standing"] = {nodeid: record.values() for nodeid, record in self.standing.items()}
         output["claims_dropped"] = self.dropped
 
 
@@ -162,16 +162,16 @@ class Recorder(Counter):
         """Every worker collects the same, so any of them knows how many claims were left out, and what was removed."""
         output = getattr(node, "workeroutput", {})
         self.deselected = max(self.deselected, output.get("claims_deselected", 0))
-        self.standing.update(output.get("claims_standing", {}))
+        self.standing.update({nodeid: _record(values) for nodeid, values in output.get("claims_standing", {}).items()})
         self.dropped = output.get("claims_dropped", self.dropped)
         for nodeid in self.dropped:
             self.expected.setdefault(nodeid, None)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a claim's record; a claim that another plugin stopped, or whose worker died, gets one here."""
-        nodeid, record = report.nodeid, getattr(report, "claims_record", None)
-        if record is not None:
-            self.records[nodeid] = record
+        nodeid, values = report.nodeid, getattr(report, "claims_record", None)
+        if values is not None:
+            self.records[nodeid] = _record(values)
         if nodeid not in self.expected:
             return
         if nodeid in self.records:
@@ -189,7 +189,7 @@ class Recorder(Counter):
         else:
             self._write(session)
         yield
-        if any(record["evidence"]["result"]["outcome"] == "failed" for record in self.records.values()):
+        if any(record.evidence.test.result == "failed" for record in self.records.values()):
             _fail(session)
 
     def _write(self, session: pytest.Session) -> None:
@@ -199,7 +199,7 @@ class Recorder(Counter):
                 why = "a hook took it out" if nodeid in self.dropped else "the session ended before its turn"
                 self._stand_in(nodeid, "not_attempted", f"The claim did not run: {why}.")
         self.records.update(self.standing)
-        if any(record["evidence"]["result"]["outcome"] == "failed" for record in self.records.values()):
+        if any(record.evidence.test.result == "failed" for record in self.records.values()):
             # Whatever pytest was told of a claim by others, or was never told: a record that is red is no green session.
             _fail(session)
         settings = state.settings_of(self.config)
@@ -237,14 +237,16 @@ class Recorder(Counter):
         return [self.records[nodeid] for nodeid in sorted(self.records)]
 
     def _run_info(self, settings: Settings, exitstatus: int | pytest.ExitCode) -> RunInfo:
-        return {
-            "tool": f"pytest-claims {__version__}",
-            "command": shlex.join(["pytest", *map(str, self.config.invocation_params.args)]),
-            "gate": settings.gate.value,
-            "exit_status": int(exitstatus),
-            "collected": len(self.records),
-            "deselected": self.deselected,
-        }
+        from pytest_claims.reports.format import RunInfo
+
+        return RunInfo(
+            tool=f"pytest-claims {__version__}",
+            command=shlex.join(["pytest", *map(str, self.config.invocation_params.args)]),
+            gate=settings.gate.value,
+            exit_status=int(exitstatus),
+            collected=len(self.records),
+            deselected=self.deselected,
+        )
 
     def _stand_in(self, nodeid: str, status: str, reason: str) -> None:
         """A record for a claim whose own never came."""
@@ -275,10 +277,17 @@ class Recorder(Counter):
         from pytest_claims.verdict import Result
 
         record = self.records[report.nodeid]
-        told = record["evidence"]["result"]["outcome"]
-        if report.failed and told != Result.FAILED:
+        told = record.evidence.test.result
+        if report.failed and told != "failed":
             message = f"The claim was verified, and its {report.when} failed: {_reason(report)}."
             self.records[report.nodeid] = with_result(record, Result.FAILED, message)
+
+
+def _record(values: dict[str, Any]) -> Record:
+    """A record that travelled with a report, or came from a worker."""
+    from pytest_claims.reports.format import Record
+
+    return Record.model_validate(values)
 
 
 def _reason(report: pytest.TestReport) -> str:

@@ -23,6 +23,7 @@ import pytest_claims.reports.junit
 import pytest_claims.reports.terminal
 import pytest_claims.run
 import pytest_claims.store  # noqa: F401
+from pytest_claims.reports.format import Report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,7 @@ CITATION = {
 }  # fmt: skip
 EVIDENCE = {
     "basis", "outcome", "measured", "unit", "difference", "interval", "n", "deviations", "signature", "provenance", "digest",
-    "claim", "result", "reason", "command", "axes", "notes",
+    "claim", "test", "reason", "command", "axes", "notes",
 }  # fmt: skip
 """What a record holds beside them, at least."""
 
@@ -169,7 +170,7 @@ class Run:
     @property
     def results(self) -> dict[str, str]:
         """What pytest was told of each record."""
-        return {name: record["evidence"]["result"]["outcome"] for name, record in self.records.items()}
+        return {name: record["evidence"]["test"]["result"] for name, record in self.records.items()}
 
     @property
     def info(self) -> dict[str, Any]:
@@ -246,8 +247,9 @@ def check(json_text: str, xml_text: str, exit_status: int) -> None:
     """What must be true of the two reports of any run."""
     schema().validate(xml_text)
     report = json.loads(json_text, parse_constant=_refuse)
+    Report.model_validate_json(json_text)
     assert list(report) == ["schema", "run", "records"]
-    assert report["schema"] == "pytest-claims/report/1"
+    assert report["schema"] == "pytest-claims/report/2"
     records, info = report["records"], report["run"]
     for record in records:
         _check_record(record)
@@ -260,7 +262,7 @@ def check(json_text: str, xml_text: str, exit_status: int) -> None:
         assert int(suite.attrib[attribute]) == len(suite.findall(f"testcase/{tag}"))
     for record, case in zip(records, cases, strict=True):
         _check_case(record, case)
-    red = [record for record in records if record["evidence"]["result"]["outcome"] == "failed"]
+    red = [record for record in records if record["evidence"]["test"]["result"] == "failed"]
     assert exit_status != 0 or not red, "a red claim in a green run"
 
 
@@ -274,11 +276,11 @@ def _check_record(record: dict[str, Any]) -> None:
     assert set(evidence) >= EVIDENCE
     assert verdict["status"] in STATUSES
     assert verdict["kind"] in ("POST", "PRE")
-    assert evidence["result"]["outcome"] in ("passed", "failed", "skipped", "expected")
+    assert evidence["test"]["result"] in ("passed", "failed", "skipped", "expected")
     assert evidence["reason"]
     # Nothing that was withheld, broke or never ran may look green.
     if verdict["status"] not in ("pass", "partial"):
-        assert evidence["result"]["outcome"] != "passed"
+        assert evidence["test"]["result"] != "passed"
     if verdict["status"] in ("not_attempted", "error"):
         assert verdict["score"] is evidence["measured"] is evidence["outcome"] is None
     else:
@@ -288,14 +290,14 @@ def _check_record(record: dict[str, Any]) -> None:
 
 
 def _check_case(record: dict[str, Any], case: ET.Element) -> None:
-    known, result, status = record["evidence"]["claim"], record["evidence"]["result"], record["verdict"]["status"]
+    known, result, status = record["evidence"]["claim"], record["evidence"]["test"], record["verdict"]["status"]
     assert case.attrib["name"] == (known["id"] or known["file"])
     tags = {child.tag: child.get("type") for child in case if child.tag != "system-out"}
-    if result["outcome"] == "passed":
+    if result["result"] == "passed":
         assert tags == {}
-    elif result["outcome"] == "skipped":
+    elif result["result"] == "skipped":
         assert tags == {"skipped": "claim.not_attempted"}
-    elif result["outcome"] == "expected":
+    elif result["result"] == "expected":
         assert tags == {"skipped": f"claim.expected.{status}"}
     else:
         assert tags in ({"error": "claim.error"}, {"failure": result["type"]})

@@ -82,8 +82,8 @@ def test_a_moved_bar_is_red(
     result, record = run(pytester, "--claims-base=main")
     assert result.ret == 1
     assert record["evidence"]["moved"] == [{"key": key, "before": old, "after": new}]
-    assert record["evidence"]["result"]["type"] == "claim.moved"
-    assert record["evidence"]["result"]["message"].startswith(f"the bar moved ({key}: {change}). ")
+    assert record["evidence"]["test"]["type"] == "claim.moved"
+    assert record["evidence"]["test"]["message"].startswith(f"the bar moved ({key}: {change}). ")
     assert f"moved: {key}: {change}" in (pytester.path / "v.xml").read_text()
     result, record = run(pytester, "--claims-base=main", "--claims-accept-moved")
     assert result.ret == 0

@@ -123,7 +123,7 @@ def test_the_retracted_run_is_withheld(pytester: pytest.Pytester) -> None:
         ("decoding", "drift"),
     ]
     assert record["evidence"]["measured"] is not None
-    assert record["evidence"]["result"]["type"] == "claim.withheld"
+    assert record["evidence"]["test"]["type"] == "claim.withheld"
     result.stdout.fnmatch_lines(["*1 failed*"])
 
 

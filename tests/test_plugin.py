@@ -232,7 +232,7 @@ def test_junit_types(pytester: pytest.Pytester, status: str, tag: str, kind: str
     element = found.case("one").find(tag)
     assert element is not None
     assert element.get("type") == kind
-    assert element.get("message") == found.records["one"]["evidence"]["result"]["message"]
+    assert element.get("message") == found.records["one"]["evidence"]["test"]["message"]
 
 
 def test_not_attempted_says_why(pytester: pytest.Pytester) -> None:
@@ -618,7 +618,7 @@ def test_a_teardown_that_fails(pytester: pytest.Pytester) -> None:
     assert found.ret == 1
     assert found.statuses["b"] == "pass"
     assert found.results == {"a": "passed", "b": "failed", "c": "passed"}
-    message = found.records["b"]["evidence"]["result"]["message"]
+    message = found.records["b"]["evidence"]["test"]["message"]
     assert message == "The claim was verified, and its teardown failed: OSError: no disk."
     assert found.case("b").find("error") is not None
 

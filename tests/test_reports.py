@@ -10,25 +10,21 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 import xmlschema
 
 from pytest_claims import reports
 from pytest_claims.errors import ClaimsError
 from pytest_claims.reports import facts, terminal
-from tests.running import CAPTIONS, claim, of_status, plain, put, run, schema
+from pytest_claims.reports import schema as shipped
+from pytest_claims.reports.format import Record, RunInfo
+from tests.running import CAPTIONS, STATUSES, claim, of_status, plain, put, run, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-RUN: Any = {
-    "tool": "pytest-claims 0",
-    "command": "pytest",
-    "gate": "partial",
-    "exit_status": 0,
-    "collected": 0,
-    "deselected": 0,
-}
+RUN = RunInfo(tool="pytest-claims 0", command="pytest", gate="partial", exit_status=0, collected=0, deselected=0)
 
 
 # --- the files -------------------------------------------------------------------------------------------------------
@@ -59,6 +55,25 @@ def test_a_report_that_cannot_be_written(pytester: pytest.Pytester, args: list[s
     assert [*found.out.splitlines(), *found.err.splitlines()].count(line) == 1
     assert "Traceback" not in found.out + found.err
     assert len(json.loads((pytester.path / "verdicts.json").read_text())["records"]) == 1
+
+
+def test_the_shipped_schema_is_current() -> None:
+    """The schema that ships is the one that the models give; `python -m pytest_claims.reports.schema` writes it."""
+    assert shipped.SHIPPED.read_text(encoding="utf-8") == shipped.generate()
+
+
+def test_a_report_is_valid_under_the_shipped_schema(pytester: pytest.Pytester) -> None:
+    """Records of every status are valid; a status that does not exist is not; a key of a later version is allowed."""
+    put(pytester.path, *(of_status(status) for status in STATUSES))
+    report = json.loads(run(pytester, "claims").json)
+    rules = json.loads(shipped.SHIPPED.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(rules)
+    jsonschema.validate(report, rules)
+    report["records"][0]["later"] = 1
+    jsonschema.validate(report, rules)
+    report["records"][0]["verdict"]["status"] = "fine"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(report, rules)
 
 
 @pytest.mark.parametrize("at", ["fsync", "replace"])
@@ -279,7 +294,7 @@ class Screen:
 def shown(records: Sequence[Any], width: int | None, *, dry_run: bool = False) -> list[str]:
     """The lines that `terminal.show` writes on a terminal of `width` columns, or into a pipe."""
     screen: Any = Screen(width)
-    terminal.show(screen, records, dry_run=dry_run)
+    terminal.show(screen, [Record.model_validate(record) for record in records], dry_run=dry_run)
     return screen.text.getvalue().splitlines()  # type: ignore[no-any-return]
 
 

@@ -338,7 +338,7 @@ def test_replay_needs_neither_torch_nor_model_nor_data(made: Path, finished: Pat
             "Run it without --claims-replay, or vouch for the evidence with --claims-accept-replay."
         )
         assert evidence["provenance"]["replayed"].startswith(folder.name)
-        assert evidence["result"]["type"] == "claim.withheld"
+        assert evidence["test"]["type"] == "claim.withheld"
     assert (made / "v.xml").read_text().count('type="claim.withheld"') == len(METRICS)
 
     texts = []

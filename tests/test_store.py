@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pytest_claims import git
+from pytest_claims import files, git
 from pytest_claims.errors import EvaluationError, NotAttempted
 from pytest_claims.evidence import Caption, Evidence
 from pytest_claims.protocol import Observed
-from pytest_claims.store import Folder, Recipe, Store, disk, replay, seal
+from pytest_claims.store import Folder, Recipe, Store, replay, seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -779,14 +779,14 @@ def test_an_audit_draws_what_nobody_else_can_know(state: Path) -> None:
 def test_a_replaced_file_is_whole_or_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that breaks leaves the old content and nothing beside it."""
     path = Path("run.json")
-    disk.replace(path, b"old")
+    files.write_whole(path, b"old")
 
     def broken(_: int) -> None:
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pytest_claims.store.disk.os.fsync", broken)
+        patch.setattr("pytest_claims.files.os.fsync", broken)
         with pytest.raises(OSError, match="Input/output error"):
-            disk.replace(path, b"new")
+            files.write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in Path().iterdir()] == ["run.json"]

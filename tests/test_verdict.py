@@ -162,7 +162,7 @@ def test_candidate_is_pre() -> None:
     """A release candidate gives a verdict of kind PRE, and the record files it under `pre`."""
     found = judge(claim(), score(43.7), evidence(1000, None), readings(), candidate="./candidate")
     assert found.kind is Kind.PRE
-    written = record.of_verdict(found, nodeid="x", result=Result.PASSED, message="", seconds=0.0)
+    written = record.of_verdict(found, nodeid="x", result=Result.PASSED, message="", seconds=0.0).values()
     assert written["verdicts"]["post"] is None
     assert written["verdicts"]["pre"] == written["verdict"]
 

@@ -5,18 +5,18 @@ The axes of generation are not observed: a file of captions does not show its pr
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pytest_claims import digests, files, machine
+from pytest_claims import digests, files, machine, strict_json
 from pytest_claims.errors import EvaluationError, nearest
 from pytest_claims.evidence import Basis, Caption, Evidence
 from pytest_claims.protocol import Observed
 from pytest_claims.sources.data import per_image
+from pytest_claims.strict_json import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pytest_claims.bench import Bench
     from pytest_claims.protocol import PredictionsPlan
-    from pytest_claims.spec.models import PredictionsFile, ReferencesFile
+    from pytest_claims.spec.models import PredictionsFile, PredictionsRun, ReferencesFile
 
 MAX_BYTES = 500_000_000
 """COCO's largest annotation file of captions has 90 MB."""
@@ -51,25 +51,7 @@ def evaluate(plan: PredictionsPlan, _bench: Bench | None = None) -> Evidence:
     run, stated = plan.run, plan.protocol.dataset
     predictions_path = files.need(run.predictions.path, plan.folders, "The predictions file")
     references_path = files.need(run.references.path, plan.folders, "The references file")
-    predictions_json = _read(predictions_path, run.predictions.path, run.predictions.id)
-    same = os.path.realpath(predictions_path) == os.path.realpath(references_path)
-    if same and run.predictions.caption == run.references.captions:
-        raise EvaluationError(
-            f"{run.predictions.path}: {run.predictions.caption!r} is named as the prediction and as the references: it would "
-            "be scored against itself."
-        )
-    references_json = predictions_json if same else _read(references_path, run.references.path, run.references.id)
-    predictions = _predictions(predictions_json, run.predictions)
-    references = _references(references_json, run.references)
-    for name in predictions:
-        if name not in references:
-            raise EvaluationError(
-                f"{run.predictions.path}: a prediction for image {name!r}, which {run.references.path} does not know"
-                f"{nearest(name, references) or '.'}"
-            )
-    for name in references:
-        if name not in predictions:
-            raise EvaluationError(f"{run.predictions.path}: no prediction for image {name!r} of {run.references.path}.")
+    predictions, references = _pair(run, predictions_path, references_path)
     if len(references) != stated.images:
         raise EvaluationError(
             f"{run.references.path} holds {len(references):,} images, the protocol says {stated.images:,}."
@@ -103,6 +85,32 @@ def evaluate(plan: PredictionsPlan, _bench: Bench | None = None) -> Evidence:
     )
 
 
+def _pair(
+    run: PredictionsRun, predictions_path: Path, references_path: Path
+) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """Predictions and references by image, each image in both."""
+    predictions_json = _read(predictions_path, run.predictions.path, run.predictions.id)
+    same = os.path.realpath(predictions_path) == os.path.realpath(references_path)
+    if same and run.predictions.caption == run.references.captions:
+        raise EvaluationError(
+            f"{run.predictions.path}: {run.predictions.caption!r} is named as the prediction and as the references: it would "
+            "be scored against itself."
+        )
+    references_json = predictions_json if same else _read(references_path, run.references.path, run.references.id)
+    predictions = _predictions(predictions_json, run.predictions)
+    references = _references(references_json, run.references)
+    for name in predictions:
+        if name not in references:
+            raise EvaluationError(
+                f"{run.predictions.path}: a prediction for image {name!r}, which {run.references.path} does not know"
+                f"{nearest(name, references) or '.'}"
+            )
+    for name in references:
+        if name not in predictions:
+            raise EvaluationError(f"{run.predictions.path}: no prediction for image {name!r} of {run.references.path}.")
+    return predictions, references
+
+
 def _read(path: Path, shown: str, key: str) -> Any:
     """A JSON file, duplicate keys refused: the last of two captions must not silently win.
 
@@ -116,50 +124,14 @@ def _read(path: Path, shown: str, key: str) -> Any:
             raise EvaluationError(f"{shown}: expected a file, this is a folder or a device.")
         if path.stat().st_size > MAX_BYTES:
             raise EvaluationError(f"{shown}: {path.stat().st_size:,} bytes; more than {MAX_BYTES:,} are refused.")
-        text = path.read_bytes().decode("utf-8-sig")
+        data = path.read_bytes()
     except OSError as error:
         raise EvaluationError(f"{shown}: cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        raise EvaluationError(f"{shown}: not UTF-8 (byte {error.start}).") from None
 
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(items)
-        if len(result) < len(items):
-            seen: set[str] = set()
-            double = next(name for name, _ in items if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-            of = f" whose {key!r} is {_kind(result[key])}" if key in result and key != double else ""
-            raise EvaluationError(f"{shown}: the key {double!r} stands twice in one object{of}.")
-        return result
+    def about(values: dict[str, Any], double: str) -> str:
+        return f" whose {key!r} is {_kind(values[key])}" if key in values and key != double else ""
 
-    def constant(name: str) -> Any:
-        raise EvaluationError(f"{shown}:{_line(text, 'constant')}: {name} is not JSON.")
-
-    try:
-        return json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
-    except json.JSONDecodeError as error:
-        raise EvaluationError(f"{shown}:{error.lineno}: not JSON: {error.msg}.") from None
-    except RecursionError:
-        raise EvaluationError(f"{shown}:{_line(text, 'depth')}: nested too deeply.") from None
-    except ValueError:  # CPython's guard against numbers that take minutes to read
-        raise EvaluationError(f"{shown}:{_line(text, 'number')}: a number of more than 4,300 digits.") from None
-
-
-_TOKEN = re.compile(
-    r'"(?:[^"\\]|\\.)*"|(?P<constant>NaN|-?Infinity)|(?P<number>[0-9]{4301,})|(?P<open>[\[{])|(?P<close>[\]}])',
-    re.DOTALL,
-)
-_DEEP = 100
-"""A file of captions nests three levels."""
-
-
-def _line(text: str, what: Literal["constant", "number", "depth"]) -> int:
-    """The line on which a file that `json` does not read first holds `what`: it tells the line of its own errors only."""
-    depth = 0
-    for token in _TOKEN.finditer(text):
-        depth += (token.lastgroup == "open") - (token.lastgroup == "close")
-        if token.lastgroup == what or (what == "depth" and depth > _DEEP):
-            return text.count("\n", 0, token.start()) + 1
-    return 1
+    return strict_json.parse(data, Source(shown), about=about)
 
 
 def _predictions(value: Any, file: PredictionsFile) -> dict[str, str]:

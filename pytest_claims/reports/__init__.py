@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_claims import files
 from pytest_claims.errors import ClaimsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from pytest_claims.reports.record import Record, RunInfo
+    from pytest_claims.reports.format import Record, RunInfo
 
 
 def write(path: Path, run: RunInfo, records: Sequence[Record]) -> None:
@@ -28,19 +27,7 @@ def write(path: Path, run: RunInfo, records: Sequence[Record]) -> None:
     text = format_module.render(run, records)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(name).chmod(0o666 & ~umask)  # mkstemp's 0600 would keep a CI system from reading it
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        files.write_whole(path, text.encode())
     except OSError as error:
         # mkdir's "File exists" would say the opposite of what is wrong.
         reason = f"{path.parent} is a file" if isinstance(error, FileExistsError) else error.strerror

@@ -6,12 +6,12 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from pytest_claims.reports.record import SCHEMA
+from pytest_claims.reports.format import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_claims.reports.record import Record, RunInfo
+    from pytest_claims.reports.format import Record, RunInfo
 
 
 def render(run: RunInfo, records: Sequence[Record]) -> str:
@@ -19,5 +19,5 @@ def render(run: RunInfo, records: Sequence[Record]) -> str:
 
     For the same reason no two `#` stand side by side: `##vso[` is a command to a CI system that shows the file.
     """
-    report = {"schema": SCHEMA, "run": run, "records": list(records)}
+    report = {"schema": SCHEMA, "run": run.model_dump(), "records": [record.values() for record in records]}
     return re.sub("#(?=#)", r"\\u0023", json.dumps(report, indent=2, allow_nan=False)) + "\n"

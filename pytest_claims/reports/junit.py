@@ -15,7 +15,7 @@ from pytest_claims.reports import facts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_claims.reports.record import Record, RunInfo
+    from pytest_claims.reports.format import Record, RunInfo
 
 
 def render(run: RunInfo, records: Sequence[Record]) -> str:
@@ -28,10 +28,10 @@ def render(run: RunInfo, records: Sequence[Record]) -> str:
         failures=str(sum(case.find("failure") is not None for case in cases)),
         errors=str(sum(case.find("error") is not None for case in cases)),
         skipped=str(sum(case.find("skipped") is not None for case in cases)),
-        time=f"{sum(record['evidence']['seconds'] for record in records):.3f}",
+        time=f"{sum(record.evidence.seconds for record in records):.3f}",
     )
     properties = ET.SubElement(suite, "properties")
-    for name, value in run.items():
+    for name, value in run:
         ET.SubElement(properties, "property", name=name, value=text.block(str(value)))
     suite.extend(cases)
     root = ET.Element("testsuites")
@@ -41,22 +41,21 @@ def render(run: RunInfo, records: Sequence[Record]) -> str:
 
 
 def _case(record: Record) -> ET.Element:
-    verdict, evidence = record["verdict"], record["evidence"]
-    claim, result = evidence["claim"], evidence["result"]
+    claim, test = record.evidence.claim, record.evidence.test
     case = ET.Element(
         "testcase",
-        classname=text.clean(claim["file"]),
-        name=text.clean(claim["id"] or claim["file"]),
-        time=f"{evidence['seconds']:.3f}",
+        classname=text.clean(claim.file),
+        name=text.clean(record.name),
+        time=f"{record.evidence.seconds:.3f}",
     )
-    message = text.block(result["message"])
+    message = text.block(test.message)
     told = text.block("\n".join(facts.lines(record)))
-    if result["outcome"] == "skipped":
+    if test.result == "skipped":
         ET.SubElement(case, "skipped", type="claim.not_attempted", message=message)
-    elif result["outcome"] == "expected":
-        ET.SubElement(case, "skipped", type=f"claim.expected.{verdict['status']}", message=message)
-    elif result["outcome"] == "failed":
-        tag = "error" if result["type"] == "claim.error" else "failure"
-        ET.SubElement(case, tag, type=result["type"], message=message).text = message
+    elif test.result == "expected":
+        ET.SubElement(case, "skipped", type=f"claim.expected.{record.verdict.status}", message=message)
+    elif test.result == "failed":
+        tag = "error" if test.type == "claim.error" else "failure"
+        ET.SubElement(case, tag, type=test.type, message=message).text = message
     ET.SubElement(case, "system-out").text = told
     return case

@@ -1,8 +1,4 @@
-"""One claim's verdict as plain values: what crosses process borders and what every report is made from.
-
-The keys `paper`, `latest_version`, `verdict` and `verdicts` are those of the record that this project starts from, with the
-same types; `evidence` holds what is ours.
-"""
+"""A verdict as a record: what crosses process borders, and what every report is made from; `format.py` says what it holds."""
 
 from __future__ import annotations
 
@@ -10,9 +6,10 @@ import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any
 
 from pytest_claims import __version__
+from pytest_claims.reports.format import Record
 from pytest_claims.spec.models import MIN_SAMPLE
 from pytest_claims.verdict import Kind, Result, Status, bands, failure_type
 
@@ -21,22 +18,6 @@ if TYPE_CHECKING:
 
     from pytest_claims.spec import Claim
     from pytest_claims.verdict import Verdict
-
-Record = Mapping[str, Any]
-
-SCHEMA = "pytest-claims/report/1"
-"""Changes with the first key that is renamed or dropped; keys may be added."""
-
-
-class RunInfo(TypedDict):
-    """What a report says about the session as a whole."""
-
-    tool: str
-    command: str
-    gate: str
-    exit_status: int
-    collected: int
-    deselected: int
 
 
 def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, seconds: float) -> Record:
@@ -50,12 +31,62 @@ def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, s
         seconds: how long the item took.
     """
     claim, score, evidence = verdict.claim, verdict.score, verdict.evidence
-    limits = bands(claim)
-    issued = {
+    issued = _issued(verdict)
+    origin = [f"The claim stood in {verdict.origin} at the merge base."] if verdict.origin else []
+    return _record(
+        {
+            "paper": claim.paper.model_dump(exclude={"source_url", "rendered_html_url", "rendering_engine"}),
+            "latest_version": _latest_version(claim),
+            "verdict": issued,
+            "verdicts": {
+                "post": issued if verdict.kind is Kind.POST else None,
+                "pre": issued if verdict.kind is Kind.PRE else None,
+            },
+            "evidence": {
+                "claim": {
+                    "id": claim.id,
+                    "file": claim.display,
+                    "line": claim.line,
+                    "nodeid": nodeid,
+                    "digest": claim.digest,
+                    "expect": claim.expect,
+                },
+                "test": {
+                    "result": result.value,
+                    "message": message,
+                    "type": failure_type(verdict.status, moved=bool(verdict.moved)),
+                },
+                "reason": verdict.reason,
+                "next_step": verdict.next_step,
+                "basis": evidence.basis.value if evidence else None,
+                **_numbers(verdict),
+                "n": score.n if score else None,
+                "deviations": [_reading(reading) for reading in verdict.deviations],
+                "baseline": verdict.baseline,
+                "moved": [
+                    {"key": change.key, "before": change.before, "after": change.after} for change in verdict.moved
+                ],
+                "axes": [_reading(reading) for reading in verdict.readings],
+                "needs": [{"what": what, "found": found} for what, found in verdict.needs],
+                "signature": score.signature if score else None,
+                "counts": dict(score.counts) if score else None,
+                "provenance": dict(evidence.provenance) if evidence else None,
+                "notes": [*origin, *(evidence.notes if evidence else ())],
+                "digest": evidence.digest if evidence else None,
+                "command": command(claim),
+                "seconds": seconds,
+            },
+        }
+    )
+
+
+def _issued(verdict: Verdict) -> dict[str, Any]:
+    claim, evidence = verdict.claim, verdict.evidence
+    return {
         "id": verdict.id,
         "kind": verdict.kind.value,
         "status": verdict.status.value,
-        "score": score.value if score else None,
+        "score": verdict.score.value if verdict.score else None,
         "confidence": verdict.confidence,
         "agent_version": agent_version(verdict),
         "computed_at": evidence.created_at if evidence else None,
@@ -69,132 +100,98 @@ def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, s
             **claim.citation.model_dump(include={"quoted_text", "pdf_page", "notes"}),
         },
     }
-    span, power, width = verdict.span, verdict.power, verdict.breadth
-    found: Record = {
-        "paper": claim.paper.model_dump(exclude={"source_url", "rendered_html_url", "rendering_engine"}),
-        "latest_version": _latest_version(claim),
-        "verdict": issued,
-        "verdicts": {
-            "post": issued if verdict.kind is Kind.POST else None,
-            "pre": issued if verdict.kind is Kind.PRE else None,
+
+
+def _numbers(verdict: Verdict) -> dict[str, Any]:
+    """What was reported and measured, the bands, and how sure the measurement is."""
+    claim, span, power, width = verdict.claim, verdict.span, verdict.power, verdict.breadth
+    limits = bands(claim)
+    return {
+        "outcome": verdict.outcome.value if verdict.outcome else None,
+        "reported": claim.reported.value.text,
+        "measured": _number(verdict.measured),
+        "unit": claim.reported.unit,
+        "difference": _number(verdict.difference),
+        "tolerance": {
+            "pass": _number(limits.pass_),
+            "partial": _number(limits.partial),
+            "direction": limits.direction.value,
+            "min_sample": max(claim.tolerance.min_sample, MIN_SAMPLE),
+            "breadth": width and {"pass": width.pass_, "partial": width.partial, "wide": width.wide},
         },
-        "evidence": {
-            "claim": {
-                "id": claim.id,
-                "file": claim.display,
-                "line": claim.line,
-                "nodeid": nodeid,
-                "digest": claim.digest,
-                "expect": claim.expect,
-            },
-            "result": {
-                "outcome": result.value,
-                "message": message,
-                "type": failure_type(verdict.status, moved=bool(verdict.moved)),
-            },
-            "reason": verdict.reason,
-            "next_step": verdict.next_step,
-            "basis": evidence.basis.value if evidence else None,
-            "outcome": verdict.outcome.value if verdict.outcome else None,
-            "reported": claim.reported.value.text,
-            "measured": _number(verdict.measured),
-            "unit": claim.reported.unit,
-            "difference": _number(verdict.difference),
-            "tolerance": {
-                "pass": _number(limits.pass_),
-                "partial": _number(limits.partial),
-                "direction": limits.direction.value,
-                "min_sample": max(claim.tolerance.min_sample, MIN_SAMPLE),
-                "breadth": width and {"pass": width.pass_, "partial": width.partial, "wide": width.wide},
-            },
-            "interval": span
-            and {
-                "low": _number(span.low),
-                "high": _number(span.high),
-                "level": span.level,
-                "standard_error": _number(span.standard_error),
-                "resamples": span.resamples,
-                "population": span.population,
-            },
-            "detectable": power
-            and {
-                "difference": _number(power.detectable),
-                "images_to_decide": power.images_to_decide,
-            },
-            "n": score.n if score else None,
-            "deviations": [_reading(reading) for reading in verdict.deviations],
-            "baseline": verdict.baseline,
-            "moved": [{"key": change.key, "before": change.before, "after": change.after} for change in verdict.moved],
-            "axes": [_reading(reading) for reading in verdict.readings],
-            "needs": [{"what": what, "found": found} for what, found in verdict.needs],
-            "signature": score.signature if score else None,
-            "counts": dict(score.counts) if score else None,
-            "provenance": dict(evidence.provenance) if evidence else None,
-            "notes": [
-                *([f"The claim stood in {verdict.origin} at the merge base."] if verdict.origin else []),
-                *(evidence.notes if evidence else ()),
-            ],
-            "digest": evidence.digest if evidence else None,
-            "command": command(claim),
-            "seconds": seconds,
+        "interval": span
+        and {
+            "low": _number(span.low),
+            "high": _number(span.high),
+            "level": span.level,
+            "standard_error": _number(span.standard_error),
+            "resamples": span.resamples,
+            "population": span.population,
+        },
+        "detectable": power
+        and {
+            "difference": _number(power.detectable),
+            "images_to_decide": power.images_to_decide,
         },
     }
-    return cast("Record", _plain(found))
 
 
 def with_result(record: Record, result: Result, message: str) -> Record:
     """`record` with another test result, where another plugin had the last word; the verdict stays what it is."""
-    told = {"outcome": result.value, "message": _plain(message), "type": failure_type(Status.ERROR)}
-    return {**record, "evidence": {**record["evidence"], "result": told}}
+    told = {"result": result.value, "message": message, "type": failure_type(Status.ERROR)}
+    values = record.values()
+    return _record({**values, "evidence": {**values["evidence"], "test": told}})
+
+
+_NOTHING: Mapping[str, Any] = {
+    "basis": None, "outcome": None, "reported": None, "measured": None, "unit": None, "difference": None, "tolerance": None,
+    "interval": None, "detectable": None, "n": None, "deviations": [], "baseline": None, "moved": [], "axes": [], "needs": [],
+    "signature": None, "counts": None, "provenance": None, "notes": [], "digest": None,
+}  # fmt: skip
+"""What is not known of a file."""
 
 
 def of_file(display: str, nodeid: str, problems: Sequence[str]) -> Record:
     """The record of a claim file that cannot be read: its claims are unknown, so it stands for all of them."""
-    issued = {
-        "id": None,
-        "kind": Kind.POST.value,
-        "status": Status.ERROR.value,
-        "score": None,
-        "confidence": None,
-        "agent_version": f"v{__version__}",
-        "computed_at": None,
-        "is_current": True,
-        "protocol_match": None,
-        "claim_citation": None,
-    }
     reason = "\n".join(problems)
-    found: Record = {
-        "paper": None,
-        "latest_version": None,
-        "verdict": issued,
-        "verdicts": {"post": issued, "pre": None},
-        "evidence": {
-            "claim": {"id": None, "file": display, "line": None, "nodeid": nodeid, "digest": None, "expect": None},
-            "result": {"outcome": Result.FAILED.value, "message": reason, "type": failure_type(Status.ERROR)},
-            "reason": reason,
-            "next_step": "Correct the file; none of its claims was read.",
-            "basis": None, "outcome": None, "reported": None, "measured": None, "unit": None, "difference": None,
-            "tolerance": None, "interval": None, "detectable": None, "n": None, "deviations": [], "baseline": None, "moved": [],
-            "axes": [],
-            "needs": [],
-            "signature": None, "counts": None, "provenance": None, "notes": [], "digest": None,
-            "command": f"pytest {shlex.quote(display)}", "seconds": 0.0,
-        },
-    }  # fmt: skip
-    return cast("Record", _plain(found))
+    told = {"result": Result.FAILED.value, "message": reason, "type": failure_type(Status.ERROR)}
+    return _of_file(display, nodeid, told, reason=reason, next_step="Correct the file; none of its claims was read.")
 
 
 def of_change(display: str, nodeid: str, said: Sequence[str], *, accepted: bool) -> Record:
     """The record of a file that rules the claims, or runs with them, and moved since the merge base."""
-    found = of_file(display, nodeid, said)
-    reason = found["evidence"]["reason"]
+    reason = "\n".join(said)
     told = {
-        "outcome": (Result.EXPECTED if accepted else Result.FAILED).value,
+        "result": (Result.EXPECTED if accepted else Result.FAILED).value,
         "message": f"accepted with --claims-accept-moved. {reason}" if accepted else f"the bar moved. {reason}",
         "type": failure_type(Status.ERROR, moved=True),
     }
     step = "Review the change; --claims-accept-moved accepts it."
-    return {**found, "evidence": {**found["evidence"], "result": told, "baseline": "moved", "next_step": step}}
+    return _of_file(display, nodeid, told, reason=reason, next_step=step, baseline="moved")
+
+
+def _of_file(display: str, nodeid: str, told: dict[str, str], **changes: str) -> Record:
+    """The record of a file, of which no claim is known."""
+    issued = {
+        "id": None, "kind": Kind.POST.value, "status": Status.ERROR.value, "score": None, "confidence": None,
+        "agent_version": f"v{__version__}", "computed_at": None, "is_current": True, "protocol_match": None,
+        "claim_citation": None,
+    }  # fmt: skip
+    place = {"id": None, "file": display, "line": None, "nodeid": nodeid, "digest": None, "expect": None}
+    run = {"command": f"pytest {shlex.quote(display)}", "seconds": 0.0}
+    return _record(
+        {
+            "paper": None,
+            "latest_version": None,
+            "verdict": issued,
+            "verdicts": {"post": issued, "pre": None},
+            "evidence": {"claim": place, "test": told, **_NOTHING, **run, **changes},
+        }
+    )
+
+
+def _record(values: dict[str, Any]) -> Record:
+    return Record.model_validate(_plain(values))
 
 
 def command(claim: Claim) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pytest_claims.reports.record import Record
+    from pytest_claims.reports.format import Record
 
 HEADINGS = (
     "claim",
@@ -44,22 +44,20 @@ ORDER = ("pass", "partial", "fail", "pending", "not_attempted", "error")
 
 def row(record: Record) -> tuple[str, ...]:
     """The cells of one record, in the order of `HEADINGS`."""
-    verdict, evidence = record["verdict"], record["evidence"]
-    claim, unit = evidence["claim"], evidence["unit"]
-    citation = verdict["claim_citation"]
-    interval, confidence = evidence["interval"], verdict["confidence"]
-    status = verdict["status"] + (" (as recorded)" if evidence["result"]["outcome"] == "expected" else "")
+    verdict, evidence = record.verdict, record.evidence
+    unit, citation, interval = evidence.unit, verdict.claim_citation, evidence.interval
+    status = verdict.status + (" (as recorded)" if evidence.test.result == "expected" else "")
     return (
-        claim["id"] or claim["file"],
-        citation["reported_metric"] if citation else "–",
-        f"{evidence['reported']} {_UNITS[unit]}".strip() if unit else "–",
-        number(evidence["measured"], unit),
-        f"{number(interval['low'], unit)} – {number(interval['high'], unit)}" if interval else "–",
-        difference(evidence["difference"], unit),
-        f"{evidence['n']:,}" if evidence["n"] else "–",
-        verdict["protocol_match"] or "–",
-        f"{confidence:.2f}" if confidence is not None else "–",
-        status + (" PRE" if verdict["kind"] == "PRE" else ""),
+        record.name,
+        citation.reported_metric if citation else "–",
+        f"{evidence.reported} {_UNITS[unit]}".strip() if unit else "–",
+        number(evidence.measured, unit),
+        f"{number(interval.low, unit)} – {number(interval.high, unit)}" if interval else "–",
+        difference(evidence.difference, unit),
+        f"{evidence.n:,}" if evidence.n else "–",
+        verdict.protocol_match or "–",
+        f"{verdict.confidence:.2f}" if verdict.confidence is not None else "–",
+        status + (" PRE" if verdict.kind == "PRE" else ""),
     )
 
 
@@ -77,7 +75,7 @@ def show(reporter: pytest.TerminalReporter, records: Sequence[Record], *, dry_ru
     _new(reporter, records, width)
     if dry_run:
         _plans(reporter, records, width)
-    counts = Counter(record["verdict"]["status"] for record in records)
+    counts = Counter(str(record.verdict.status) for record in records)
     what = "claim" if len(records) == 1 else "claims"
     reporter.write_line(
         f"{len(records)} {what}: " + ", ".join(f"{counts[status]} {status}" for status in ORDER if counts[status])
@@ -98,8 +96,8 @@ def _table(reporter: pytest.TerminalReporter, records: Sequence[Record], width: 
     if fits:
         reporter.write_line(columns(HEADINGS), bold=True)
     for cells, record in zip(rows, records, strict=True):
-        expected = record["evidence"]["result"]["outcome"] == "expected"
-        colour: Any = {"yellow": True} if expected else _COLOURS[record["verdict"]["status"]]
+        expected = record.evidence.test.result == "expected"
+        colour: Any = {"yellow": True} if expected else _COLOURS[record.verdict.status]
         if fits:
             reporter.write_line(columns(cells), **colour)
             continue
@@ -128,20 +126,19 @@ def _sentences(cells: Sequence[str]) -> tuple[str, str]:
 
 def _only_planned(records: Sequence[Record]) -> bool:
     """Whether the plans say all there is to say."""
-    return all(record["verdict"]["status"] == "not_attempted" for record in records)
+    return all(record.verdict.status == "not_attempted" for record in records)
 
 
 def _explain(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:
     """One line for each reason that keeps a claim from a pass, however many claims share it."""
     reasons: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        if record["verdict"]["status"] != "pass":
-            reasons.setdefault((record["verdict"]["status"], record["evidence"]["reason"]), []).append(record)
-    if reasons and not all(record["evidence"]["claim"]["id"] is None for record in records):
+        if record.verdict.status != "pass":
+            reasons.setdefault((record.verdict.status, record.evidence.reason), []).append(record)
+    if reasons and not all(record.evidence.claim.id is None for record in records):
         reporter.write_line("")
     for (status, reason), sharing in reasons.items():
-        claims = [record["evidence"]["claim"] for record in sharing]
-        names = [claim["id"] or claim["file"] for claim in claims]
+        names = [record.name for record in sharing]
         who = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         problems = reason.splitlines()
         for text in problems[:PROBLEMS]:
@@ -149,13 +146,13 @@ def _explain(reporter: pytest.TerminalReporter, records: Sequence[Record], width
         if len(problems) > PROBLEMS:
             _write(reporter, f"{status}: {who}: and {len(problems) - PROBLEMS} more problems", "  ", width)
         # Claims that share a reason differ at most in the claim that the next step names: the first stands for all.
-        if step := sharing[0]["evidence"]["next_step"]:
+        if step := sharing[0].evidence.next_step:
             _write(reporter, step, "    ", width)
 
 
 def _new(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:
     """The claims that the merge base does not have: nothing says what they were held to before."""
-    names = [record["evidence"]["claim"]["id"] for record in records if record["evidence"]["baseline"] == "new"]
+    names = [record.name for record in records if record.evidence.baseline == "new"]
     if names:
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
         _write(reporter, f"new since the merge base: {', '.join(names[:10])}{more}", "  ", width)
@@ -177,14 +174,13 @@ def _write(reporter: pytest.TerminalReporter, text: str, indent: str, width: int
 
 def _plans(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:
     for record in records:
-        claim = record["evidence"]["claim"]
-        needs = record["evidence"]["needs"]
-        if not record["evidence"]["axes"] and not needs:
+        axes, needs = record.evidence.axes, record.evidence.needs
+        if not axes and not needs:
             continue
-        reporter.write_line(line(f"plan of {claim['id'] or claim['file']}:"), bold=True)
-        for axis in record["evidence"]["axes"]:
-            _write(reporter, f"{axis['axis']}: {axis['run']}", "  ", width)
-            if axis["consequence"] not in ("none", "not observed"):
-                _write(reporter, f"paper: {axis['paper']} → {axis['consequence']}", "    ", width, yellow=True)
+        reporter.write_line(line(f"plan of {record.name}:"), bold=True)
+        for axis in axes:
+            _write(reporter, f"{axis.axis}: {axis.run}", "  ", width)
+            if axis.consequence not in ("none", "not observed"):
+                _write(reporter, f"paper: {axis.paper} → {axis.consequence}", "    ", width, yellow=True)
         for need in needs:
-            _write(reporter, f"needs {need['what']}: {need['found']}", "  ", width)
+            _write(reporter, f"needs {need.what}: {need.found}", "  ", width)

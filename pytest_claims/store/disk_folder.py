@@ -10,6 +10,7 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from pytest_claims import files
 from pytest_claims.errors import EvaluationError
 from pytest_claims.evidence import Caption
 from pytest_claims.files import shown
@@ -27,6 +28,7 @@ from pytest_claims.store.format import (
     RunFile,
     read,
 )
+from pytest_claims.strict_json import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -79,6 +81,8 @@ class DiskFolder(Folder):
             raise EvaluationError(f"{shown(self.path)}: is a symbolic link, expected a folder.")
         with self._writing():
             self.path.mkdir(exist_ok=True)
+            for left in self.path.glob(f".*{files.UNFINISHED}"):
+                left.unlink()  # by a run that was killed while it wrote a file; this process has the lock
             self._settle(PLAN, _whole(content))
             references = self.recipe.references
             lines = (ReferencesLine(id=name, references=list(references[name])) for name in sorted(references))
@@ -104,7 +108,7 @@ class DiskFolder(Folder):
         except EvaluationError:
             found = None
         if found != data:
-            disk.replace(self.path / name, data)
+            files.write_whole(self.path / name, data)
 
     def _read_lines(self, image_digest: Callable[[str], str]) -> None:
         path = self.path / CAPTIONS
@@ -134,12 +138,12 @@ class DiskFolder(Folder):
         if changed:
             self.notes.append(f"{changed:,} images changed since they were captioned, and are captioned again.")
         if foreign or torn or changed:
-            disk.replace(path, b"".join(self._lines.values()))
+            files.write_whole(path, b"".join(self._lines.values()))
 
     def _ours(self, text: bytes) -> CaptionLine | None:
         """A line that this user's runs wrote under this plan."""
         try:
-            values = disk.parse(text, CAPTIONS)
+            values = disk.parse(text, Source(CAPTIONS, 1))
             line = read(CaptionLine, values, CAPTIONS)
         except EvaluationError:
             return None
@@ -163,7 +167,7 @@ class DiskFolder(Folder):
 
     def _read_run(self) -> RunFile | None:
         try:
-            values = disk.parse(disk.read(self.path / RUN, disk.MAX_FACTS) or b"", RUN)
+            values = disk.parse(disk.read(self.path / RUN, disk.MAX_FACTS) or b"", Source(RUN, 1))
             run = read(RunFile, values, RUN)
         except EvaluationError:
             return None
@@ -227,7 +231,7 @@ class DiskFolder(Folder):
                 self._sync()
                 if list(self._lines) != sorted(self._lines):
                     # Which image was ready first says nothing; in this order two runs can be compared line by line.
-                    disk.replace(self.path / CAPTIONS, b"".join(self._lines[name] for name in sorted(self._lines)))
+                    files.write_whole(self.path / CAPTIONS, b"".join(self._lines[name] for name in sorted(self._lines)))
                     self.close()  # the open handle belongs to the file that was replaced
                 self._write_run(created, facts, head)
         if self.reused:
@@ -243,7 +247,7 @@ class DiskFolder(Folder):
             provenance=provenance,
         )
         values = run.model_dump(by_alias=True, exclude={"seal"})
-        disk.replace(self.path / RUN, _whole(self._sealed(values)))
+        files.write_whole(self.path / RUN, _whole(self._sealed(values)))
 
     def close(self) -> None:
         """Put what was written on the disk, as far as that goes; what comes after is no business of this run."""

@@ -31,6 +31,7 @@ from pytest_claims.store.format import (
     shortened,
 )
 from pytest_claims.store.recipe import differences, plan_digest, references_digest
+from pytest_claims.strict_json import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -212,8 +213,8 @@ def _lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
         raise EvaluationError(f"{shown(path)}: is missing.")
     *whole, last = data.split(b"\n")
     for number, line in enumerate(whole, 1):
-        where = f"{shown(path)}:{number}"
-        yield disk.parse(line, where), where
+        where = Source(shown(path), number)
+        yield disk.parse(line, where), where.where
     if last:
         raise EvaluationError(
             f"{shown(path)}:{len(whole) + 1}: the last line is torn: a run was killed while it wrote it."
@@ -224,4 +225,4 @@ def _object(path: Path) -> dict[str, Any]:
     data = disk.read(path, disk.MAX_FACTS)
     if data is None:
         raise EvaluationError(f"{shown(path)}: is missing.")
-    return disk.parse(data, f"{shown(path)}:1")
+    return disk.parse(data, Source(shown(path), 1))

@@ -11,12 +11,11 @@ import hmac
 import os
 import secrets
 import stat
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_claims import files
 from pytest_claims.store.recipe import canonical
 
 if TYPE_CHECKING:
@@ -103,17 +102,8 @@ def _read(place: Path) -> bytes | None:
 
 
 def _make(place: Path) -> bytes:
-    """Whole or not at all, and the first of several processes wins: a link cannot replace what is there."""
-    handle, name = tempfile.mkstemp(dir=place.parent, prefix=".key.")  # 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(SIZE))
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):  # another process was first: its key counts
-            os.link(name, place)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    """The first of several processes wins."""
+    files.write_whole(place, secrets.token_bytes(SIZE), private=True, keep=True)
     secret = _read(place)
     if secret is None:
         raise RuntimeError("it vanished")

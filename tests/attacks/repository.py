@@ -90,7 +90,7 @@ class Found:
         return found + [
             r["evidence"]["reason"]
             for r in self.records
-            if r["evidence"]["result"]["type"] == "claim.moved" and not r["evidence"]["moved"]
+            if r["evidence"]["test"]["type"] == "claim.moved" and not r["evidence"]["moved"]
         ]
 
     @property
@@ -123,7 +123,7 @@ def compare(
             *args, "--claims-base=main", "--claims-accept-moved", f"--claims-report={report}", *LEAN, *options
         )
         accepted = json.loads(report.read_text())["records"]
-        assert not [r for r in accepted if r["evidence"]["result"]["outcome"] == "failed"], again.stdout.str()
+        assert not [r for r in accepted if r["evidence"]["test"]["result"] == "failed"], again.stdout.str()
         assert Found(again, accepted).moved == found.moved, "accepting hides nothing"
     return found
 

@@ -140,7 +140,7 @@ def test_have_the_candidate_skipped(pytester: pytest.Pytester, way: str, monkeyp
     status, (record,) = attempt(pytester, f"--claims-model=model={candidate}")
     assert status == 1
     assert record["verdict"]["status"] == "not_attempted"
-    assert record["evidence"]["result"]["outcome"] == "failed"
+    assert record["evidence"]["test"]["result"] == "failed"
 
 
 def test_replay_the_candidate(pytester: pytest.Pytester) -> None:
@@ -169,7 +169,7 @@ def test_expect_that_the_candidate_breaks(pytester: pytest.Pytester) -> None:
     (broken / "model.safetensors").write_bytes(b"no weights")
     status, (record,) = attempt(pytester, f"--claims-model=model={broken}")
     assert status == 1
-    assert record["evidence"]["result"]["outcome"] == "failed"
+    assert record["evidence"]["test"]["result"] == "failed"
 
 
 def no_normalisation(folder: Path) -> None:
