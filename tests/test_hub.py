@@ -307,6 +307,7 @@ def test_progress_counts_every_byte_once(local: Hub) -> None:
     A second one asks for nothing.
     """
     from pytest_claims.evaluation import hub as ours
+    from pytest_claims.evaluation import repository
 
     done: list[int] = []
     bars: list[tuple[int, str, str]] = []
@@ -321,7 +322,7 @@ def test_progress_counts_every_byte_once(local: Hub) -> None:
         yield Bar()
 
     repo = ours.find("acme/good", None, "model")
-    wanted = (*ours.small_files(repo), *ours.weights(repo))
+    wanted = (*repository.small_files(repo), *repository.weights(repo))
     total = sum(file.size for file in wanted)
     folder = ours.fetch(repo, wanted, progress)
     assert bars == [(total, "acme/good", "B")]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_claims import files
 from pytest_claims.errors import EvaluationError, NotAttempted
-from pytest_claims.evaluation import folder, hub, images
+from pytest_claims.evaluation import folder, hub, images, repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -52,14 +52,14 @@ class Source:
     def weights(self) -> tuple[hub.File, ...]:
         """The safetensors files."""
         if self.repo is not None:
-            return hub.weights(self.repo)
+            return repository.weights(self.repo)
         assert self.path is not None  # noqa: S101 - one of the two
         names = folder.weights(self.path, self.label)
         return tuple(hub.File(name=name, size=(self.path / name).stat().st_size) for name in names)
 
     def missing(self) -> tuple[hub.File, ...]:
         """What is still to be downloaded."""
-        return self.repo.missing((*hub.small_files(self.repo), *self.weights())) if self.repo else ()
+        return self.repo.missing((*repository.small_files(self.repo), *self.weights())) if self.repo else ()
 
     def parameters(self) -> int | None:
         """How many numbers the weights hold: as the hub counted, or from the headers of the files; None if neither says.
@@ -96,7 +96,7 @@ def find(plan: Plan) -> Source:
         path = files.need(identifier, plan.folders, "The checkpoint")
     repo = None if path else hub.find(identifier, None if plan.candidate else stated.revision, "model")
     try:
-        content = hub.read_json(repo, "config.json") if repo else _read(path)
+        content = repository.read_json(repo, "config.json") if repo else _read(path)
     except ValueError as error:
         raise EvaluationError(f"The checkpoint {identifier}: config.json is not JSON: {hub.line(error)}.") from None
     if not isinstance(content, dict):
@@ -224,7 +224,9 @@ def load(plan: Plan, device: torch.device, progress: Callable[..., AbstractConte
 
     source, stated = find(plan), plan.settings.checkpoint
     repo = source.repo
-    path = source.path or (hub.fetch(repo, (*hub.small_files(repo), *source.weights()), progress) if repo else None)
+    path = source.path or (
+        hub.fetch(repo, (*repository.small_files(repo), *source.weights()), progress) if repo else None
+    )
     assert path is not None  # noqa: S101 - one of the two
     assert stated is not None  # noqa: S101 - spec.load.NEEDS
     folder.check(path, source.label)
@@ -249,7 +251,7 @@ def load(plan: Plan, device: torch.device, progress: Callable[..., AbstractConte
             "id": source.id,
             "revision": stated.revision if repo and not plan.candidate else None,
             "commit": repo.commit if repo else None,
-            "digest": folder.digest(path, source.label, progress, endings=hub.LOADED if repo else ("",)),
+            "digest": folder.digest(path, source.label, progress, endings=repository.LOADED if repo else ("",)),
         },
     )
 

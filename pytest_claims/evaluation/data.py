@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_claims import files
 from pytest_claims.errors import EvaluationError, NotAttempted, nearest
-from pytest_claims.evaluation import coco, hub, silent
+from pytest_claims.evaluation import coco, hub, repository, silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -313,7 +313,7 @@ def _rows(
     if path is None and files.is_local(dataset.id):
         path = files.need(dataset.id, folders, "The data set")
     repo = hub.find(dataset.id, dataset.revision, "dataset") if path is None else None
-    fetched = hub.fetch(repo, hub.data_files(repo), progress) if repo else None
+    fetched = hub.fetch(repo, repository.data_files(repo), progress) if repo else None
     try:
         with _quiet(datasets):
             if path is not None and path.suffix == ".json" and (plain := coco.rows(path, dataset.split)) is not None:

@@ -2,12 +2,15 @@
 
 Everything goes through huggingface_hub, which alone reads tokens. One session sees one commit of a repository. Nothing here
 waits on the network under HF_HUB_OFFLINE, and where the hub does not answer, a complete copy in the cache stands in.
+
+`snapshot_download(dry_run=True)` gives sizes and commit, too, but fails offline even where the cache is complete, asks the hub
+once per missing file and knows no SHA-256. With `local_files_only` it refuses a copy of the files that are needed if others
+are missing, and follows a revision such as `../x` out of the cache. So `missing` and `_cached` look into the cache themselves.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,9 +30,6 @@ Kind = Literal["model", "dataset"]
 NOUN: dict[Kind, str] = {"model": "checkpoint", "dataset": "data set"}
 
 LOGIN = "log in with `hf auth login` (or set HF_TOKEN)"
-
-TAIL = 1 << 16
-"""Bytes from the end of a parquet file that hold its footer: the nine files of Flickr30k have footers of some 10 kB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ def find(identifier: str, revision: str | None, kind: Kind) -> Repo:
         if repo is None:
             raise NotAttempted(
                 f"{_label(identifier, kind)} is not in this machine's cache at {_at(revision)}, and HF_HUB_OFFLINE is set.",
-                f"Unset HF_HUB_OFFLINE and run the claim again, or fetch it first: {_command(identifier, revision, kind)}",
+                f"Unset HF_HUB_OFFLINE and run the claim again, or fetch it first: {command(identifier, revision, kind)}",
             )
         return repo
     return _asked(identifier, revision, kind)
@@ -118,7 +118,7 @@ def _asked(identifier: str, revision: str | None, kind: Kind) -> Repo:
         ) from None
     except errors.HFValidationError as error:
         raise EvaluationError(f"{label}: {line(error)}.") from None
-    except _trouble() as error:
+    except trouble() as error:
         repo = _cached(identifier, revision, kind)
         if repo is None:
             raise _unreachable(label, error) from None
@@ -193,7 +193,7 @@ def _download(repo: Repo, file: File, bar: Progress) -> None:
         raise EvaluationError(
             f"{repo.label} has lost {file.name} at {repo.commit[:12]} while it was fetched."
         ) from None
-    except _trouble() as error:
+    except trouble() as error:
         raise _stopped(repo, file, error) from None
     if file.sha256 is not None and (found := _sha256(Path(path))) != file.sha256:
         # The name and what it links to: a wrong file must not look like a cached one next time.
@@ -203,45 +203,6 @@ def _download(repo: Repo, file: File, bar: Progress) -> None:
             f"{repo.label}: {file.name} arrived with SHA-256 {found[:12]}… and the hub states {file.sha256[:12]}…; it was "
             "removed, so run the claim again, and ask who serves the files if it happens twice."
         )
-
-
-def footer(repo: Repo, file: File) -> tuple[int, tuple[str, ...]] | None:
-    """Rows and columns of a parquet file, from the cache or from its last bytes on the hub; None if they do not say.
-
-    Raises:
-        NotAttempted: the hub asks for a login.
-    """
-    import pyarrow
-    import pyarrow.parquet
-
-    path = repo.folder / file.name
-    try:
-        if path.exists():
-            source: Any = path
-        elif repo.online:
-            source = pyarrow.BufferReader(_tail(repo, file))
-        else:
-            return None
-        with pyarrow.parquet.ParquetFile(source) as table:
-            return table.metadata.num_rows, tuple(table.schema_arrow.names)
-    except (*_trouble(), pyarrow.ArrowException):
-        return None
-
-
-def _tail(repo: Repo, file: File) -> bytes:
-    import huggingface_hub
-    import huggingface_hub.utils
-    from huggingface_hub import constants
-
-    utils: Any = huggingface_hub.utils  # whose names are there on demand, which mypy does not see
-
-    url = huggingface_hub.hf_hub_url(repo.id, file.name, repo_type=repo.kind, revision=repo.commit)
-    start = max(0, file.size - TAIL)
-    headers = {**utils.build_hf_headers(), "Range": f"bytes={start}-{file.size - 1}"}
-    answer = utils.get_session().get(url, headers=headers, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-    answer.raise_for_status()
-    content: bytes = answer.content
-    return content
 
 
 def _forward(bar: Progress) -> Any:
@@ -266,7 +227,7 @@ def line(error: BaseException) -> str:
     return text[0].strip().rstrip(".") if text else type(error).__name__
 
 
-def _trouble() -> tuple[type[BaseException], ...]:
+def trouble() -> tuple[type[BaseException], ...]:
     """What a request that got no good answer raises: the HTTP client's base class, and the system's."""
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -316,7 +277,8 @@ def _at(revision: str | None) -> str:
     return f"revision {revision}" if revision else "its main revision"
 
 
-def _command(identifier: str, revision: str | None, kind: Kind) -> str:
+def command(identifier: str, revision: str | None, kind: Kind) -> str:
+    """How the user fetches it."""
     options = ["--repo-type dataset"] * (kind == "dataset") + [f"--revision {revision}"] * bool(revision)
     return " ".join(["hf download", identifier, *options])
 
@@ -330,75 +292,3 @@ def _home(identifier: str, kind: Kind) -> Path:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# What is read of a repository -----------------------------------------------------------------------------------------
-
-_SHARD = re.compile(r"model-\d+-of-(\d+)\.safetensors")
-_SMALL = (".json", ".txt", ".model", ".jinja")
-LOADED = (*_SMALL, ".safetensors")
-"""How the files end that `from_pretrained` opens."""
-_DATA = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".zip", ".tar", ".gz", ".jpg", ".jpeg", ".png", ".webp")
-
-
-def weights(repo: Repo) -> tuple[File, ...]:
-    """The safetensors files that make up the model.
-
-    Raises:
-        NotAttempted: the cache holds only some of them.
-        EvaluationError: there are none: pickled weights are never loaded.
-    """
-    top = {file.name: file for file in repo.files if "/" not in file.name}
-    if "model.safetensors" in top:
-        return (top["model.safetensors"],)
-    shards = [file for name, file in top.items() if _SHARD.fullmatch(name)]
-    if not shards:
-        if not repo.online and not any(name.endswith((".bin", ".pt", ".ckpt")) for name in top):
-            raise _incomplete(repo, "its weights")
-        raise EvaluationError(
-            f"{repo.label} holds no *.safetensors file; pickled weights (*.bin, *.pt) are never loaded."
-        )
-    match = _SHARD.fullmatch(shards[0].name)
-    total = int(match[1]) if match else 0
-    if len(shards) < total:
-        raise _incomplete(repo, f"{total - len(shards)} of {total} files of weights")
-    return tuple(shards)
-
-
-def _incomplete(repo: Repo, what: str) -> NotAttempted:
-    return NotAttempted(
-        f"{repo.label} lacks {what} in this machine's cache.",
-        f"Connect to the hub and run the claim again, or fetch it first: {_command(repo.id, repo.revision, repo.kind)}",
-    )
-
-
-def small_files(repo: Repo) -> tuple[File, ...]:
-    """Configuration, tokenizer and templates: all that `from_pretrained` reads beside the weights."""
-    return tuple(
-        file
-        for file in repo.files
-        if file.name.endswith(_SMALL) and ("/" not in file.name or file.name.startswith("additional_chat_templates/"))
-    )
-
-
-def data_files(repo: Repo) -> tuple[File, ...]:
-    """What `datasets` reads: the parquet files where there are any, else every table, picture and archive."""
-    card = tuple(file for file in repo.files if file.name == "README.md")
-    parquet = tuple(file for file in repo.files if file.name.endswith(".parquet"))
-    found = parquet or tuple(file for file in repo.files if file.name.lower().endswith(_DATA))
-    if not found and not repo.online:
-        raise _incomplete(repo, "its data")
-    if not found:
-        raise EvaluationError(f"{repo.label} holds no data file at {repo.revision}; scripts (*.py) are never run.")
-    return (*card, *found)
-
-
-def read_json(repo: Repo, name: str) -> Any:
-    """A small JSON file of the repository, fetched if need be; None if there is none."""
-    from pytest_claims.evaluation import silent
-
-    file = next((file for file in repo.files if file.name == name), None)
-    if file is None:
-        return None
-    folder = fetch(repo, (file,), lambda total, label, **_: silent(total, label))
-    return json.loads((folder / name).read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_claims import files
 from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted, nearest
-from pytest_claims.evaluation import checkpoint, hub
+from pytest_claims.evaluation import checkpoint, hub, repository
 from pytest_claims.spec import CaptioningRun, ParametersRun, PredictionsRun
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _dataset(plan: Plan, run: CaptioningRun, bench: Bench, found: Preflight) -> 
     assert stated is not None  # noqa: S101 - spec.load.NEEDS
     if files.find(stated.id, plan.folders) is None and not files.is_local(stated.id):
         repo = hub.find(stated.id, stated.revision, "dataset")
-        wanted = hub.data_files(repo)
+        wanted = repository.data_files(repo)
         missing = repo.missing(wanted)
         if missing:
             found.download.append(sum(file.size for file in missing))
@@ -163,7 +163,7 @@ def _remote(stated: Dataset, run: CaptioningRun, repo: hub.Repo, wanted: tuple[h
         for file in wanted
         if file.name.endswith(".parquet") and any(stated.split in part for part in Path(file.name).parts)
     ]
-    footers = [hub.footer(repo, file) for file in tables[:32]]
+    footers = [repository.footer(repo, file) for file in tables[:32]]
     read = [footer for footer in footers if footer is not None]
     text = f"{stated.id} at {repo.commit[:12]}"
     if not read or len(read) < len(tables):

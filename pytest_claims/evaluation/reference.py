@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims.errors import ClaimsError
-from pytest_claims.evaluation import checkpoint, hub
+from pytest_claims.evaluation import checkpoint, hub, repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -46,7 +46,7 @@ def changes(
         source = checkpoint.find(replace(plan, candidate=None))
         folder = source.path
         if folder is None and source.repo is not None:
-            folder = hub.fetch(source.repo, hub.small_files(source.repo), progress)
+            folder = hub.fetch(source.repo, repository.small_files(source.repo), progress)
         assert folder is not None  # noqa: S101 - one of the two
         processor = checkpoint.processor(folder, source)
     except ClaimsError as error:
