@@ -1,11 +1,11 @@
-"""What the hub, or this machine's copy of it, has under a name: the commit, the files, the bytes still to fetch.
+"""Look up a model or a data set on the Hugging Face hub or in its cache, and download the files that are missing.
 
-Everything goes through huggingface_hub, which alone reads tokens. One session sees one commit of a repository. Nothing here
-waits on the network under HF_HUB_OFFLINE, and where the hub does not answer, a complete copy in the cache stands in.
+All requests go through huggingface_hub, and only that library reads tokens. A session asks for a repository once, so it sees
+one commit of it. Nothing is requested under HF_HUB_OFFLINE. If the hub does not answer, the copy in the cache is used.
 
-`snapshot_download(dry_run=True)` gives sizes and commit, too, but fails offline even where the cache is complete, asks the hub
-once per missing file and knows no SHA-256. With `local_files_only` it refuses a copy of the files that are needed if others
-are missing, and follows a revision such as `../x` out of the cache. So `missing` and `_cached` look into the cache themselves.
+`missing` and `_cached` read the cache themselves, because `snapshot_download` does not fit. With `dry_run=True` it fails
+offline even if the cache is complete, sends one request per missing file, and returns no SHA-256. With
+`local_files_only=True` it refuses a partial copy, and a revision such as `../x` leads it out of the cache.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class File:
     name: str
     size: int
     sha256: str | None = None
-    """Where the hub states it: weights and data, not small text files."""
+    """The hub states it for weights and data, not for small text files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,31 +52,31 @@ class Repo:
     commit: str
     files: tuple[File, ...]
     online: bool
-    """Whether the hub said so; False: this is what the cache holds."""
+    """True if the hub answered, False if this was read from the cache."""
     parameters: int | None = None
-    """As the hub counted them in the safetensors files."""
+    """How many the hub counted in the safetensors files."""
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name of the repository in messages."""
         return f"The {NOUN[self.kind]} {self.id}"
 
     @property
     def folder(self) -> Path:
-        """Where the cache keeps, or will keep, the files of this commit."""
+        """The folder of this commit in the cache; it may not exist yet."""
         return _home(self.id, self.kind) / "snapshots" / self.commit
 
     def missing(self, wanted: Iterable[File]) -> tuple[File, ...]:
-        """Those of `wanted` that the cache does not hold."""
+        """The files of `wanted` that are not in the cache."""
         return tuple(file for file in wanted if not (self.folder / file.name).exists())
 
 
 def find(identifier: str, revision: str | None, kind: Kind) -> Repo:
-    """What the hub has under `identifier` at `revision`, or what the cache holds of it.
+    """Look up a repository on the hub, or in the cache if the hub cannot be asked.
 
     Raises:
-        NotAttempted: it cannot be had here: gated, private, offline and not in the cache.
-        EvaluationError: there is no such revision, or the id is none.
+        NotAttempted: the repository is gated, private or unknown, or the hub cannot be asked and the cache has no copy.
+        EvaluationError: the revision does not exist, or the id is not valid.
     """
     from huggingface_hub import constants
 
@@ -97,7 +97,7 @@ def _asked(identifier: str, revision: str | None, kind: Kind) -> Repo:
     from huggingface_hub import constants, errors
 
     label = _label(identifier, kind)
-    timeout = constants.HF_HUB_ETAG_TIMEOUT  # as long as huggingface_hub waits to be told about a file
+    timeout = constants.HF_HUB_ETAG_TIMEOUT  # huggingface_hub's own limit for such a request
     api = huggingface_hub.HfApi()
     try:
         info: Any = api.repo_info(identifier, revision=revision, repo_type=kind, files_metadata=True, timeout=timeout)
@@ -139,7 +139,7 @@ def _asked(identifier: str, revision: str | None, kind: Kind) -> Repo:
 
 
 def _cached(identifier: str, revision: str | None, kind: Kind) -> Repo | None:
-    """What the cache holds, in the hub's own layout: refs/<revision> names the commit, snapshots/<commit> has the files."""
+    """Read a repository from the cache: refs/<revision> contains the commit, snapshots/<commit> the files."""
     home, name = _home(identifier, kind), revision or "main"
     if ".." in Path(name).parts or Path(name).is_absolute():
         return None
@@ -157,16 +157,16 @@ def _cached(identifier: str, revision: str | None, kind: Kind) -> Repo | None:
 
 
 def fetch(repo: Repo, wanted: Sequence[File], progress: Callable[..., AbstractContextManager[Progress]]) -> Path:
-    """The folder that holds `wanted`, after what the cache lacks of it was downloaded and checked.
+    """Download and check the files that are not in the cache yet; return the folder of all files.
 
     Args:
-        repo: where the files are.
-        wanted: which of them.
+        repo: the repository.
+        wanted: the files that are needed.
         progress: makes a progress bar of a total, a label and a unit.
 
     Raises:
         NotAttempted: the download could not be finished, or the hub asks for a login.
-        EvaluationError: what arrived is not what the hub says it has.
+        EvaluationError: a file's SHA-256 is not the one that the hub states, or the hub no longer has the file.
     """
     missing = repo.missing(wanted)
     if not missing:
@@ -196,7 +196,7 @@ def _download(repo: Repo, file: File, bar: Progress) -> None:
     except trouble() as error:
         raise _stopped(repo, file, error) from None
     if file.sha256 is not None and (found := _sha256(Path(path))) != file.sha256:
-        # The name and what it links to: a wrong file must not look like a cached one next time.
+        # Delete the link and its target. Otherwise the next run would use the wrong file from the cache.
         Path(path).resolve().unlink(missing_ok=True)
         Path(path).unlink(missing_ok=True)
         raise EvaluationError(
@@ -206,7 +206,7 @@ def _download(repo: Repo, file: File, bar: Progress) -> None:
 
 
 def _forward(bar: Progress) -> Any:
-    """A class that huggingface_hub takes for tqdm, and that tells our bar."""
+    """A tqdm class for huggingface_hub that shows nothing and updates `bar`."""
     from tqdm import tqdm
 
     class Forward(tqdm):  # type: ignore[type-arg] # tqdm is generic in its stubs only
@@ -222,20 +222,20 @@ def _forward(bar: Progress) -> Any:
 
 
 def line(error: BaseException) -> str:
-    """The first line of what an exception says, without a full stop; the class where it says nothing."""
+    """The first line of an exception's message without its full stop, or its class if it has no message."""
     text = str(error).strip().splitlines()
     return text[0].strip().rstrip(".") if text else type(error).__name__
 
 
 def trouble() -> tuple[type[BaseException], ...]:
-    """What a request that got no good answer raises: the HTTP client's base class, and the system's."""
+    """The exceptions of a failed request: from huggingface_hub, its HTTP client, and the operating system."""
     from huggingface_hub.errors import HfHubHTTPError
 
     return (HfHubHTTPError, *HfHubHTTPError.__bases__, OSError)
 
 
 def _why(error: BaseException) -> str:
-    """A request's failure in a few words; addresses are left out, since they may be signed."""
+    """Why a request failed, in a few words. URLs are left out, because they may contain a signature."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return f"it answered {status}"
@@ -278,7 +278,7 @@ def _at(revision: str | None) -> str:
 
 
 def command(identifier: str, revision: str | None, kind: Kind) -> str:
-    """How the user fetches it."""
+    """The command that downloads a repository."""
     options = ["--repo-type dataset"] * (kind == "dataset") + [f"--revision {revision}"] * bool(revision)
     return " ".join(["hf download", identifier, *options])
 

@@ -1,4 +1,4 @@
-"""What is read of a repository of the hub: which files a model or a data set needs, its JSON, the ends of its tables."""
+"""Which files of a repository a model or a data set needs, and what is read before they are downloaded."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from pytest_claims.evaluation.hub import File, Repo
 
 TAIL = 1 << 16
-"""Bytes from the end of a parquet file that hold its footer: the nine files of Flickr30k have footers of some 10 kB."""
+"""How many bytes at the end of a parquet file are read for its footer. Flickr30k's footers have about 10 kB."""
 
 _SHARD = re.compile(r"model-\d+-of-(\d+)\.safetensors")
 _SMALL = (".json", ".txt", ".model", ".jinja")
 LOADED = (*_SMALL, ".safetensors")
-"""How the files end that `from_pretrained` opens."""
+"""The file name endings that `from_pretrained` reads."""
 _DATA = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".zip", ".tar", ".gz", ".jpg", ".jpeg", ".png", ".webp")
 
 
 def weights(repo: Repo) -> tuple[File, ...]:
-    """The safetensors files that make up the model.
+    """The safetensors files of the model.
 
     Raises:
-        NotAttempted: the cache holds only some of them.
-        EvaluationError: there are none: pickled weights are never loaded.
+        NotAttempted: only a part of them is in the cache.
+        EvaluationError: the repository has none. Pickled weights are never loaded.
     """
     top = {file.name: file for file in repo.files if "/" not in file.name}
     if "model.safetensors" in top:
@@ -54,7 +54,7 @@ def _incomplete(repo: Repo, what: str) -> NotAttempted:
 
 
 def small_files(repo: Repo) -> tuple[File, ...]:
-    """Configuration, tokenizer and templates: all that `from_pretrained` reads beside the weights."""
+    """The configuration, tokenizer and templates: what `from_pretrained` reads in addition to the weights."""
     return tuple(
         file
         for file in repo.files
@@ -63,7 +63,7 @@ def small_files(repo: Repo) -> tuple[File, ...]:
 
 
 def data_files(repo: Repo) -> tuple[File, ...]:
-    """What `datasets` reads: the parquet files where there are any, else every table, picture and archive."""
+    """The files that `datasets` reads: the parquet files if there are any, else all tables, pictures and archives."""
     card = tuple(file for file in repo.files if file.name == "README.md")
     parquet = tuple(file for file in repo.files if file.name.endswith(".parquet"))
     found = parquet or tuple(file for file in repo.files if file.name.lower().endswith(_DATA))
@@ -75,7 +75,7 @@ def data_files(repo: Repo) -> tuple[File, ...]:
 
 
 def read_json(repo: Repo, name: str) -> Any:
-    """A small JSON file of the repository, fetched if need be; None if there is none."""
+    """The content of a small JSON file, downloaded if needed; None if the repository does not have the file."""
     from pytest_claims.evaluation import silent
 
     file = next((file for file in repo.files if file.name == name), None)
@@ -86,7 +86,9 @@ def read_json(repo: Repo, name: str) -> Any:
 
 
 def footer(repo: Repo, file: File) -> tuple[int, tuple[str, ...]] | None:
-    """Rows and columns of a parquet file, from the cache or from its last bytes on the hub; None if they do not say.
+    """The number of rows and the columns of a parquet file; None if they cannot be read.
+
+    If the file is not in the cache, only its last bytes are downloaded.
 
     Raises:
         NotAttempted: the hub asks for a login.
@@ -113,7 +115,7 @@ def _tail(repo: Repo, file: File) -> bytes:
     import huggingface_hub.utils
     from huggingface_hub import constants
 
-    utils: Any = huggingface_hub.utils  # whose names are there on demand, which mypy does not see
+    utils: Any = huggingface_hub.utils  # it loads its names lazily, which mypy does not understand
 
     url = huggingface_hub.hf_hub_url(repo.id, file.name, repo_type=repo.kind, revision=repo.commit)
     start = max(0, file.size - TAIL)
