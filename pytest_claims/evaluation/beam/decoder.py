@@ -8,7 +8,9 @@ cache of layers x 2 x positions x width numbers per beam. All beams of an image 
 The cost: a beam's query is also multiplied with the rows of other beams, at most (beams - 1) * T dot products per head.
 For captions this is small compared with the linear layers.
 
-The arithmetic is that of transformers 5.23, `modeling_opt.py` and `modeling_blip_2.py`, module by module.
+The arithmetic is that of transformers 5.23, `modeling_opt.py` and `modeling_blip_2.py`, module by module. It is written
+again to run on packed layers: with OPT's own layers on the same store, captioning takes 1.11 times as long
+(benchmarks/beam_parts.py, preset `mid`).
 """
 
 from __future__ import annotations
