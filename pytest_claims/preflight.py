@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pytest_claims import files, machine
 from pytest_claims.errors import ClaimsError, NotAttempted
-from pytest_claims.sources import checkpoint, data, hub
+from pytest_claims.sources import checkpoint, data, hub, repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -149,7 +149,7 @@ def _dataset(plan: CaptioningPlan, bench: Bench, found: Preflight) -> None:
     stated = plan.protocol.dataset
     if files.find(stated.id, plan.folders) is None and not files.is_local(stated.id):
         repo = hub.find(stated.id, stated.revision, "dataset")
-        wanted = hub.data_files(repo)
+        wanted = repository.data_files(repo)
         missing = repo.missing(wanted)
         if missing:
             found.download.append(sum(file.size for file in missing))
@@ -181,7 +181,7 @@ def _remote(stated: Dataset, columns: Columns, repo: hub.Repo, wanted: tuple[hub
         for file in wanted
         if file.name.endswith(".parquet") and any(stated.split in part for part in Path(file.name).parts)
     ]
-    footers = [hub.footer(repo, file) for file in tables[:32]]
+    footers = [repository.footer(repo, file) for file in tables[:32]]
     read = [footer for footer in footers if footer is not None]
     text = f"{stated.id} at {repo.commit[:12]}"
     if not read or len(read) < len(tables):

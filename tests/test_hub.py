@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import struct
+import subprocess
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -303,6 +307,7 @@ def test_progress_counts_every_byte_once(local: Hub) -> None:
     A second one asks for nothing.
     """
     from pytest_claims.sources import hub as ours
+    from pytest_claims.sources import repository
 
     done: list[int] = []
     bars: list[tuple[int, str, str]] = []
@@ -317,7 +322,7 @@ def test_progress_counts_every_byte_once(local: Hub) -> None:
         yield Bar()
 
     repo = ours.find("acme/good", None, "model")
-    wanted = (*ours.small_files(repo), *ours.weights(repo))
+    wanted = (*repository.small_files(repo), *repository.weights(repo))
     total = sum(file.size for file in wanted)
     folder = ours.fetch(repo, wanted, progress)
     assert bars == [(total, "acme/good", "B")]
@@ -326,3 +331,64 @@ def test_progress_counts_every_byte_once(local: Hub) -> None:
     asked = len(local.log)
     assert ours.fetch(ours.find("acme/good", None, "model"), wanted, progress) == folder
     assert len(local.log) == asked
+
+
+def safetensors_file(header: bytes, data: bytes = bytes(8), *, length: int | None = None) -> bytes:
+    """A file of safetensors' format, whatever its header says; `length` is what it says of its header's length."""
+    return struct.pack("<Q", len(header) if length is None else length) + header + data
+
+
+def two_tensors(**changes: object) -> bytes:
+    """The header of a file with two tensors of one number each, in which `changes` replace fields of the second."""
+    first: dict[str, object] = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+    return json.dumps({"a": first, "b": {**first, "data_offsets": [4, 8], **changes}}).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no weights at all, but longer than eight bytes",
+        safetensors_file(two_tensors())[:60],
+        safetensors_file(two_tensors(), bytes(7)),
+        safetensors_file(two_tensors(), bytes(9)),
+        safetensors_file(two_tensors(), length=10_000),
+        safetensors_file(two_tensors(), length=2**63),
+        safetensors_file(b"[1, 2]  "),
+        safetensors_file(two_tensors(data_offsets=[4, 4_000])),
+        safetensors_file(two_tensors(data_offsets=[0, 4])),
+        safetensors_file(two_tensors(data_offsets=[8, 12]), bytes(12)),
+        safetensors_file(two_tensors(data_offsets=[8, 4])),
+        safetensors_file(two_tensors(shape=[1_000])),
+        safetensors_file(two_tensors(shape=[-1, -1])),
+        safetensors_file(two_tensors(shape=[2**40, 2**40])),
+        safetensors_file(two_tensors(dtype="F33")),
+    ],
+    ids=[
+        "empty", "garbage", "cut off in the header", "cut off in the data", "trailing bytes", "header longer than the file",
+        "header longer than any file", "no object", "offsets out of range", "overlap", "hole", "backwards", "shape too large",
+        "negative shape", "overflow", "unknown dtype",
+    ],
+)  # fmt: skip
+def test_broken_weights_are_not_counted(tmp_path: Path, content: bytes) -> None:
+    """A file of weights whose header lies about its tensors is refused by name."""
+    from pytest_claims.errors import EvaluationError
+    from pytest_claims.sources.checkpoint import Source
+
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(EvaluationError) as caught:
+        Source(id="model", path=tmp_path, repo=None, config={}).parameters()
+    assert str(caught.value) == "The checkpoint model: model.safetensors is no safetensors file, or not all of it."
+
+
+def test_weights_are_counted_without_torch(tmp_path: Path) -> None:
+    """The numbers of a file of weights are counted from its header, also of a type that numpy lacks, and torch stays out."""
+    header = two_tensors(dtype="BF16", shape=[1, 2])
+    (tmp_path / "model.safetensors").write_bytes(safetensors_file(header))
+    program = (
+        "import pathlib, sys; from pytest_claims.sources.checkpoint import Source; "
+        f"source = Source(id='model', path=pathlib.Path({str(tmp_path)!r}), repo=None, config={{}}); "
+        "print(source.parameters(), 'torch' in sys.modules)"
+    )
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert process.stdout.split() == ["3", "False"]

@@ -1,10 +1,11 @@
-"""Beam search for BLIP-2 with OPT: `generate`'s tokens, without its waste.
+"""Beam search for BLIP-2 with OPT. It returns the same tokens as `generate`, and is faster.
 
     search = BeamSearch(model, BeamSettings.from_generation_config(config), input_ids=ids, slots=16)
     for image_id, tokens in search.run(images): ...
 
-`settings` says what is honoured and what is refused, `decoder` is the model's arithmetic over one key-value store that
-is never copied, `hypotheses` the bookkeeping, `search` the loop, `capacity` how many images fit.
+`settings` reads a generation config and refuses what the search does not implement. `encoder` and `decoder` are the
+model's forward pass, with a key-value store that is never copied. `hypotheses` ranks the captions, `search` is the loop
+over the images, and `capacity` chooses how many images are decoded at a time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many images are decoded at a time: chosen from free memory, halved when that was too many, and remembered."""
+"""Choose from the free memory how many images are decoded at a time, and halve the number when memory runs out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
 
-from pytest_claims.errors import EvaluationError
+from pytest_claims.errors import EvaluationError, first_line
 from pytest_claims.machine import free_memory
 
 if TYPE_CHECKING:
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from pytest_claims.beam.search import BeamSearch
     from pytest_claims.beam.settings import BeamSettings
 
-_SHARE = 0.7  # of the free memory; the rest is for activations, graphs and fragmentation
-# More images at a time than this are no faster, and the longer the last ones run alone. A large GPU's matrix products
-# reach their full rate at about 1,000 rows. A CPU's do at about 80 (16 images of 5 beams); only for a model so narrow
-# that calling an operator costs more than its arithmetic do more rows pay. Measured: 64 images are 1.6 times as fast as
-# 16 for a width of 128, and equal for 512.
+_SHARE = 0.7  # of the free memory; activations, CUDA graphs and fragmentation need the rest
+# More images at a time than these limits are not faster, and at the end of a run fewer slots are in use. On a large GPU
+# a matrix product reaches its full rate at about 1,000 rows, on a CPU at about 80 rows (16 images with 5 beams). More rows
+# help a narrow model on a CPU, because there the call of an operator costs more than its arithmetic. Measured: 64 images
+# at a time are 1.6 times as fast as 16 for a width of 128, and equally fast for 512.
 _MOST_ON_GPU = 256
 _MOST_ON_CPU = 64
 _FEWEST_FULL_RATE = 16
-_OVERHEAD = 8192  # width times images at which arithmetic outweighs calls
+_OVERHEAD = 8192  # width * images; above it, arithmetic costs more than the calls
 
 
 def _most(kind: str, hidden: int) -> int:
@@ -40,12 +40,12 @@ def _most(kind: str, hidden: int) -> int:
 
 @dataclass(slots=True)
 class SlotBudget:
-    """How many images are decoded at a time; shrinks when memory runs out and stays so for the next run."""
+    """How many images are decoded at a time. After memory ran out, the smaller number also holds for the next run."""
 
     slots: int
 
     def halve(self) -> None:
-        """Half as many from now on."""
+        """Decode half as many images at a time from now on."""
         self.slots = max(1, self.slots // 2)
 
 
@@ -60,11 +60,11 @@ def choose_slots(
     """How many images to decode at a time.
 
     Args:
-        model: where it lies decides which memory counts.
+        model: its device decides which memory is measured.
         settings: beams and lengths.
         prompt_tokens: length of the tokenised prompt.
-        images: how many there are at all, if known.
-        free_bytes: instead of asking the device.
+        images: the total number of images, if known.
+        free_bytes: the free memory; default: ask the device.
     """
     language_model: Any = model.language_model
     parameter: Tensor = next(language_model.parameters())
@@ -72,7 +72,7 @@ def choose_slots(
     free = free_memory(parameter.device) if free_bytes is None else free_bytes
     rows = prompt_tokens + settings.max_new_tokens * settings.num_beams
     store: int = config.num_hidden_layers * 2 * rows * config.hidden_size * parameter.element_size()  # keys and values
-    # logits in the model's precision, their log-probabilities in fp32, and one copy of those
+    # the logits in the model's precision, and two copies of the log-probabilities in fp32
     scores: int = settings.num_beams * config.vocab_size * (4 + 4 + parameter.element_size())
     fitting = int(free * _SHARE) // (store + scores)
     most = _most(parameter.device.type, config.hidden_size)
@@ -84,19 +84,19 @@ def caption(
     images: Iterable[tuple[str, Tensor]],
     budget: SlotBudget,
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Run a search; when memory runs out, go on with half the slots.
+    """Run a search. When memory runs out, continue with half the slots.
 
-    Finished images stay finished; those that were being decoded start again. `budget` remembers what worked.
+    Finished images are kept. Images that were being decoded start again.
 
     Args:
-        build: makes the search for a number of slots.
-        images: as for `BeamSearch.run`, with unique ids.
-        budget: how many slots to begin with.
+        build: creates a search with the given number of slots.
+        images: as in `BeamSearch.run`; ids must be unique.
+        budget: the number of slots; it is reduced when memory runs out.
 
     Raises:
-        EvaluationError: memory does not suffice for a single image, or an id comes twice.
+        EvaluationError: memory is too small for a single image, or an id occurs twice.
     """
-    pending: dict[str, Tensor] = {}  # taken from `images` and not finished: at most `slots`
+    pending: dict[str, Tensor] = {}  # taken from `images` and not finished; at most `slots` of them
     broken: list[BaseException] = []
 
     def remembered() -> Iterator[tuple[str, Tensor]]:
@@ -107,7 +107,7 @@ def caption(
                 pending[image_id] = pixels
                 yield image_id, pixels
         except Exception as error:
-            # Whatever it was, `images` cannot be asked again: it would look as if there were no more.
+            # A generator that has raised cannot continue. Without this, a retry would end as if all images were done.
             broken.append(error)
             raise
 
@@ -125,11 +125,11 @@ def caption(
             if budget.slots == 1:
                 raise EvaluationError(
                     "Memory does not suffice to decode a single image. Free some, use fewer beams, "
-                    f"a lower precision or another device. ({_first_line(error)})"
+                    f"a lower precision or another device. ({first_line(error)})"
                 ) from error
         else:
             return
-        # Outside the except clause: the traceback would keep the old search's tensors alive.
+        # This must stand outside the except clause: there, the traceback keeps the old search's tensors alive.
         search = None
         budget.halve()
         gc.collect()
@@ -137,12 +137,12 @@ def caption(
             torch.cuda.empty_cache()
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0]
-
-
 def _is_out_of_memory(error: BaseException | None) -> bool:
-    """PyTorch has a class for the GPU's, and only words for a CPU's; a failed graph capture hides it behind its own."""
+    """Whether an error, or one of its causes, says that memory ran out.
+
+    PyTorch has an exception class for this on a GPU, but only a message on a CPU. A failed graph capture raises its
+    own error after it.
+    """
     while error is not None:
         text = str(error).lower()
         if isinstance(error, MemoryError | torch.OutOfMemoryError):

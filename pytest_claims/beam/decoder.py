@@ -1,13 +1,16 @@
-"""BLIP-2's forward pass, laid out for beam search: images once, their prefix once, one key-value store that never moves.
+"""OPT's forward pass for beam search: one prefix per image, and a key-value store that is never copied.
 
-The store of a slot is (W, H*D) per layer for keys and for values, with W = L + T * beams rows: first the prefix of L
-positions, shared by all beams, then one row per beam for each generated position. A row is written once. Which rows a
-beam may see is a mask: reordering beams permutes the mask (beams x W numbers per image) instead of copying a cache of
-layers x 2 x positions x width numbers per beam, and all beams of an image read its prefix in one product. The price is
-that a beam's query is also multiplied with rows of other beams, at most (beams - 1) * T dot products per head, which is
-small beside the linear layers for the lengths of captions.
+Each layer stores keys and values of a slot as (W, H*D), with W = L + T * beams rows. The first L rows are the prefix,
+which all beams share. Then follows one row per beam for each generated position. Every row is written once. A mask says
+which rows a beam may see. When beams are reordered, only the mask is permuted: beams x W numbers per image, instead of a
+cache of layers x 2 x positions x width numbers per beam. All beams of an image read the prefix in one product.
 
-The arithmetic is that of transformers 5.23, `modeling_opt.py` and `modeling_blip_2.py`, module by module.
+The cost: a beam's query is also multiplied with the rows of other beams, at most (beams - 1) * T dot products per head.
+For captions this is small compared with the linear layers.
+
+The arithmetic is that of transformers 5.23, `modeling_opt.py` and `modeling_blip_2.py`, module by module. It is written
+again to run on packed layers: with OPT's own layers on the same store, captioning takes 1.11 times as long
+(benchmarks/beam_parts.py, preset `mid`).
 """
 
 from __future__ import annotations
@@ -26,21 +29,21 @@ if TYPE_CHECKING:
 
     from pytest_claims.beam.settings import BeamSettings
 
-_ALIGNMENT = 8  # attention kernels want the mask's rows to start at multiples of this
+_ALIGNMENT = 8  # attention kernels need rows of the mask to start at multiples of this
 
 
 class Decoder:
-    """The model's weights, with the static buffers of `slots` images.
+    """The language model's weights, and buffers of a fixed size for `slots` images.
 
     Args:
         model: in evaluation mode, on one device.
-        settings: how many beams, how many tokens.
+        settings: the number of beams and tokens.
         input_ids: (1, L) the tokenised prompt with image placeholders.
-        slots: images decoded at a time.
+        slots: how many images are decoded at a time.
         pack: whether a second copy of the language model's weights may be held.
 
     Raises:
-        EvaluationError: the prompt does not hold the model's image tokens, or is too long for its positions.
+        EvaluationError: the prompt does not contain the model's image tokens, or is too long, or the vocabulary too small.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class Decoder:
         slots: int,
         pack: bool,
     ) -> None:
-        # transformers types its submodules as Module, so attributes of a decoder layer are Any from here on
+        # transformers types submodules as Module, so a decoder layer's attributes are Any from here on
         opt: Any = model.language_model
         decoder = opt.model.decoder
         config = opt.config
@@ -79,7 +82,7 @@ class Decoder:
         self._store = torch.zeros(
             (len(self._layers), 2, slots, self.width, hidden), dtype=self.dtype, device=self.device
         )
-        # 0 where a beam may look, -inf elsewhere, as attention adds it: (slots, beams, W)
+        # Added to the attention scores: 0 for rows that a beam may see, -inf for others: (slots, beams, W)
         self._mask = torch.zeros((slots, self._beams, self.width), dtype=self.dtype, device=self.device)
         self._mask[:, :, prefix:] = float("-inf")
         self._beam_rows = torch.arange(self._beams, device=self.device)
@@ -89,7 +92,7 @@ class Decoder:
         self._prompt_embeds = prompt_embeds  # (L, E)
         self._image_positions = (self.prompt == model.config.image_token_id).nonzero()[:, 0]
         positions = torch.arange(prefix + settings.max_new_tokens, device=self.device)
-        # OPT's learned positions start at `offset`, 2 (OPTLearnedPositionalEmbedding)
+        # OPT's learned positions start at `offset`, which is 2 (OPTLearnedPositionalEmbedding)
         self._positions = decoder.embed_positions.weight[positions + decoder.embed_positions.offset]
 
     def _check(self, settings: BeamSettings, positions: int) -> None:
@@ -115,7 +118,7 @@ class Decoder:
             )
 
     def prefill(self, rows: slice, features: Tensor) -> Tensor:
-        """Fill the prefix of these slots; the logits of the last position, (G, 1, V)."""
+        """Compute the prefix of these slots; return the logits of its last position, (G, 1, V)."""
         prefix = self.prefix
         embeds = self._prompt_embeds.repeat(features.shape[0], 1, 1)  # (G, L, E)
         embeds[:, self._image_positions] = features.to(embeds.dtype)
@@ -129,7 +132,7 @@ class Decoder:
             keys_store.copy_(keys)
             values_store.copy_(values)
             last = number + 1 == len(self._layers)
-            if last:  # from here on only the last position matters
+            if last:  # only the last position is needed from here on
                 hidden, entered = hidden[:, -1:], entered[:, -1:]
             mixed = functional.scaled_dot_product_attention(
                 self._split(layer.queries(entered)),
@@ -142,13 +145,13 @@ class Decoder:
         return self._logits(hidden)
 
     def step(self, rows: slice, tokens: Tensor, step: Tensor, width: int) -> Tensor:
-        """Feed every beam's newest token; the logits that follow it, (A, beams, V).
+        """Feed the newest token of every beam; return the logits of the next one, (A, beams, V).
 
         Args:
             rows: the slots.
             tokens: (A, beams, T), filled up to `step`.
-            step: (A,) tokens generated so far, at least 1.
-            width: rows of the store that can be visible to any of these slots.
+            step: (A,) how many tokens are generated so far, at least 1.
+            width: how many rows of the store these slots can see at most.
         """
         decoder = self._decoder
         fed = (step - 1).clamp(min=0)
@@ -174,7 +177,7 @@ class Decoder:
         return self._logits(hidden)
 
     def reorder(self, rows: slice, parents: Tensor, step: Tensor) -> None:
-        """Beam n now continues what beam `parents[n]` was: it sees what that one saw, and its own next row."""
+        """Let beam n continue the old beam `parents[n]`: it sees the same rows, and its own next row."""
         mask = self._mask[rows]
         if self._beams > 1:
             mask.copy_(mask.gather(1, parents[..., None].expand_as(mask)))
@@ -182,12 +185,12 @@ class Decoder:
         mask.scatter_(2, self._own_rows(fed)[..., None], 0.0)
 
     def move(self, source: int, target: int, width: int) -> None:
-        """Copy a slot, up to the `width` rows of the store that are in use."""
+        """Copy a slot: the first `width` rows of the store, and the mask."""
         self._store[:, :, target, :width] = self._store[:, :, source, :width]
         self._mask[target] = self._mask[source]
 
     def _own_rows(self, fed: Tensor) -> Tensor:
-        """Where in the store each beam's token number `fed` lies: (A, beams)."""
+        """The row of the store for token number `fed` of each beam: (A, beams)."""
         own: Tensor = self.prefix + fed[:, None] * self._beams + self._beam_rows
         return own
 
@@ -204,7 +207,7 @@ class Decoder:
 
 
 class _Layer:
-    """OPTDecoderLayer.forward in two halves, around the attention."""
+    """The parts of OPTDecoderLayer.forward before and after the attention."""
 
     def __init__(self, layer: Any, config: Any, *, pack: bool) -> None:
         attention = layer.self_attn
@@ -224,15 +227,15 @@ class _Layer:
         self._fc2 = prepare(layer.fc2, pack=pack)
 
     def enter(self, hidden: Tensor) -> Tensor:
-        """What keys, values and queries are made of."""
+        """The input of the projections to keys, values and queries."""
         return self._layer.self_attn_layer_norm(hidden) if self._before else hidden
 
     def queries(self, entered: Tensor) -> Tensor:
-        """Scaled before the product with the keys, as OPT does: in fp16 the order matters."""
+        """The queries, scaled before the product with the keys as in OPT: in fp16 the order changes the result."""
         return self._query(entered) * self._scaling
 
     def leave(self, hidden: Tensor, mixed: Tensor) -> Tensor:
-        """From the mixed values, (A, H, n, D), to the layer's output, (A, n, d)."""
+        """Turn the attention's result, (A, H, n, D), into the layer's output, (A, n, d)."""
         layer = self._layer
         hidden = hidden + self._out(mixed.transpose(1, 2).flatten(2))
         if not self._before:

@@ -1,15 +1,15 @@
-"""The bookkeeping of a beam search over many images that are each at their own step.
+"""The running and finished captions of a beam search over many images, where each image has its own step.
 
-This is `GenerationMixin._beam_search` of transformers 5.23 with the same arithmetic in the same order, and three
-differences: every image has its own step counter; an image's search ends when *it* is decided, not when its batch is
-(what `generate` still does to a decided image never changes it: all new scores get -1e9 added); and ties break by rule.
+The arithmetic and its order are those of `GenerationMixin._beam_search` in transformers 5.23. There are three differences.
+Every image has its own step counter. The search for an image ends when this image is decided; `generate` waits for the
+whole batch, but adds -1e9 to all new scores of a decided image, so its caption does not change. Ties follow a rule.
 
-Ties. Continuations of equal score are ranked by beam (the better-ranked beam first), then by token id (the lower
-first); finished captions of equal score by age (the earlier finished first). `torch.topk`, which the stock search uses,
-promises no order among equals.
+The rule for ties: continuations of equal score are ranked by beam (the better-ranked beam first), then by token id (the
+lower first). Finished captions of equal score are ranked by age (the one that finished earlier first). The stock search
+uses `torch.topk`, which defines no order among equal values.
 
-Every tensor is allocated once and changed in place, nothing waits for the device, and all shapes depend only on the
-number of rows: a step can be captured in a CUDA graph.
+Every tensor is allocated once and changed in place, no operation waits for the device, and all shapes depend only on the
+number of rows. So a step can be captured in a CUDA graph.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
     from pytest_claims.beam.settings import BeamSettings
 
-_IMPOSSIBLE = -1.0e9  # the stock search's mark for "must not win"; its rounding is part of the arithmetic
-_MOST_CHUNKS = 2048  # chunk maxima that are sorted per image; measured: sorting is then below 5 % of a step
+_IMPOSSIBLE = -1.0e9  # the stock search adds this to what must not win; the same number gives the same rounding
+_MOST_CHUNKS = 2048  # chunk maxima to sort per image; measured: sorting then takes less than 5 % of a step
 
 
 class Hypotheses:
-    """Running and finished captions of all slots.
+    """The running and finished captions of all slots.
 
     Args:
-        settings: what decides.
+        settings: the protocol's decoding.
         prompt: the prompt's token ids, (L,), on the device.
-        vocabulary: number of token ids.
-        slots: images decoded at a time.
+        vocabulary: the number of token ids.
+        slots: how many images are decoded at a time.
     """
 
     def __init__(self, settings: BeamSettings, *, prompt: Tensor, vocabulary: int, slots: int) -> None:
@@ -55,7 +55,7 @@ class Hypotheses:
         self._eos = torch.tensor(settings.eos_token_ids, dtype=torch.long, device=device)
         self._positions = torch.arange(length, device=device)
         self._in_top = torch.arange(settings.candidates, device=device) < beams
-        # In Python's doubles and rounded once, as the stock search does it
+        # Computed as Python floats and rounded once to fp32, as in the stock search
         self._normalisers = torch.tensor(
             [1.0, *(n**settings.length_penalty for n in range(1, length + 1))], device=device
         )
@@ -65,7 +65,7 @@ class Hypotheses:
         self._chunk = size
 
     def per_slot(self) -> tuple[Tensor, ...]:
-        """Every tensor whose first dimension is the slot."""
+        """All tensors whose first dimension is the slot."""
         return (
             self.step,
             self.tokens,
@@ -87,12 +87,12 @@ class Hypotheses:
         self.open[rows] = True
 
     def advance(self, rows: slice, logits: Tensor) -> None:
-        """Choose the next token of every beam of these slots and note which images are decided.
+        """Choose the next token of every beam of these slots, and find out which images are decided.
 
         Args:
             rows: the slots.
-            logits: (A, beams, V) of the last position; (A, 1, V) at the first step, where all beams are still the
-                prompt and only the first may be continued.
+            logits: (A, beams, V), of the last position. At the first step (A, 1, V): all beams are equal to the prompt,
+                and only the first is continued.
         """
         if self.settings.num_beams == 1:
             self._advance_greedy(rows, logits)
@@ -100,12 +100,12 @@ class Hypotheses:
             self._advance_beams(rows, logits)
 
     def _process(self, rows: slice, scores: Tensor) -> None:
-        """Repetition penalty, then the minimum length: in place, in the stock order of processors."""
+        """Apply the repetition penalty, then the minimum length, in place; `generate` has the same order."""
         settings, step = self.settings, self.step[rows]
         if settings.repetition_penalty != 1.0:
             beams = scores.shape[1]
             filled = self._positions < step[:, None, None]
-            # What is not generated yet counts as the prompt's first token: seen anyway, so no change.
+            # Positions that are not generated yet get the prompt's first token, which is penalised anyway.
             generated = torch.where(filled, self.tokens[rows, :beams], self.prompt[0])
             prompt = self.prompt.expand(generated.shape[0], beams, -1)
             seen = torch.cat((prompt, generated), dim=-1)  # (A, beams, L + T)
@@ -122,17 +122,17 @@ class Hypotheses:
             scores[:, :, self._eos] = ended
 
     def _ends(self, token: Tensor, step: Tensor) -> Tensor:
-        """Which of the chosen tokens, (A, n), end their caption."""
+        """Whether each of the chosen tokens, (A, n), ends its caption."""
         is_eos = (token[..., None] == self._eos).any(-1)
         return is_eos | (step + 1 >= self.settings.max_new_tokens)[:, None]
 
     def _advance_greedy(self, rows: slice, logits: Tensor) -> None:
-        # Greedy search works on the logits, beam search on log-probabilities (GenerationMixin._sample): with a
-        # repetition penalty that is not the same.
+        # Greedy search uses logits, and beam search log-probabilities (GenerationMixin._sample). With a repetition
+        # penalty the two differ.
         step = self.step[rows]
         scores = logits.to(torch.float32, copy=True)
         self._process(rows, scores)
-        best, token = scores.max(-1)  # (A, 1); argmax by value, the first of equals
+        best, token = scores.max(-1)  # (A, 1); the first of equal values
         last = step.clamp(max=self.settings.max_new_tokens - 1)
         self.tokens[rows].scatter_(2, last[:, None, None], token[..., None])
         self.best_tokens[rows] = self.tokens[rows]
@@ -155,13 +155,13 @@ class Hypotheses:
         last = step.clamp(max=settings.max_new_tokens - 1)
         candidates.scatter_(2, last[:, None, None].expand(-1, top.shape[1], 1), token[..., None])
 
-        # The beams that go on
+        # The beams that continue
         running, order = _ranked(top + ends * _IMPOSSIBLE, settings.num_beams)  # (A, beams)
         self.parents[rows] = parent.gather(1, order)
         self.tokens[rows] = _gather(candidates, order)
         self.scores[rows] = running
 
-        # The captions that ended; only the best `num_beams` continuations may
+        # The captions that ended; only the best `num_beams` continuations may end one
         open_ = self.open[rows]
         ended = ends & self._in_top
         final = top / self._normalisers[(step + 1).clamp(max=settings.max_new_tokens)][:, None]
@@ -191,10 +191,12 @@ class Hypotheses:
         self.done[rows] = done
 
     def _best_candidates(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """The `candidates` best of (A, beams, V), and where they are in (beams x V): exact, ties by rule.
+        """The `candidates` best scores of (A, beams, V), and their indices in (beams x V). Ties follow the rule above.
 
-        `torch.topk` over beams x V numbers is slow on a CPU and leaves ties open. The best K numbers lie in the K chunks
-        with the largest maxima (each chunk that precedes holds one number that precedes), so the sort sees little.
+        `torch.topk` defines no order among equal scores. With a stable sort of all scores, captioning takes 1.08 or 1.35 times
+        as long (benchmarks/beam_parts.py, presets `mid` and `shapes`).
+        The scores are cut into chunks. The best K scores are in the K chunks with the largest maxima, because these K
+        maxima rank before every score of another chunk. So only the maxima and these chunks are sorted.
         """
         count, vocabulary = self.settings.candidates, scores.shape[2]
         missing = -vocabulary % self._chunk
@@ -204,7 +206,7 @@ class Hypotheses:
         chunks = scores.view(scores.shape[0], -1, self._chunk)  # (A, M, C)
         if chunks.shape[1] > count:
             _, picked = _ranked(chunks.amax(-1), count)
-            picked = picked.sort(-1).values  # ascending, so that a stable sort breaks ties by index
+            picked = picked.sort(-1).values  # ascending, so that a stable sort ranks equal scores by index
             chunks = _gather(chunks, picked)
             start = picked * self._chunk
         else:

@@ -1,4 +1,4 @@
-"""Continuous batching: finished images leave, waiting images take their place."""
+"""Continuous batching: an image leaves its slot when it is finished, and a waiting image takes the slot."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import Blip2ForConditionalGeneration
 
-_REFILL = 4  # a quarter of the slots must be free before images are encoded: small batches waste the encoder
-_WIDTHS = {"cpu": 8, "cuda": 64}  # the store is read in steps of this many rows; on CUDA each is its own graph
+_REFILL = 4  # encode images only when a quarter of the slots is free: the encoder is slow on small batches
+_WIDTHS = {"cpu": 8, "cuda": 64}  # rows read from the store are rounded up to these; each number is a CUDA graph
 
 
 class BeamSearch:
     """Beam search with a BLIP-2 model whose language model is OPT.
 
-    Captions do not depend on the number of slots, on the order of the images or on what else is decoded at the same
-    time, beyond the rounding of the matrix products (which in fp32 decides only between scores equal to 6 digits).
+    Captions do not depend on the number of slots, on the order of the images, or on other images in the same batch. Only
+    the rounding of the matrix products does: in fp32 it decides between scores that are equal to 6 digits.
 
     Args:
         model: in evaluation mode; `supports(model)` must be None.
         settings: the protocol's decoding.
-        input_ids: (1, L) the tokenised prompt with image placeholders, the same for every image.
-        slots: images decoded at a time.
-        sub_batch: images encoded at a time; default: as many as are of use.
+        input_ids: (1, L) the tokenised prompt with image placeholders, for every image the same.
+        slots: how many images are decoded at a time.
+        sub_batch: how many images are encoded at a time; default: chosen for the device.
 
     Raises:
-        EvaluationError: the model, the prompt or the number of slots is not what it must be.
+        EvaluationError: the model, the prompt or the number of slots cannot be used.
     """
 
     def __init__(
@@ -81,16 +81,16 @@ class BeamSearch:
         """Caption images.
 
         Args:
-            images: (id, pixel values of shape (3, H, W)); pulled one by one, only when slots are free for them, so at
-                most `slots` are held at a time.
+            images: (id, pixel values of shape (3, H, W)). An image is taken only when a slot is free, so at most `slots`
+                images are held at a time.
 
         Yields:
-            (id, token ids) as images finish, in any order. The token ids are those `generate` returns after the prompt,
-            the end-of-sequence token included where the caption ended with one, without padding.
+            (id, token ids) of finished images, in any order. The token ids are those that `generate` returns after the
+            prompt: with the end-of-sequence token if the caption has one, without padding.
         """
         source = iter(images)
-        active: list[str] = []  # the ids in slots 0, 1, ...: used slots are always the first ones
-        steps: list[int] = []  # how far each is, known here without asking the device
+        active: list[str] = []  # the ids in slots 0, 1, ...; the used slots are always the first
+        steps: list[int] = []  # tokens generated per slot, counted here to avoid waiting for the device
         exhausted = False
         while True:
             free = self.slots - len(active)
@@ -112,7 +112,7 @@ class BeamSearch:
 
     @torch.inference_mode()
     def _admit(self, images: list[tuple[str, Tensor]], first: int) -> list[int]:
-        """Put images into the slots from `first` on and choose their first token; the slots that are decided."""
+        """Put images into the slots from `first` on and choose their first token; return the decided slots."""
         rows = slice(first, first + len(images))
         features = self._encoder.encode(images, self._sub_batch)
         self._hypotheses.reset(rows)
@@ -121,7 +121,7 @@ class BeamSearch:
 
     @torch.inference_mode()
     def _step(self, count: int, furthest: int) -> list[int]:
-        """One more token for the images in the first `count` slots; the slots that are decided."""
+        """Choose one more token for the images in the first `count` slots; return the decided slots."""
         width = self._width(furthest)
         if self._graphs is None:
             self._decode(count, width)
@@ -130,7 +130,7 @@ class BeamSearch:
         return [n for n, done in enumerate(self._hypotheses.done[:count].tolist()) if done]
 
     def _width(self, step: int) -> int:
-        """Rows of the store that an image can see after `step` tokens, rounded up."""
+        """How many rows of the store an image can see after `step` tokens, rounded up."""
         width = self._decoder.prefix + step * self._settings.num_beams
         return min(-(-width // self._width_step) * self._width_step, self._decoder.width)
 
@@ -146,7 +146,7 @@ class BeamSearch:
 
     @torch.inference_mode()
     def _leave(self, active: list[str], steps: list[int], done: list[int]) -> list[tuple[str, tuple[int, ...]]]:
-        """Take decided images out of their slots and close the gaps with the last ones."""
+        """Return the captions of decided images, and move the last images into their slots."""
         if not done:
             return []
         hypotheses = self._hypotheses
@@ -176,23 +176,24 @@ class BeamSearch:
 
 
 def _may_pack(model: torch.nn.Module) -> bool:
-    """Packed weights are a second copy: only where that takes less than a quarter of the free memory."""
+    """Whether a second, packed copy of the weights takes less than a quarter of the free memory."""
     size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     return size * 4 < free_memory(torch.device("cpu"))
 
 
 class _Graphs:
-    """Decode steps as CUDA graphs: one launch instead of a thousand small ones.
+    """Decode steps as CUDA graphs: one launch instead of about a thousand.
 
-    One graph per (rows, width) bucket; a step runs on the smallest that holds it. The rows beyond the used slots are
-    computed for nothing: all indices are clamped, and slots do not see each other. A bucket's first step runs
-    eagerly, which warms up the libraries as capturing needs (pytorch.org, "CUDA semantics", "CUDA Graphs").
+    There is one graph per number of rows and width, and a step uses the smallest graph that is large enough. Its unused
+    rows are computed, too. This is harmless: all indices are clamped, and slots do not see each other. The first step of
+    each kind runs without a graph, because libraries must be warm before capture (pytorch.org, "CUDA semantics", "CUDA
+    Graphs").
     """
 
     def __init__(self, search: BeamSearch) -> None:
         self._search = search
         self._graphs: dict[tuple[int, int], torch.cuda.CUDAGraph | None] = {}
-        self._pool: Any = None  # a handle that torch does not name publicly
+        self._pool: Any = None  # a handle whose type torch does not export
 
     def decode(self, count: int, width: int) -> None:
         slots = self._search.slots
@@ -205,7 +206,7 @@ class _Graphs:
         graph = self._graphs[key]
         if graph is None:
             graph = torch.cuda.CUDAGraph()
-            # thread_local: another thread may open and pin pictures meanwhile
+            # thread_local: another thread may pin pictures during the capture
             with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 self._search._decode(rows, width)
             self._pool = graph.pool()

@@ -1,4 +1,4 @@
-"""What this beam search honours, and which models it can decode: everything else is refused, never ignored."""
+"""The settings that this beam search implements, and the models that it can decode. All others are refused."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _HONOURED = frozenset(
     }
 )
 
-# Fields of GenerationConfig that cannot change which tokens a deterministic decoder-only search returns: they shape
-# the returned object, the cache, compilation, sampling (do_sample itself must be off) or assisted decoding, or
-# name tokens that only an encoder-decoder starts from. `max_length` is overruled by `max_new_tokens`, which is required.
+# Fields of GenerationConfig that cannot change the tokens of a deterministic search with a decoder-only model. They are
+# about the returned object, the cache, compilation, sampling (do_sample must be off), assisted decoding, or the tokens
+# from which an encoder-decoder starts. `max_new_tokens` is required, and it overrides `max_length`.
 _WITHOUT_EFFECT = frozenset(
     {
         "max_length",
@@ -68,7 +68,7 @@ _WITHOUT_EFFECT = frozenset(
     }
 )
 
-# The value at which a field that this search does not implement leaves the tokens alone; None always does.
+# Fields that this search does not implement, with the values that have no effect. None never has an effect.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "do_sample": (False,),
     "use_mtp": (False,),
@@ -89,18 +89,18 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeamSettings:
-    """The fields of a `GenerationConfig` that this search honours, with the meaning `generate` gives them.
+    """The fields of a `GenerationConfig` that this search implements. They mean what they mean in `generate`.
 
     Args:
         num_beams: 1 is greedy search.
-        max_new_tokens: most tokens generated, the end-of-sequence token included.
-        min_new_tokens: no end-of-sequence token is generated before this many others.
+        max_new_tokens: the largest number of generated tokens, with the end-of-sequence token.
+        min_new_tokens: this many tokens are generated before an end-of-sequence token may follow.
         length_penalty: a finished caption's log-probability is divided by its length to this power.
-        repetition_penalty: applied to every token of the prompt, the image placeholders included, and of the caption.
-        early_stopping: `True` stops at `num_beams` finished captions, `False` where the best running one would not
-            win if it ended now, `"never"` only where none can win any more.
-        eos_token_ids: any of these ends a caption; empty: only `max_new_tokens` does.
-        pad_token_id: what `generate` pads with; never part of what the search returns as padding.
+        repetition_penalty: applied to all tokens of the prompt, with its image placeholders, and of the caption.
+        early_stopping: `True` stops when `num_beams` captions are finished. `False` stops when the best running caption
+            would not win if it ended now. `"never"` stops when no running caption can win any more.
+        eos_token_ids: each of these tokens ends a caption. If there are none, only `max_new_tokens` ends it.
+        pad_token_id: the token with which `generate` pads. The search returns no padding.
     """
 
     num_beams: int
@@ -133,15 +133,14 @@ class BeamSettings:
 
     @classmethod
     def from_generation_config(cls, config: GenerationConfig) -> BeamSettings:
-        """Read what `generate` would do with `config`.
+        """Read from `config` what `generate` would do.
 
-        Unset fields take the defaults that `generate` gives them (`GenerationConfig._get_default_generation_params`).
-        `generate` asks the language model's own generation config first (`_prepare_generation_config`): whoever wants
-        its values, the end-of-sequence token above all, has put them into `config`.
+        Unset fields get the defaults of `generate` (`GenerationConfig._get_default_generation_params`). `generate` also
+        reads the language model's own generation config (`_prepare_generation_config`). This method does not: the
+        caller must put its values into `config`, above all the end-of-sequence token.
 
         Raises:
-            EvaluationError: a field is set that changes the output and that this search does not implement, or
-                `max_new_tokens` is not set.
+            EvaluationError: `max_new_tokens` is not set, or a field changes the output and is not implemented here.
         """
         fields = vars(config)
         refused = [f"{name}={value!r}" for name, value in turned_on(config).items()]
@@ -166,7 +165,7 @@ class BeamSettings:
             repetition_penalty=float(_or(fields.get("repetition_penalty"), 1.0)),
             early_stopping=_or(fields.get("early_stopping"), False),
             eos_token_ids=tuple(int(token) for token in eos_ids),
-            # `generate` pads with the first end-of-sequence token where no padding token is named
+            # Without a padding token, `generate` pads with the first end-of-sequence token
             pad_token_id=int(pad if pad is not None else eos_ids[0] if eos_ids else 0),
         )
 
@@ -174,14 +173,14 @@ class BeamSettings:
     def candidates(self) -> int:
         """How many continuations of an image are ranked per step.
 
-        Each beam has at most one continuation per end-of-sequence token, so this many leave at least `num_beams`
-        that go on (transformers 5.23, `GenerationMixin._beam_search`, `beams_to_keep`).
+        Each end-of-sequence token ends at most one continuation per beam, so at least `num_beams` of these
+        continuations do not end (transformers 5.23, `GenerationMixin._beam_search`, `beams_to_keep`).
         """
         return max(2, 1 + len(self.eos_token_ids)) * self.num_beams
 
 
 def turned_on(config: GenerationConfig) -> dict[str, Any]:
-    """The fields of `config` that choose tokens beyond what a protocol can state, by name: what a checkpoint turns on."""
+    """The fields of `config` that change the tokens and that a protocol cannot state, with their values."""
     fields = {name: value for name, value in vars(config).items() if not name.startswith("_")}
     return {
         name: value
@@ -189,7 +188,7 @@ def turned_on(config: GenerationConfig) -> dict[str, Any]:
         if value is not None
         and name not in _HONOURED
         and name not in _WITHOUT_EFFECT
-        # min_new_tokens overrules min_length (GenerationMixin._prepare_generated_length)
+        # min_new_tokens overrides min_length (GenerationMixin._prepare_generated_length)
         and not (name == "min_length" and fields.get("min_new_tokens") is not None)
         and not any(value == neutral for neutral in _NEUTRAL.get(name, ()))
     }
@@ -200,7 +199,7 @@ def _or(value: Any, default: Any) -> Any:
 
 
 def supports(model: torch.nn.Module) -> str | None:
-    """Whether `BeamSearch` can decode `model`: None if it can, else one sentence that says why it cannot."""
+    """None if `BeamSearch` can decode `model`, else a sentence that says why it cannot."""
     from transformers import Blip2ForConditionalGeneration, OPTForCausalLM
 
     if not isinstance(model, Blip2ForConditionalGeneration):
@@ -213,7 +212,7 @@ def supports(model: torch.nn.Module) -> str | None:
         )
     config = language_model.config
     if config.word_embed_proj_dim != config.hidden_size:
-        # BLIP-2 projects images to `hidden_size`: not even `generate` gives such a model sensible input.
+        # BLIP-2 projects images to `hidden_size`, so `generate` cannot run such a model correctly either.
         return (
             f"The language model's word embeddings have {config.word_embed_proj_dim} dimensions and its "
             f"layers {config.hidden_size}, so it is decoded by the stock `generate`."

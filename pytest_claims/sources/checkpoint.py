@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims import architectures, files
 from pytest_claims.errors import EvaluationError, first_line
-from pytest_claims.sources import folder, hub, processor
+from pytest_claims.sources import folder, hub, processor, repository
 from pytest_claims.sources.quiet import transformers_quiet
 
 if TYPE_CHECKING:
@@ -48,14 +47,14 @@ class Source:
     def weights(self) -> tuple[hub.File, ...]:
         """The safetensors files."""
         if self.repo is not None:
-            return hub.weights(self.repo)
+            return repository.weights(self.repo)
         assert self.path is not None  # noqa: S101 - one of the two
         names = folder.weights(self.path, self.label)
         return tuple(hub.File(name=name, size=(self.path / name).stat().st_size) for name in names)
 
     def missing(self) -> tuple[hub.File, ...]:
         """What is still to be downloaded."""
-        return self.repo.missing((*hub.small_files(self.repo), *self.weights())) if self.repo else ()
+        return self.repo.missing((*repository.small_files(self.repo), *self.weights())) if self.repo else ()
 
     def fetch(self, progress: ProgressMaker, *, settings_only: bool = False) -> Path:
         """The checkpoint's folder, with what the cache lacked of it downloaded.
@@ -72,7 +71,7 @@ class Source:
             return self.path
         assert self.repo is not None  # noqa: S101 - `find` gives one of the two
         weights = () if settings_only else self.weights()
-        return hub.fetch(self.repo, (*hub.small_files(self.repo), *weights), progress)
+        return hub.fetch(self.repo, (*repository.small_files(self.repo), *weights), progress)
 
     def parameters(self) -> int | None:
         """How many numbers the weights hold: as the hub counted, or from the headers of the files; None if neither says.
@@ -107,7 +106,7 @@ def find(plan: CaptioningPlan) -> Source:
         path = files.need(identifier, plan.folders, "The checkpoint")
     repo = None if path else hub.find(identifier, None if plan.candidate else stated.revision, "model")
     try:
-        content = hub.read_json(repo, "config.json") if repo else _read(path)
+        content = repository.read_json(repo, "config.json") if repo else _read(path)
     except ValueError as error:
         raise EvaluationError(f"The checkpoint {identifier}: config.json is not JSON: {first_line(error)}.") from None
     if not isinstance(content, dict):
@@ -145,23 +144,19 @@ class BrokenFile(Exception):  # noqa: N818 - becomes an EvaluationError where th
 
 
 def _numbers(path: Path) -> int:
-    """How many numbers a safetensors file holds, read from its header: 8 bytes of length, then JSON.
+    """How many numbers a safetensors file holds. Only the header is read, and torch is not imported.
 
     Raises:
-        BrokenFile: the header cannot be read, or the file does not end where it says.
+        BrokenFile: safetensors refuses the header: cut off, no JSON, or tensors that do not fill the file exactly.
     """
+    from safetensors import SafetensorError, safe_open
+
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, 100_000_000)))
-        tensors = [tensor for name, tensor in header.items() if name != "__metadata__"]
-        end = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors), default=0)
-        count: int = sum(math.prod(tensor["shape"]) for tensor in tensors)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
+        with safe_open(path, framework="np") as file:
+            names = file.keys()
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+    except (OSError, SafetensorError):
         raise BrokenFile(path.name) from None
-    if end != path.stat().st_size:
-        raise BrokenFile(path.name)
-    return count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +223,7 @@ def load(plan: CaptioningPlan, device: torch.device, progress: ProgressMaker) ->
             "id": source.id,
             "revision": plan.protocol.checkpoint.revision if repo and not plan.candidate else None,
             "commit": repo.commit if repo else None,
-            "digest": folder.digest(path, source.label, progress, endings=hub.LOADED if repo else ("",)),
+            "digest": folder.digest(path, source.label, progress, endings=repository.LOADED if repo else ("",)),
         },
         architecture=architecture,
     )

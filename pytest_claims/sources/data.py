@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_claims import digests, files
 from pytest_claims.errors import EvaluationError, NotAttempted, first_line, nearest
 from pytest_claims.progress import silent
-from pytest_claims.sources import coco, hub, pictures
+from pytest_claims.sources import coco, hub, pictures, repository
 from pytest_claims.sources.quiet import datasets_quiet
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def _rows(dataset: Dataset, folders: Sequence[Path], progress: ProgressMaker) ->
     if path is None and files.is_local(dataset.id):
         path = files.need(dataset.id, folders, "The data set")
     repo = hub.find(dataset.id, dataset.revision, "dataset") if path is None else None
-    fetched = hub.fetch(repo, hub.data_files(repo), progress) if repo else None
+    fetched = hub.fetch(repo, repository.data_files(repo), progress) if repo else None
     try:
         with datasets_quiet():
             if path is not None and path.suffix == ".json" and (plain := coco.rows(path, dataset.split)) is not None:

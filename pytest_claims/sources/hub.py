@@ -1,21 +1,23 @@
-"""What the hub, or this machine's copy of it, has under a name: the commit, the files, the bytes still to fetch.
+"""Look up a model or a data set on the Hugging Face hub or in its cache, and download the files that are missing.
 
-Everything goes through huggingface_hub, which alone reads tokens. One session sees one commit of a repository. Nothing here
-waits on the network under HF_HUB_OFFLINE, and where the hub does not answer, a complete copy in the cache stands in.
+All requests go through huggingface_hub, and only that library reads tokens. A session asks for a repository once, so it sees
+one commit of it. Nothing is requested under HF_HUB_OFFLINE. If the hub does not answer, the copy in the cache is used.
+
+`missing` and `_cached` read the cache themselves, because `snapshot_download` does not fit. With `dry_run=True` it fails
+offline even if the cache is complete, sends one request per missing file, and returns no SHA-256. With
+`local_files_only=True` it refuses a partial copy, and a revision such as `../x` leads it out of the cache.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_claims.errors import EvaluationError, NotAttempted
-from pytest_claims.progress import silent
+from pytest_claims import digests
+from pytest_claims.errors import EvaluationError, NotAttempted, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,9 +30,6 @@ NOUN: dict[Kind, str] = {"model": "checkpoint", "dataset": "data set"}
 
 LOGIN = "log in with `hf auth login` (or set HF_TOKEN)"
 
-TAIL = 1 << 16
-"""Bytes from the end of a parquet file that hold its footer: the nine files of Flickr30k have footers of some 10 kB."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
@@ -39,7 +38,7 @@ class File:
     name: str
     size: int
     sha256: str | None = None
-    """Where the hub states it: weights and data, not small text files."""
+    """The hub states it for weights and data, not for small text files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,31 +51,31 @@ class Repo:
     commit: str
     files: tuple[File, ...]
     online: bool
-    """Whether the hub said so; False: this is what the cache holds."""
+    """True if the hub answered, False if this was read from the cache."""
     parameters: int | None = None
-    """As the hub counted them in the safetensors files."""
+    """How many the hub counted in the safetensors files."""
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name of the repository in messages."""
         return f"The {NOUN[self.kind]} {self.id}"
 
     @property
     def folder(self) -> Path:
-        """Where the cache keeps, or will keep, the files of this commit."""
+        """The folder of this commit in the cache; it may not exist yet."""
         return _home(self.id, self.kind) / "snapshots" / self.commit
 
     def missing(self, wanted: Iterable[File]) -> tuple[File, ...]:
-        """Those of `wanted` that the cache does not hold."""
+        """The files of `wanted` that are not in the cache."""
         return tuple(file for file in wanted if not (self.folder / file.name).exists())
 
 
 def find(identifier: str, revision: str | None, kind: Kind) -> Repo:
-    """What the hub has under `identifier` at `revision`, or what the cache holds of it.
+    """Look up a repository on the hub, or in the cache if the hub cannot be asked.
 
     Raises:
-        NotAttempted: it cannot be had here: gated, private, offline and not in the cache.
-        EvaluationError: there is no such revision, or the id is none.
+        NotAttempted: the repository is gated, private or unknown, or the hub cannot be asked and the cache has no copy.
+        EvaluationError: the revision does not exist, or the id is not valid.
     """
     from huggingface_hub import constants
 
@@ -85,7 +84,7 @@ def find(identifier: str, revision: str | None, kind: Kind) -> Repo:
         if repo is None:
             raise NotAttempted(
                 f"{_label(identifier, kind)} is not in this machine's cache at {_at(revision)}, and HF_HUB_OFFLINE is set.",
-                f"Unset HF_HUB_OFFLINE and run the claim again, or fetch it first: {_command(identifier, revision, kind)}",
+                f"Unset HF_HUB_OFFLINE and run the claim again, or fetch it first: {command(identifier, revision, kind)}",
             )
         return repo
     return _asked(identifier, revision, kind)
@@ -97,7 +96,7 @@ def _asked(identifier: str, revision: str | None, kind: Kind) -> Repo:
     from huggingface_hub import constants, errors
 
     label = _label(identifier, kind)
-    timeout = constants.HF_HUB_ETAG_TIMEOUT  # as long as huggingface_hub waits to be told about a file
+    timeout = constants.HF_HUB_ETAG_TIMEOUT  # huggingface_hub's own limit for such a request
     api = huggingface_hub.HfApi()
     try:
         info: Any = api.repo_info(identifier, revision=revision, repo_type=kind, files_metadata=True, timeout=timeout)
@@ -117,8 +116,8 @@ def _asked(identifier: str, revision: str | None, kind: Kind) -> Repo:
             f"{label} is not on the hub, or is private.", f"Check the name; to see a private one, {LOGIN}."
         ) from None
     except errors.HFValidationError as error:
-        raise EvaluationError(f"{label}: {line(error)}.") from None
-    except _trouble() as error:
+        raise EvaluationError(f"{label}: {first_line(error)}.") from None
+    except trouble() as error:
         repo = _cached(identifier, revision, kind)
         if repo is None:
             raise _unreachable(label, error) from None
@@ -139,7 +138,7 @@ def _asked(identifier: str, revision: str | None, kind: Kind) -> Repo:
 
 
 def _cached(identifier: str, revision: str | None, kind: Kind) -> Repo | None:
-    """What the cache holds, in the hub's own layout: refs/<revision> names the commit, snapshots/<commit> has the files."""
+    """Read a repository from the cache: refs/<revision> contains the commit, snapshots/<commit> the files."""
     home, name = _home(identifier, kind), revision or "main"
     if ".." in Path(name).parts or Path(name).is_absolute():
         return None
@@ -157,16 +156,16 @@ def _cached(identifier: str, revision: str | None, kind: Kind) -> Repo | None:
 
 
 def fetch(repo: Repo, wanted: Sequence[File], progress: ProgressMaker) -> Path:
-    """The folder that holds `wanted`, after what the cache lacks of it was downloaded and checked.
+    """Download and check the files that are not in the cache yet; return the folder of all files.
 
     Args:
-        repo: where the files are.
-        wanted: which of them.
+        repo: the repository.
+        wanted: the files that are needed.
         progress: makes a progress bar of a total, a label and a unit.
 
     Raises:
         NotAttempted: the download could not be finished, or the hub asks for a login.
-        EvaluationError: what arrived is not what the hub says it has.
+        EvaluationError: a file's SHA-256 is not the one that the hub states, or the hub no longer has the file.
     """
     missing = repo.missing(wanted)
     if not missing:
@@ -193,10 +192,10 @@ def _download(repo: Repo, file: File, bar: Progress) -> None:
         raise EvaluationError(
             f"{repo.label} has lost {file.name} at {repo.commit[:12]} while it was fetched."
         ) from None
-    except _trouble() as error:
+    except trouble() as error:
         raise _stopped(repo, file, error) from None
-    if file.sha256 is not None and (found := _sha256(Path(path))) != file.sha256:
-        # The name and what it links to: a wrong file must not look like a cached one next time.
+    if file.sha256 is not None and (found := digests.of_file(Path(path))) != file.sha256:
+        # Delete the link and its target. Otherwise the next run would use the wrong file from the cache.
         Path(path).resolve().unlink(missing_ok=True)
         Path(path).unlink(missing_ok=True)
         raise EvaluationError(
@@ -205,47 +204,8 @@ def _download(repo: Repo, file: File, bar: Progress) -> None:
         )
 
 
-def footer(repo: Repo, file: File) -> tuple[int, tuple[str, ...]] | None:
-    """Rows and columns of a parquet file, from the cache or from its last bytes on the hub; None if they do not say.
-
-    Raises:
-        NotAttempted: the hub asks for a login.
-    """
-    import pyarrow
-    import pyarrow.parquet
-
-    path = repo.folder / file.name
-    try:
-        if path.exists():
-            source: Any = path
-        elif repo.online:
-            source = pyarrow.BufferReader(_tail(repo, file))
-        else:
-            return None
-        with pyarrow.parquet.ParquetFile(source) as table:
-            return table.metadata.num_rows, tuple(table.schema_arrow.names)
-    except (*_trouble(), pyarrow.ArrowException):
-        return None
-
-
-def _tail(repo: Repo, file: File) -> bytes:
-    import huggingface_hub
-    import huggingface_hub.utils
-    from huggingface_hub import constants
-
-    utils: Any = huggingface_hub.utils  # whose names are there on demand, which mypy does not see
-
-    url = huggingface_hub.hf_hub_url(repo.id, file.name, repo_type=repo.kind, revision=repo.commit)
-    start = max(0, file.size - TAIL)
-    headers = {**utils.build_hf_headers(), "Range": f"bytes={start}-{file.size - 1}"}
-    answer = utils.get_session().get(url, headers=headers, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-    answer.raise_for_status()
-    content: bytes = answer.content
-    return content
-
-
 def _forward(bar: Progress) -> Any:
-    """A class that huggingface_hub takes for tqdm, and that tells our bar."""
+    """A tqdm class for huggingface_hub that shows nothing and updates `bar`."""
     from tqdm import tqdm
 
     class Forward(tqdm):  # type: ignore[type-arg] # tqdm is generic in its stubs only
@@ -260,28 +220,22 @@ def _forward(bar: Progress) -> Any:
     return Forward
 
 
-def line(error: BaseException) -> str:
-    """The first line of what an exception says, without a full stop; the class where it says nothing."""
-    text = str(error).strip().splitlines()
-    return text[0].strip().rstrip(".") if text else type(error).__name__
-
-
-def _trouble() -> tuple[type[BaseException], ...]:
-    """What a request that got no good answer raises: the HTTP client's base class, and the system's."""
+def trouble() -> tuple[type[BaseException], ...]:
+    """The exceptions of a failed request: from huggingface_hub, its HTTP client, and the operating system."""
     from huggingface_hub.errors import HfHubHTTPError
 
     return (HfHubHTTPError, *HfHubHTTPError.__bases__, OSError)
 
 
 def _why(error: BaseException) -> str:
-    """A request's failure in a few words; addresses are left out, since they may be signed."""
+    """Why a request failed, in a few words. URLs are left out, because they may contain a signature."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return f"it answered {status}"
     name = type(error).__name__
     if "Timeout" in name:
         return "it did not answer in time"
-    return "it cannot be reached" if "Connect" in name else re.sub(r"https?://\S+", "the hub", line(error))
+    return "it cannot be reached" if "Connect" in name else re.sub(r"https?://\S+", "the hub", first_line(error))
 
 
 def _unreachable(label: str, error: BaseException) -> NotAttempted:
@@ -316,7 +270,8 @@ def _at(revision: str | None) -> str:
     return f"revision {revision}" if revision else "its main revision"
 
 
-def _command(identifier: str, revision: str | None, kind: Kind) -> str:
+def command(identifier: str, revision: str | None, kind: Kind) -> str:
+    """The command that downloads a repository."""
     options = ["--repo-type dataset"] * (kind == "dataset") + [f"--revision {revision}"] * bool(revision)
     return " ".join(["hf download", identifier, *options])
 
@@ -325,78 +280,3 @@ def _home(identifier: str, kind: Kind) -> Path:
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE) / f"{kind}s--{identifier.replace('/', '--')}"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# What is read of a repository -----------------------------------------------------------------------------------------
-
-_SHARD = re.compile(r"model-\d+-of-(\d+)\.safetensors")
-_SMALL = (".json", ".txt", ".model", ".jinja")
-LOADED = (*_SMALL, ".safetensors")
-"""How the files end that `from_pretrained` opens."""
-_DATA = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".zip", ".tar", ".gz", ".jpg", ".jpeg", ".png", ".webp")
-
-
-def weights(repo: Repo) -> tuple[File, ...]:
-    """The safetensors files that make up the model.
-
-    Raises:
-        NotAttempted: the cache holds only some of them.
-        EvaluationError: there are none: pickled weights are never loaded.
-    """
-    top = {file.name: file for file in repo.files if "/" not in file.name}
-    if "model.safetensors" in top:
-        return (top["model.safetensors"],)
-    shards = [file for name, file in top.items() if _SHARD.fullmatch(name)]
-    if not shards:
-        if not repo.online and not any(name.endswith((".bin", ".pt", ".ckpt")) for name in top):
-            raise _incomplete(repo, "its weights")
-        raise EvaluationError(
-            f"{repo.label} holds no *.safetensors file; pickled weights (*.bin, *.pt) are never loaded."
-        )
-    match = _SHARD.fullmatch(shards[0].name)
-    total = int(match[1]) if match else 0
-    if len(shards) < total:
-        raise _incomplete(repo, f"{total - len(shards)} of {total} files of weights")
-    return tuple(shards)
-
-
-def _incomplete(repo: Repo, what: str) -> NotAttempted:
-    return NotAttempted(
-        f"{repo.label} lacks {what} in this machine's cache.",
-        f"Connect to the hub and run the claim again, or fetch it first: {_command(repo.id, repo.revision, repo.kind)}",
-    )
-
-
-def small_files(repo: Repo) -> tuple[File, ...]:
-    """Configuration, tokenizer and templates: all that `from_pretrained` reads beside the weights."""
-    return tuple(
-        file
-        for file in repo.files
-        if file.name.endswith(_SMALL) and ("/" not in file.name or file.name.startswith("additional_chat_templates/"))
-    )
-
-
-def data_files(repo: Repo) -> tuple[File, ...]:
-    """What `datasets` reads: the parquet files where there are any, else every table, picture and archive."""
-    card = tuple(file for file in repo.files if file.name == "README.md")
-    parquet = tuple(file for file in repo.files if file.name.endswith(".parquet"))
-    found = parquet or tuple(file for file in repo.files if file.name.lower().endswith(_DATA))
-    if not found and not repo.online:
-        raise _incomplete(repo, "its data")
-    if not found:
-        raise EvaluationError(f"{repo.label} holds no data file at {repo.revision}; scripts (*.py) are never run.")
-    return (*card, *found)
-
-
-def read_json(repo: Repo, name: str) -> Any:
-    """A small JSON file of the repository, fetched if need be; None if there is none."""
-    file = next((file for file in repo.files if file.name == name), None)
-    if file is None:
-        return None
-    folder = fetch(repo, (file,), silent)
-    return json.loads((folder / name).read_text(encoding="utf-8"))
