@@ -125,7 +125,7 @@ def caption(
             if budget.slots == 1:
                 raise EvaluationError(
                     "Memory does not suffice to decode a single image. Free some, use fewer beams, "
-                    f"a lower precision or another device. ({first_line(error)})"
+                    f"a lower precision or another device. ({first_line(error)}.)"
                 ) from error
         else:
             return

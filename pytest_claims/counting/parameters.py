@@ -158,7 +158,7 @@ def _resolve(path: Path, settings: dict[str, Any]) -> tuple[str, type[PreTrained
     try:
         model_class = getattr(transformers, architecture, None)
     except ImportError as error:  # models are imported when they are first used
-        raise EvaluationError(f"{path}: {architecture} needs what is not installed: {_first_line(error)}") from error
+        raise EvaluationError(f"{path}: {architecture} needs what is not installed: {_said(error)}") from error
     if not (isinstance(model_class, type) and issubclass(model_class, transformers.PreTrainedModel)):
         # Classes of the same model_type share a prefix: look for the nearest name among them first.
         base = MODEL_MAPPING_NAMES.get(model_type, "")
@@ -178,7 +178,7 @@ def _resolve(path: Path, settings: dict[str, Any]) -> tuple[str, type[PreTrained
         config = config_class.from_dict(settings)
     except Exception as error:
         raise EvaluationError(
-            f"{path}: {_library()} does not accept this configuration: {_first_line(error)}"
+            f"{path}: {_library()} does not accept this configuration: {_said(error)}"
         ) from error
     return architecture, model_class, config
 
@@ -194,11 +194,12 @@ def _build(
             return model_class(config)
     except Exception as error:
         raise EvaluationError(
-            f"{path}: {_library()} cannot build {architecture} from this configuration: {_first_line(error)}"
+            f"{path}: {_library()} cannot build {architecture} from this configuration: {_said(error)}"
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def _said(error: Exception) -> str:
+    """The class of an exception and its first two lines: torch says in the second what transformers' first leaves open."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines[:2])}" if lines else type(error).__name__
 
