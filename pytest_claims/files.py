@@ -12,12 +12,12 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_claims.errors import EvaluationError, NotAttempted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 CLAIM_SUFFIXES = (".yaml", ".yml")
 """How the name of a claim file ends."""
@@ -109,14 +109,3 @@ def write_whole(path: Path, data: bytes, *, private: bool = False, keep: bool = 
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def sections(value: object, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object inside a JSON value, with the dotted path that leads to its keys: `""`, `text_config.`, …"""
-    if isinstance(value, dict):
-        yield place, value
-        for key, inner in value.items():
-            yield from sections(inner, f"{place}{key}.")
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from sections(inner, f"{place}{index}.")

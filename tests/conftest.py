@@ -13,6 +13,16 @@ import pydantic
 import pytest
 import yaml
 
+import pytest_claims.bar
+import pytest_claims.bench
+import pytest_claims.items
+import pytest_claims.metrics
+import pytest_claims.recorder
+import pytest_claims.reports.json
+import pytest_claims.reports.junit
+import pytest_claims.reports.terminal
+import pytest_claims.run  # noqa: F401
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

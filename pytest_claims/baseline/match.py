@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from pytest_claims import nested
 from pytest_claims.spec import merge
 
 if TYPE_CHECKING:
@@ -115,14 +116,12 @@ def _bar(claim: Claim) -> Iterator[tuple[str, tuple[Any, str]]]:
 
 
 def _flat(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, item in value.items():
-        if key == "where" and isinstance(item, dict):
-            # Here, unlike elsewhere, null is a value: the rows that have none.
-            yield from ((f"{prefix}where.{column}", ("is", wanted)) for column, wanted in item.items())
-        elif isinstance(item, dict):
-            yield from _flat(item, f"{prefix}{key}.")
+    for key, item in nested.flat(value, prefix, whole=("where",)):
+        if isinstance(item, dict):
+            # Only here is null a value: it selects the rows that have none.
+            yield from ((f"{key}.{column}", ("is", wanted)) for column, wanted in item.items())
         elif item is not None:
-            yield f"{prefix}{key}", item
+            yield key, item
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import files
+from pytest_claims import nested
 from pytest_claims.errors import EvaluationError, nearest
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise EvaluationError(
             f"{path}: expected a JSON object with the key 'architectures', got a {type(settings).__name__}."
         )
-    for place, section in files.sections(settings):
+    for place, section in nested.sections(settings):
         if "auto_map" in section:
             raise EvaluationError(
                 f"{path}: {place}auto_map refers to code beside the checkpoint, "
@@ -177,9 +177,7 @@ def _resolve(path: Path, settings: dict[str, Any]) -> tuple[str, type[PreTrained
     try:
         config = config_class.from_dict(settings)
     except Exception as error:
-        raise EvaluationError(
-            f"{path}: {_library()} does not accept this configuration: {_said(error)}"
-        ) from error
+        raise EvaluationError(f"{path}: {_library()} does not accept this configuration: {_said(error)}") from error
     return architecture, model_class, config
 
 

@@ -12,7 +12,7 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import files
+from pytest_claims import nested
 from pytest_claims.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def check(folder: Path, label: str) -> None:
             "it into the weights, or remove it."
         )
     for file in _SETTINGS:
-        for place, section in files.sections(_json(folder / file)):
+        for place, section in nested.sections(_json(folder / file)):
             for key in _NAMING_CODE:
                 if not _harmless(section.get(key)):
                     raise EvaluationError(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims import digests
+from pytest_claims.nested import flat
 from pytest_claims.protocol import facts_of
 from pytest_claims.store.format import PLAN, SCHEMA, PlanFile, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
     from pytest_claims.protocol import Observed
 
@@ -65,7 +65,7 @@ def references_digest(references: Mapping[str, tuple[str, ...]]) -> str:
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The dotted keys on which two plans differ, with both values; None stands for a key that is not there."""
-    one, other = dict(_flat(first, "")), dict(_flat(second, ""))
+    one, other = dict(flat(first)), dict(flat(second))
     keys = [*one, *(key for key in other if key not in one)]
     return {key: (one.get(key), other.get(key)) for key in keys if not _equal(one.get(key), other.get(key))}
 
@@ -73,11 +73,3 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str
 def _equal(one: Any, other: Any) -> bool:
     # 1 and True and 1.0 are equal to Python, and not the same setting.
     return canonical(one) == canonical(other)
-
-
-def _flat(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, item in value.items():
-        if isinstance(item, Mapping) and item:
-            yield from _flat(item, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", item
