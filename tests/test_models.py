@@ -285,10 +285,15 @@ def test_a_chat_model_without_its_template(tmp_path: Path) -> None:
     (tmp_path / "model" / "chat_template.jinja").unlink()
     with pytest.raises(EvaluationError) as caught:
         evidence(tmp_path, size=CROPPED)
-    assert str(caught.value) == (
+    refused = (
         "The processor of model refuses image and prompt: The total number of <image> tokens in the prompts should be the "
         "same as the number of images passed. Found total 0 <image> tokens and 1 images."
     )
+    ignored = (  # the processor of an older transformers does not count: then the missing place is noticed
+        "The processor of model puts no image token before the prompt: the image would be ignored. A chat_template that has a "
+        "place for the image is missing from the checkpoint."
+    )
+    assert str(caught.value) in (refused, ignored)
 
 
 @pytest.mark.parametrize(

@@ -330,8 +330,10 @@ def test_pretrained_weights_are_never_asked_for(tmp_path: Path, monkeypatch: pyt
 def test_impossible_settings(tmp_path: Path) -> None:
     """Settings that the library rejects are an error of the file, with the library's reason."""
     message = refusal(write(tmp_path, small_opt(hidden_size="wide")))
-    assert message.startswith("FILE: transformers X does not accept this configuration: ")
-    assert "hidden_size" in message
+    # transformers 5.4 and later check a configuration's types; before that, only the model cannot be built.
+    if not message.startswith("FILE: transformers X cannot build OPTForCausalLM from this configuration: TypeError: "):
+        assert message.startswith("FILE: transformers X does not accept this configuration: ")
+        assert "hidden_size" in message
     message = refusal(write(tmp_path, small_opt(num_attention_heads=3)))
     assert message.startswith("FILE: transformers X cannot build OPTForCausalLM from this configuration: ")
 
