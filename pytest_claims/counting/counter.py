@@ -253,7 +253,8 @@ def _answer(path: str, trainable: list[str]) -> dict[str, Any]:
     try:
         counts = count_parameters(Path(path), trainable)
     except EvaluationError as error:
-        if isinstance(error.__cause__, MemoryError):
+        # torch hands on what its C++ raised: "std::bad_alloc", in some versions as a RuntimeError.
+        if isinstance(error.__cause__, MemoryError) or "bad_alloc" in str(error.__cause__):
             # What the failed attempt leaves behind would be missing for the next one.
             return {"error": str(error), "memory": True, "replace": True}
         return {"error": str(error)}
