@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims.baseline.match import Change, Located
-from pytest_claims.spec import CaptioningRun, ParametersRun, PredictionsRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,14 +101,8 @@ class Data:
 
 def named(claim: Claim) -> tuple[str, ...]:
     """The paths that a claim names; an id of the hub among them leads nowhere in a repository."""
-    run = claim.run
-    if isinstance(run, PredictionsRun):
-        return (run.predictions.path, run.references.path)
-    if isinstance(run, ParametersRun):
-        return (run.config.path,)
-    assert isinstance(run, CaptioningRun)  # noqa: S101 - there is no fourth
-    ids = (_id(claim, "checkpoint"), _id(claim, "dataset"))
-    return tuple(text for text in ids if text)
+    ids = (_id(claim, "checkpoint"), _id(claim, "dataset")) if claim.run.runs_checkpoint else ()
+    return (*claim.run.paths, *(text for text in ids if text))
 
 
 def _id(claim: Claim, key: str) -> str | None:

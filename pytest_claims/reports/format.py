@@ -216,6 +216,19 @@ class Record(Model):
         return self.model_dump(mode="json", by_alias=True)
 
 
+class Gallery(Model):
+    """What was generated behind a claim, image by image, in the order of the ids. It is no part of the record."""
+
+    evidence: str = Field(description="digest: claims of one evidence have the same captions")
+    ids: list[str]
+    captions: list[str]
+    references: list[list[str]]
+    scores: list[float] = Field(description="of each image alone, in the metric's natural range")
+    thumbnails: list[str] = Field(
+        description="data: addresses, one for each image that could be shown, else empty text"
+    )
+
+
 class RunInfo(Model):
     """What a report says about the session as a whole."""
 

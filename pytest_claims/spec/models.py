@@ -287,6 +287,8 @@ class CaptioningRun(Model):
     """What the evaluator needs of a protocol is required there."""
     runs_checkpoint: ClassVar[bool] = True
     """Whether a release candidate can take the place of what is run."""
+    paths: ClassVar[tuple[str, ...]] = ()
+    """The files that the run section names."""
 
     evaluator: Literal["captioning"]
     columns: Columns = Columns()
@@ -323,6 +325,11 @@ class PredictionsRun(Model):
     predictions: PredictionsFile
     references: ReferencesFile
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files that the run section names."""
+        return (self.predictions.path, self.references.path)
+
 
 class ConfigFile(Model):
     """A `transformers` configuration file."""
@@ -339,6 +346,11 @@ class ParametersRun(Model):
     evaluator: Literal["parameters"]
     config: ConfigFile
     trainable: tuple[Text, ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files that the run section names."""
+        return (self.config.path,)
 
 
 Run = CaptioningRun | PredictionsRun | ParametersRun
