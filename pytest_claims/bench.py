@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import importlib
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from pytest_claims import machine, preflight
-from pytest_claims.evaluation import captioning, parameters, predictions
+from pytest_claims import machine
 from pytest_claims.progress import silent
-from pytest_claims.sources import checkpoint, data
-from pytest_claims.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     import torch
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_claims.protocol import CaptioningPlan, Plan
     from pytest_claims.sources.checkpoint import Loaded
     from pytest_claims.sources.data import Split
+    from pytest_claims.store import Store
 
 
 class Evaluator(Protocol):
@@ -30,12 +30,18 @@ class Evaluator(Protocol):
         """The evidence of a plan; raises `NotAttempted` or `EvaluationError`."""
 
 
-EVALUATORS: Mapping[str, Evaluator] = {
-    "captioning": captioning,
-    "predictions": predictions,
-    "parameters": parameters,
+EVALUATORS: Mapping[str, str] = {
+    "captioning": "pytest_claims.evaluation.captioning",
+    "predictions": "pytest_claims.evaluation.predictions",
+    "parameters": "pytest_claims.evaluation.parameters",
 }
-"""By the name that a claim file gives."""
+"""The module of each evaluator, by the name that a claim file gives. It is imported when the first of its claims runs."""
+
+
+def evaluator(name: str) -> Evaluator:
+    """What runs the plans of an evaluator."""
+    found: Evaluator = cast("Evaluator", importlib.import_module(EVALUATORS[name]))
+    return found
 
 
 def unheard(_said: str) -> None:
@@ -47,7 +53,7 @@ class Bench:
 
     Args:
         progress: makes progress bars.
-        store: where evidence is kept; in memory if None.
+        evidence: gives the folder where evidence is kept, or None: in memory.
         replay: captions come from evidence only, no model is run.
         say: tells the user what a run is about to need.
         audit: how many captions that come from evidence are generated again.
@@ -57,19 +63,29 @@ class Bench:
         self,
         progress: ProgressMaker = silent,
         *,
-        store: Store | None = None,
+        evidence: Callable[[], Path | None] = lambda: None,
         replay: bool = False,
         audit: int | None = None,
         say: Callable[[str], object] = unheard,
     ) -> None:
         self.progress = progress
-        self.store = store or Store()
+        self._root = evidence
+        self._store: Store | None = None
         self.replay = replay
         self.audit = audit
         self.say = say
         self._evidence: dict[str, Evidence] = {}
         self._loaded: tuple[tuple[object, ...], Loaded] | None = None
         self._split: tuple[tuple[object, ...], Split] | None = None
+
+    @property
+    def store(self) -> Store:
+        """Where evidence is kept."""
+        if self._store is None:
+            from pytest_claims.store import Store
+
+            self._store = Store(self._root)
+        return self._store
 
     def evaluate(self, plan: Plan) -> Evidence:
         """The evidence of `plan`; claims whose plans have the same key share one run.
@@ -80,15 +96,19 @@ class Bench:
         """
         found = self._evidence.get(plan.key)
         if found is None:
-            found = self._evidence[plan.key] = EVALUATORS[plan.evaluator].evaluate(plan, self)
+            found = self._evidence[plan.key] = evaluator(plan.evaluator).evaluate(plan, self)
         return found
 
     def preflight(self, plan: Plan, *, collect: bool = False) -> Preflight:
         """What a run of `plan` will need; see `preflight.check`."""
+        from pytest_claims import preflight
+
         return preflight.check(plan, self, collect=collect)
 
     def split(self, plan: CaptioningPlan) -> Split:
         """The data set of a plan, read once as long as the claims that follow each other use it."""
+        from pytest_claims.sources import data
+
         stated, columns = plan.protocol.dataset, plan.run.columns
         key = (plan.folders, repr(stated), columns)
         if self._split is None or self._split[0] != key:
@@ -105,6 +125,8 @@ class Bench:
 
         One is kept: two of these models may not fit, and collection puts the claims of one checkpoint side by side.
         """
+        from pytest_claims.sources import checkpoint
+
         protocol = plan.protocol
         key = (plan.folders, protocol.checkpoint, plan.candidate, protocol.precision, plan.image_overrides, device)
         if self._loaded is None or self._loaded[0] != key:

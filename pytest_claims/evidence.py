@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from pytest_claims import digests
 from pytest_claims.protocol import Observed, facts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class Basis(StrEnum):
@@ -71,4 +70,10 @@ class Evidence:
             "quantities": dict(self.quantities),
             "observed": facts_of(self.observed),
         }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return digests.of_json(content)
+
+
+def per_image(references: Iterable[Sequence[str]]) -> int | str:
+    """How many references each image has: a number if it is the same for all, else `4 to 6`."""
+    counts = {len(texts) for texts in references}
+    return counts.pop() if len(counts) == 1 else f"{min(counts)} to {max(counts)}"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_claims import protocol, soundness, verdict
-from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted, SettingsError, first_line, nearest
+from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted, SettingsError, nearest
 from pytest_claims.verdict import Status, Verdict
 
 if TYPE_CHECKING:
@@ -167,5 +167,5 @@ def _unexpected(error: Exception) -> str:
 
     frames = traceback.extract_tb(error.__traceback__)
     place = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    said = first_line(str(error)) or "no message"
+    said = str(error).strip().partition("\n")[0] or "no message"
     return f"{type(error).__name__}: {said}{place}"

@@ -70,12 +70,14 @@ def session_of(config: pytest.Config) -> Session:
     if _SESSION not in config.stash:
         from pytest_claims.bench import Bench
         from pytest_claims.run import Session
-        from pytest_claims.store import Store
 
         chosen = settings_of(config)
-        store = Store(partial(_evidence_root, config))
         bench = Bench(
-            console.progress(config), store=store, replay=chosen.replay, audit=chosen.audit, say=console.say(config)
+            console.progress(config),
+            evidence=partial(_evidence_root, config),
+            replay=chosen.replay,
+            audit=chosen.audit,
+            say=console.say(config),
         )
         config.stash[_SESSION] = Session(
             chosen,

@@ -88,3 +88,5 @@ def test_scoring_predictions(tmp_path: Path) -> None:
     result = child(tmp_path, "claims")
     assert result["status"] == 0
     assert heavy(result) <= {"yaml", "pydantic", "numpy"}
+    rooms = {name.split(".")[1] for name in result["own"] if "." in name}
+    assert not rooms & {"sources", "beam", "counting", "store", "architectures", "preflight"}

@@ -31,7 +31,7 @@ KILLS = int(os.environ.get("PYTEST_CLAIMS_KILLS", "0"))
 # the next line and kills the process, the first that comes so far; `interrupt` is Ctrl-C.
 PLUGIN = """
 import os, pathlib, signal
-from pytest_claims.store import folder
+from pytest_claims.store import disk_folder
 
 kind, _, after = os.environ.get("STOP", "").partition(":")
 once = pathlib.Path("stopped")
@@ -50,7 +50,7 @@ def stopping(handle, data):
     return write(handle, data)
 
 if kind:
-    folder.os = type("os", (), {**vars(os), "write": staticmethod(stopping)})
+    disk_folder.os = type("os", (), {**vars(os), "write": staticmethod(stopping)})
 """
 
 # Replay must not need what a machine that only reads evidence has not.
@@ -236,15 +236,15 @@ def test_a_run_killed_at_random_instants_goes_on(tmp_path: Path, capsys: pytest.
 COUNTING = """
 import os
 from pytest_claims.evaluation import decoding
-from pytest_claims.store import folder
+from pytest_claims.store.disk_folder import DiskFolder
 
-resume = folder.Folder.resume
+resume = DiskFolder.resume
 
 def marking(self, *given):
     os.write(int(os.environ["MARK"]), b"x")
     resume(self, *given)
 
-folder.Folder.resume = marking
+DiskFolder.resume = marking
 decode = decoding.SharedPrefix.decode
 
 def counting(self, images):

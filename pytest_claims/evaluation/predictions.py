@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_claims import digests, files, machine, strict_json
 from pytest_claims.errors import EvaluationError, nearest
-from pytest_claims.evidence import Basis, Caption, Evidence
+from pytest_claims.evidence import Basis, Caption, Evidence, per_image
 from pytest_claims.protocol import Observed
-from pytest_claims.sources.data import per_image
 from pytest_claims.strict_json import Source
 
 if TYPE_CHECKING:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_claims import digests, files
 from pytest_claims.errors import EvaluationError, NotAttempted, first_line, nearest
+from pytest_claims.evidence import per_image
 from pytest_claims.progress import silent
 from pytest_claims.sources import coco, hub, pictures, repository
 from pytest_claims.sources.quiet import datasets_quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from PIL.Image import Image
 
@@ -185,12 +186,6 @@ def _fingerprint(split: Split) -> tuple[str, str]:
             twice.append((first, name))
     words = f"{len(twice):,} rows are there twice, such as {twice[0][0]} and {twice[0][1]}" if twice else ""
     return total.hexdigest()[:16], words
-
-
-def per_image(references: Iterable[Sequence[str]]) -> int | str:
-    """How many references each image has: a number where all have as many, else `4 to 6`."""
-    counts = {len(texts) for texts in references}
-    return counts.pop() if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
 
 def _id(value: Any, position: int, column: str, shown: str) -> str:
