@@ -111,7 +111,11 @@ def annotate(report: pytest.TestReport, item: Any) -> None:
     report.sections[:] = [(title, text.block(content)) for title, content in report.sections]
     report.claims_item = (claim.display, claim.line, claim.id)  # type: ignore[attr-defined]
     if report.when == "call":
-        report.claims_record = item.record and item.record.values()  # type: ignore[attr-defined]
+        found: Record | None = item.record
+        if found is not None:
+            report.claims_record = found.dump()  # type: ignore[attr-defined]
+            report.claims_status = found.verdict.status  # type: ignore[attr-defined]
+            item.record = None
         if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
             # Where a reader looks for the reason is the claim, not the line of ours that skipped it.
             report.longrepr = (claim.display, claim.line, report.longrepr[2])

@@ -179,10 +179,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
     """Give `partial`, `error` and `withheld` their own words in pytest's summary."""
-    record: Any = getattr(report, "claims_record", None)
-    if record is None or report.when != "call":
+    status: str | None = getattr(report, "claims_status", None)
+    if status is None or report.when != "call":
         return None
-    status = record["verdict"]["status"]
     if report.passed and status == "partial":
         return "partial", "~", "PARTIAL"
     if report.failed and status == "error":

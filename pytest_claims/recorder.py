@@ -50,7 +50,7 @@ class Counter:
         self.expected: dict[str, Any] = {}
         """Collected claims by node id: the claim, or None where only an xdist worker has it."""
         self.deselected = 0
-        self.standing: dict[str, Record] = {}
+        self.standing: dict[str, str] = {}
         """Records of what is not among the collected claims: removed ones, and files that moved the bar."""
         self.dropped: list[str] = []
         """Claims that a hook took out of the session, without deselecting them."""
@@ -102,7 +102,7 @@ class Counter:
             state.keep_comparison(self.config, error)
             return
         state.keep_comparison(self.config, found)
-        self.standing = dict(bar.records(self.config, found))
+        self.standing = {nodeid: record.dump() for nodeid, record in bar.records(self.config, found)}
 
 
 class Worker(Counter):
@@ -112,7 +112,7 @@ class Worker(Counter):
         """Hand over the count, and what every worker found beside the claims."""
         output: dict[str, Any] = self.config.workeroutput  # type: ignore[attr-defined] # xdist's
         output["claims_deselected"] = self.deselected
-        output["claims_standing"] = {nodeid: record.values() for nodeid, record in self.standing.items()}
+        output["claims_standing"] = self.standing
         output["claims_dropped"] = self.dropped
 
 
@@ -121,7 +121,9 @@ class Recorder(Counter):
 
     def __init__(self, config: pytest.Config) -> None:
         super().__init__(config)
-        self.records: dict[str, Record] = {}
+        self.records: dict[str, str] = {}
+        """`Record.dump` by node id."""
+        self._sorted: list[Record] = []
         self.other_collection_errors = False
         self.written: list[Path] = []
         self.problems: list[str] = []
@@ -133,7 +135,7 @@ class Recorder(Counter):
             from pytest_claims.reports.record import of_file
 
             shown = naming.display(naming.file_of(report.nodeid, self.config.rootpath), self.config)
-            self.records[report.nodeid] = of_file(shown, report.nodeid, problems)
+            self._keep(report.nodeid, of_file(shown, report.nodeid, problems).dump())
         elif report.failed:
             self.other_collection_errors = True
 
@@ -162,16 +164,16 @@ class Recorder(Counter):
         """Every worker collects the same, so any of them knows how many claims were left out, and what was removed."""
         output = getattr(node, "workeroutput", {})
         self.deselected = max(self.deselected, output.get("claims_deselected", 0))
-        self.standing.update({nodeid: _record(values) for nodeid, values in output.get("claims_standing", {}).items()})
+        self.standing.update(output.get("claims_standing", {}))
         self.dropped = output.get("claims_dropped", self.dropped)
         for nodeid in self.dropped:
             self.expected.setdefault(nodeid, None)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a claim's record; a claim that another plugin stopped, or whose worker died, gets one here."""
-        nodeid, values = report.nodeid, getattr(report, "claims_record", None)
-        if values is not None:
-            self.records[nodeid] = _record(values)
+        nodeid, record = report.nodeid, getattr(report, "claims_record", None)
+        if record is not None:
+            self._keep(nodeid, record)
         if nodeid not in self.expected:
             return
         if nodeid in self.records:
@@ -189,7 +191,7 @@ class Recorder(Counter):
         else:
             self._write(session)
         yield
-        if any(record.evidence.test.result == "failed" for record in self.records.values()):
+        if any(record.evidence.test.result == "failed" for record in self.sorted()):
             _fail(session)
 
     def _write(self, session: pytest.Session) -> None:
@@ -199,7 +201,7 @@ class Recorder(Counter):
                 why = "a hook took it out" if nodeid in self.dropped else "the session ended before its turn"
                 self._stand_in(nodeid, "not_attempted", f"The claim did not run: {why}.")
         self.records.update(self.standing)
-        if any(record.evidence.test.result == "failed" for record in self.records.values()):
+        if any(record.evidence.test.result == "failed" for record in self.sorted()):
             # Whatever pytest was told of a claim by others, or was never told: a record that is red is no green session.
             _fail(session)
         settings = state.settings_of(self.config)
@@ -232,9 +234,15 @@ class Recorder(Counter):
         for problem in self.problems:
             print(line(problem), file=sys.stderr)
 
+    def _keep(self, nodeid: str, record: str) -> None:
+        self.records[nodeid] = record
+        self._sorted.clear()
+
     def sorted(self) -> list[Record]:
         """The records in an order that does not depend on who ran first."""
-        return [self.records[nodeid] for nodeid in sorted(self.records)]
+        if len(self._sorted) != len(self.records):
+            self._sorted = [_load(self.records[nodeid]) for nodeid in sorted(self.records)]
+        return self._sorted
 
     def _run_info(self, settings: Settings, exitstatus: int | pytest.ExitCode) -> RunInfo:
         from pytest_claims.reports.format import RunInfo
@@ -267,27 +275,27 @@ class Recorder(Counter):
             if claim is None:
                 return
         issued = verdict.undecided(claim, verdict.Status(status), reason)
-        self.records[nodeid] = record.of_verdict(
-            issued, nodeid=nodeid, result=verdict.Result.FAILED, message=reason, seconds=0.0
-        )
+        stands = record.of_verdict(issued, nodeid=nodeid, result=verdict.Result.FAILED, message=reason, seconds=0.0)
+        self._keep(nodeid, stands.dump())
 
     def _follow(self, report: pytest.TestReport) -> None:
         """Let a record be red where pytest is; where another plugin turned a red claim green, the record stays what it is."""
         from pytest_claims.reports.record import with_result
         from pytest_claims.verdict import Result
 
-        record = self.records[report.nodeid]
-        told = record.evidence.test.result
-        if report.failed and told != "failed":
+        if not report.failed:
+            return
+        record = _load(self.records[report.nodeid])
+        if record.evidence.test.result != "failed":
             message = f"The claim was verified, and its {report.when} failed: {_reason(report)}."
-            self.records[report.nodeid] = with_result(record, Result.FAILED, message)
+            self._keep(report.nodeid, with_result(record, Result.FAILED, message).dump())
 
 
-def _record(values: dict[str, Any]) -> Record:
+def _load(text: str) -> Record:
     """A record that travelled with a report, or came from a worker."""
     from pytest_claims.reports.format import Record
 
-    return Record.model_validate(values)
+    return Record.load(text)
 
 
 def _reason(report: pytest.TestReport) -> str:
