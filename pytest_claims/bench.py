@@ -1,4 +1,4 @@
-"""What the claims of one session share while they are evaluated: evidence, the checkpoint that is loaded, the data set."""
+"""Evaluates plans, and shares evidence, the loaded checkpoint and the data set between the claims of one session."""
 
 from __future__ import annotations
 
@@ -24,10 +24,15 @@ if TYPE_CHECKING:
 
 
 class Evaluator(Protocol):
-    """What runs a plan of its own kind; the modules of `evaluation/` are such."""
+    """Runs the plans of one kind. The modules of `evaluation/` are evaluators."""
 
     def evaluate(self, plan: Any, bench: Bench, /) -> Evidence:
-        """The evidence of a plan; raises `NotAttempted` or `EvaluationError`."""
+        """The evidence of a plan.
+
+        Raises:
+            NotAttempted: something that the run needs is missing on this machine.
+            EvaluationError: the run failed.
+        """
 
 
 EVALUATORS: Mapping[str, Evaluator] = {
@@ -35,22 +40,22 @@ EVALUATORS: Mapping[str, Evaluator] = {
     "predictions": predictions,
     "parameters": parameters,
 }
-"""By the name that a claim file gives."""
+"""The evaluators, by the name that a claim file uses."""
 
 
 def unheard(_said: str) -> None:
-    """Tell nobody."""
+    """Ignore a message."""
 
 
 class Bench:
-    """What the claims of one session share.
+    """The evaluations of one session, and what they share.
 
     Args:
         progress: makes progress bars.
-        store: where evidence is kept; in memory if None.
-        replay: captions come from evidence only, no model is run.
-        say: tells the user what a run is about to need.
-        audit: how many captions that come from evidence are generated again.
+        store: where evidence is kept; None: in memory.
+        replay: whether captions come from earlier evidence only, without running a model.
+        audit: how many captions from earlier evidence are generated again and compared; None: none.
+        say: prints a message for the user.
     """
 
     def __init__(
@@ -72,11 +77,11 @@ class Bench:
         self._split: tuple[tuple[object, ...], Split] | None = None
 
     def evaluate(self, plan: Plan) -> Evidence:
-        """The evidence of `plan`; claims whose plans have the same key share one run.
+        """The evidence of `plan`. Claims whose plans have the same key share one run.
 
         Raises:
-            NotAttempted: weights, data or device cannot be had here.
-            EvaluationError: they are there and the run broke.
+            NotAttempted: weights, data or the device are missing on this machine.
+            EvaluationError: the run failed.
         """
         found = self._evidence.get(plan.key)
         if found is None:
@@ -84,11 +89,11 @@ class Bench:
         return found
 
     def preflight(self, plan: Plan, *, collect: bool = False) -> Preflight:
-        """What a run of `plan` will need; see `preflight.check`."""
+        """What a run of `plan` needs. See `preflight.check`."""
         return preflight.check(plan, self, collect=collect)
 
     def split(self, plan: CaptioningPlan) -> Split:
-        """The data set of a plan, read once as long as the claims that follow each other use it."""
+        """The data set of a plan. It is read once for consecutive claims that use it."""
         stated, columns = plan.protocol.dataset, plan.run.columns
         key = (plan.folders, repr(stated), columns)
         if self._split is None or self._split[0] != key:
@@ -97,17 +102,22 @@ class Bench:
         return self._split[1]
 
     def device(self, plan: CaptioningPlan) -> torch.device:
-        """The device that a plan runs on; raises `NotAttempted` if it is not there."""
+        """The device that a plan runs on.
+
+        Raises:
+            NotAttempted: this machine does not have the device.
+        """
         return machine.choose_device(plan.device, plan.run.requires.device, command=plan.command)
 
     def checkpoint(self, plan: CaptioningPlan, device: torch.device) -> Loaded:
-        """The checkpoint of a plan, loaded once as long as the claims that follow each other use it.
+        """The checkpoint of a plan. It is loaded once for consecutive claims that use it.
 
-        One is kept: two of these models may not fit, and collection puts the claims of one checkpoint side by side.
+        Only one checkpoint is kept, since two may not fit into memory. `items.side_by_side` makes the claims of one checkpoint
+        consecutive.
         """
         protocol = plan.protocol
         key = (plan.folders, protocol.checkpoint, plan.candidate, protocol.precision, plan.image_overrides, device)
         if self._loaded is None or self._loaded[0] != key:
-            self._loaded = None  # before the next one takes its place in memory
+            self._loaded = None  # frees the memory before the next checkpoint is loaded
             self._loaded = (key, checkpoint.load(plan, device, self.progress))
         return self._loaded[1]
