@@ -1,4 +1,4 @@
-"""Writes the table of examples in docs/verdicts.md from the code: `python docs/make_verdicts.py`; a test keeps it current."""
+"""Writes the table of examples in docs/verdicts.md. Run `python docs/make_verdicts.py`; a test checks that it is current."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def claim(
 
 
 def score(measured: float, half_width: float = 0.0, *, n: int = 1000, population: int | None = None) -> Score:
-    """A BLEU-4 of `measured` per cent; replicates spread evenly over an interval of ± `half_width` points."""
+    """A BLEU-4 score of `measured` per cent, with replicates spread evenly over an interval of ± `half_width` points."""
     steps = 200
     replicates = tuple((measured + half_width * (2 * i / steps - 1)) / 100 for i in range(steps + 1))
     return Score(
@@ -81,13 +81,13 @@ def score(measured: float, half_width: float = 0.0, *, n: int = 1000, population
 
 
 def evidence(n: int, population: int | None, basis: Basis = Basis.REPRODUCED) -> Evidence:
-    """Evidence of `n` captions, a sample of `population` unless that is None."""
+    """Evidence of `n` captions; a sample of `population` images, unless that is None."""
     captions = tuple(Caption(id=f"{i:04}", text="a dog runs", references=("a dog runs",)) for i in range(n))
     return Evidence(basis=basis, captions=captions, population=population)
 
 
 def readings(*axes: tuple[str, Consequence]) -> tuple[Reading, ...]:
-    """Axes with the consequence of their difference."""
+    """Readings of axes with the given consequences."""
     return tuple(Reading(axis=axis, paper="…", run="…", consequence=found) for axis, found in axes)
 
 
@@ -99,7 +99,7 @@ def verdict(
     axes: Sequence[tuple[str, Consequence]] = (),
     **terms: Any,
 ) -> Verdict:
-    """The verdict on a claim with `terms`, of which `n` images gave `measured` per cent."""
+    """The verdict on a claim with `terms`, if `n` images gave `measured` per cent."""
     judged = claim(**terms)
     total = judged.protocol.dataset.images if judged.protocol.dataset else n
     sampled = total if n < total else None
@@ -130,7 +130,7 @@ EXAMPLES: Sequence[tuple[str, dict[str, Any]]] = (
 
 
 def rows() -> Iterator[tuple[str, ...]]:
-    """The cells of the table."""
+    """The cells of each row of the table."""
     for title, terms in EXAMPLES:
         found = verdict(**terms)
         span = found.span
@@ -151,7 +151,7 @@ def rows() -> Iterator[tuple[str, ...]]:
 
 
 def table() -> str:
-    """The table as Markdown."""
+    """The table in Markdown."""
     heads = ("example", "reported", "measured", "interval", "images", "outcome", "match", "status", "confidence",
              "gate `partial`", "gate `pass`")  # fmt: skip
     lines = [heads, tuple("---" for _ in heads), *rows()]
@@ -159,7 +159,7 @@ def table() -> str:
 
 
 def page() -> str:
-    """The page with the table of today's code."""
+    """The page with the current table."""
     text = PAGE.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}"

@@ -1,4 +1,4 @@
-"""Paper claims as tests. The rooms and who may import whom: ARCHITECTURE.md."""
+"""Paper claims as tests. ARCHITECTURE.md describes the packages and which of them may import which."""
 
 __all__ = ["__version__"]
 

@@ -1,8 +1,8 @@
-"""Families of models: what differs from one to the next stands in one class each.
+"""Families of models, one class for each family that needs special treatment.
 
 The base class, `Architecture`, fits any model that `AutoModelForImageTextToText` loads and whose processor takes image and text
-together, with a chat template or without one. A family that differs is a subclass here, named in `FAMILIES`, with a test in
-tests/test_architectures.py.
+together, with or without a chat template. A family that differs is a subclass in this module. It is listed in `FAMILIES` and
+has a test in tests/test_architectures.py.
 """
 
 from __future__ import annotations
@@ -22,42 +22,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
-    """The special tokens that a family of language models puts around a text, as names of ids; None where it puts none."""
+    """The special tokens that a family of language models puts around a text: the names of their ids, or None for none."""
 
     before: str | None = None
     behind: str | None = None
 
 
 LANGUAGE_MODELS: Mapping[str, Around] = {
-    "opt": Around(before="bos_token_id"),  # Zhang et al. 2022: every text begins with </s>
+    "opt": Around(before="bos_token_id"),  # OPT (Zhang et al. 2022): every text begins with </s>
     "t5": Around(behind="eos_token_id"),
     "blip_text_model": Around(before="cls_token_id", behind="sep_token_id"),  # BERT's [CLS] and [SEP]
-    "git": Around(before="cls_token_id"),  # BERT's too; a caption goes on from the prompt, so that [SEP] is left out
+    "git": Around(before="cls_token_id"),  # BERT's [CLS]; the caption continues the prompt, so there is no [SEP]
     "llama": Around(before="bos_token_id"),
     "mistral": Around(before="bos_token_id"),
 }
-"""By the model type of the text configuration, as the papers and the original tokenizers have it. The ids stand in the text
-configuration or in the tokenizer."""
+"""The special tokens around a text, by the model type of the text configuration. They follow the papers and the original
+tokenizers. Their ids are in the text configuration or in the tokenizer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """A loaded model and its processor, and how its family is fed and read."""
+    """A loaded model and its processor: how the family's input is prepared, and how its output is read."""
 
     model: Any
     processor: Any
     label: str
-    """What messages call the checkpoint."""
+    """The name of the checkpoint in messages."""
 
     model_type: ClassVar[str] = ""
-    """Of the configuration; the base class stands for every type that no subclass names."""
+    """The `model_type` of the family's configuration. The base class serves every type that no subclass names."""
     decoding_part: ClassVar[str] = ""
-    """The part whose `generate` decodes, and which takes what it is not told from its own configuration; "" for the model."""
+    """The submodule whose `generate` decodes and whose own configuration gives the defaults; "" if it is the model itself."""
     one_prompt: ClassVar[bool] = False
-    """Whether every image is fed the same tokens, so that image and prompt can be prepared apart."""
+    """Whether the input tokens are the same for every image, so that images and prompt can be processed separately."""
 
     def settle(self) -> None:
-        """Change what the family's configuration leaves to its `generate`; called once, after loading."""
+        """Adapt the generation configuration to what the family's `generate` does. Called once, after loading."""
 
     @property
     def language_model(self) -> Any:
@@ -66,30 +66,30 @@ class Architecture:
 
     @property
     def text_config(self) -> Any:
-        """The configuration of the language model inside the whole."""
+        """The configuration of the model's language model."""
         return getattr(self.model.config, "text_config", None) or self.model.config
 
     @property
     def template(self) -> str | None:
-        """The checkpoint's chat template, which puts words around a prompt; None where it has none."""
+        """The checkpoint's chat template, which puts text around a prompt; None if it has none."""
         found: str | None = getattr(self.processor, "chat_template", None)
         return found
 
     @property
     def image_tokens(self) -> set[int]:
-        """The tokens that hold the image's place in a prompt."""
+        """The placeholder tokens of the image in a prompt."""
         named = (getattr(self.model.config, name, None) for name in ("image_token_id", "image_token_index"))
         return {token for token in named if token is not None}
 
-    # --- what is fed ---
+    # --- input ---
 
     def batch(self, images: Sequence[Image], prompt: str) -> Any:
-        """Images and prompt as `generate` takes them: a dictionary of tensors; `input_ids` is (B, L).
+        """The input of `generate` for images and a prompt: a dictionary of tensors; `input_ids` is (B, L).
 
         Raises:
-            EvaluationError: the processor refuses them.
+            EvaluationError: the processor refuses the images or the prompt.
         """
-        # A caption goes on at the right end of its row; padding there would tear it off the prompt.
+        # Generated tokens are appended at the right end of a row. Padding there would separate them from the prompt.
         self.processor.tokenizer.padding_side = "left"
         texts = [self._rendered(prompt)] * len(images)
         try:
@@ -101,7 +101,10 @@ class Architecture:
         return self.cut_end(batch)
 
     def cut_end(self, batch: Any) -> Any:
-        """The batch without its prompts' end tokens, which BERT's tokenizer adds (GIT has it): a caption goes on from there."""
+        """The batch without the end token after each prompt, which BERT's tokenizer adds (GIT uses it).
+
+        Without the end token, the generated caption continues the prompt.
+        """
         last = set(batch["input_ids"][:, -1].tolist())
         if not self.language_model.config.is_encoder_decoder and last == {self.processor.tokenizer.sep_token_id}:
             for name in ("input_ids", "attention_mask", "token_type_ids"):
@@ -110,7 +113,7 @@ class Architecture:
         return batch
 
     def _rendered(self, prompt: str) -> str:
-        """The prompt as the chat template puts it, where there is one."""
+        """The prompt with the chat template's text around it; the prompt alone if there is no template."""
         if not self.template:
             return prompt
         turn: list[dict[str, str]] = [{"type": "image"}, {"type": "text", "text": prompt}]
@@ -120,10 +123,10 @@ class Architecture:
         return text
 
     def feed(self, prompt: str) -> torch.Tensor:
-        """The tokens that a small image is fed: (1, image tokens + prompt).
+        """The input tokens of the prompt with a blank image: (1, image tokens + prompt).
 
         Raises:
-            EvaluationError: the processor makes no room for the image.
+            EvaluationError: the processor adds no placeholder tokens for the image.
         """
         import PIL.Image
 
@@ -136,11 +139,11 @@ class Architecture:
         return cast("torch.Tensor", ids)
 
     def stated(self, text: str) -> list[int]:
-        """The tokens that a stated prompt should be fed as: its own, and those that the family puts around it.
+        """The correct input tokens of a prompt that the paper states: the text's own tokens and the family's special tokens.
 
-        Its own come from the tokenizer without its post-processor, which a checkpoint can change. For a language model that
-        is not in `LANGUAGE_MODELS`, and for a chat template, the processor is believed; a begin token that the family has
-        must be there all the same.
+        The text's own tokens come from the tokenizer without its post-processor, since a checkpoint can change the latter. For
+        a language model that is not in `LANGUAGE_MODELS`, and for a checkpoint with a chat template, the processor's tokens
+        are taken. A begin token of the family is added if the processor leaves it out.
         """
         around = LANGUAGE_MODELS.get(self.text_config.model_type, Around())
         first, last = self._special(around.before), self._special(around.behind)
@@ -151,7 +154,7 @@ class Architecture:
 
     @property
     def image_prefix(self) -> list[int] | None:
-        """The tokens that stand for the image before every prompt; None where only the processor can say."""
+        """The placeholder tokens of the image before every prompt; None if only the processor knows them."""
         return None if self.template or self.image_tokens else []
 
     def _special(self, name: str | None) -> list[int]:
@@ -162,24 +165,24 @@ class Architecture:
         return [] if found is None else [found]
 
     def own_ids(self, text: str) -> list[int]:
-        """The tokens of a text alone, without special ones."""
+        """The tokens of a text, without special tokens."""
         tokenizer = self.processor.tokenizer
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is not None:
             return list(backend.encode(text, add_special_tokens=False).ids)
         return list(tokenizer.encode(text, add_special_tokens=False))
 
-    # --- what comes back ---
+    # --- output ---
 
     def prompt_length(self, fed: int) -> int:
-        """How many tokens of a row that `generate` returns are not generated, when `fed` tokens were fed."""
+        """How many tokens at the start of a row of `generate`'s output were not generated, if the input had `fed` tokens."""
         return 1 if self.language_model.config.is_encoder_decoder else fed  # an encoder-decoder returns its start token
 
     def foreign_ends(self, config: GenerationConfig) -> dict[str, Any]:
-        """Tokens that begin or end a caption, where the generation config names others than the model's own configuration.
+        """The start and end tokens of the generation config that differ from those of the model's own configuration.
 
-        `generation_config.json` can be changed without the model: another end token cuts captions short. A chat template may
-        add the token that ends a turn.
+        `generation_config.json` can be changed without changing the model, and another end token would cut captions short. For
+        a checkpoint with a chat template, further end tokens are allowed, since the end of a turn has its own token.
         """
         found: dict[str, Any] = {}
         decoder = self.language_model.config
@@ -195,7 +198,7 @@ class Architecture:
 
 
 class Blip2(Architecture):
-    """BLIP-2: the Q-Former's queries stand before the prompt, and OPT or T5 decodes."""
+    """BLIP-2: the Q-Former's query outputs precede the prompt, and OPT or T5 decodes."""
 
     __slots__ = ()
     model_type = "blip-2"
@@ -203,7 +206,7 @@ class Blip2(Architecture):
     one_prompt = True
 
     def feed(self, prompt: str) -> torch.Tensor:
-        """See `Architecture.feed`. Without `num_query_tokens`, the processor leaves the image out and says nothing."""
+        """See `Architecture.feed`. A processor without `num_query_tokens` leaves out the image without a warning."""
         import PIL.Image
 
         blank = PIL.Image.new("RGB", (32, 32))
@@ -219,12 +222,12 @@ class Blip2(Architecture):
 
     @property
     def image_prefix(self) -> list[int]:
-        """One token for each query."""
+        """One placeholder token for each query."""
         return [self.model.config.image_token_id] * self.model.config.num_query_tokens
 
 
 class InstructBlip(Architecture):
-    """InstructBLIP: BLIP-2 whose Q-Former reads the prompt too."""
+    """InstructBLIP: like BLIP-2, but the Q-Former reads the prompt too."""
 
     __slots__ = ()
     model_type = "instructblip"
@@ -239,20 +242,23 @@ class Blip(Architecture):
     decoding_part = "text_decoder"
 
     def settle(self) -> None:
-        """BLIP hands its end token to the decoder's `generate` by hand: put it where the end of a caption is read from."""
+        """Write BLIP's end token into the generation config, where the rest of the project reads the end token.
+
+        BLIP's `generate` passes it to the decoder's `generate` as an argument, and does not read it from there.
+        """
         self.model.text_decoder.generation_config.eos_token_id = self.model.config.text_config.sep_token_id
         self.model.text_decoder.generation_config.pad_token_id = self.model.config.text_config.pad_token_id
 
     def cut_end(self, batch: Any) -> Any:
-        """The whole batch: BLIP's own `generate` cuts the end token off."""
+        """The unchanged batch, since BLIP's own `generate` removes the end token after the prompt."""
         return batch
 
     def prompt_length(self, fed: int) -> int:
-        """One less than was fed: see `cut_end`."""
+        """One token less than the input has, since BLIP's `generate` removes the end token after the prompt."""
         return fed - 1
 
-    def foreign_ends(self, config: GenerationConfig) -> dict[str, Any]:  # noqa: ARG002 - `settle` wrote the end token itself
-        """None: the end token does not come from the generation config."""
+    def foreign_ends(self, config: GenerationConfig) -> dict[str, Any]:  # noqa: ARG002 - `settle` wrote its end token
+        """An empty dictionary, since the checkpoint's generation config does not determine BLIP's end token."""
         return {}
 
 
@@ -260,11 +266,11 @@ FAMILIES: tuple[type[Architecture], ...] = (Blip2, InstructBlip, Blip)
 
 
 def of(model: Any, processor: Any, label: str) -> Architecture:
-    """The family of a loaded model."""
+    """The `Architecture` of a loaded model."""
     kind = next((family for family in FAMILIES if family.model_type == model.config.model_type), Architecture)
     return kind(model=model, processor=processor, label=label)
 
 
 def token_ids(value: Any) -> frozenset[int]:
-    """One token, several or None, as a set."""
+    """The set of a token id, of several token ids, or of None (the empty set)."""
     return frozenset(() if value is None else (value,) if isinstance(value, int) else value)

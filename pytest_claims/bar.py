@@ -1,4 +1,8 @@
-"""Whether the bar moved, as far as pytest knows: which paths were given, what is a claim file, which code is loaded."""
+"""The pytest side of `--claims-base`.
+
+`baseline.compare` compares the claims with the merge base. This module tells it what only pytest knows: the given paths, which
+files are claim files, which claims are left out, and which plugins are loaded.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +25,20 @@ if TYPE_CHECKING:
     from pytest_claims.spec import Claim
 
 PACKAGE = Path(__file__).parent
+"""The folder of pytest-claims, whose own modules are not compared."""
 
 
 def hold(session: pytest.Session, claims: Sequence[Claim], running: Iterable[Claim], *, complete: bool) -> Comparison:
-    """Hold the collected claims, and what decides about them, against the base; raises like `baseline.compare`.
+    """Compare the collected claims, and the files that affect their results, with the merge base.
 
     Args:
-        session: pytest's.
-        claims: those that were collected.
-        running: those among them that were not deselected.
-        complete: whether the collection came to its end; before that, nobody can say what pytest passes by.
+        session: the pytest session.
+        claims: the collected claims.
+        running: the collected claims that were not deselected.
+        complete: whether the collection was completed. If not, a file that was not collected may just not have been reached.
+
+    Raises:
+        SettingsError: see `baseline.compare`.
     """
     config = session.config
 
@@ -55,7 +63,7 @@ def hold(session: pytest.Session, claims: Sequence[Claim], running: Iterable[Cla
 
 
 def _left_out(config: pytest.Config, path: Path, name: str) -> bool:
-    """Whether the command line leaves a claim out: --ignore, --ignore-glob, --deselect."""
+    """Whether `--ignore`, `--ignore-glob` or `--deselect` leaves a claim out."""
     steps, start = (path, *path.parents), config.invocation_params.dir
     ignored = {_absolute(start / given) for given in config.getoption("ignore") or ()}
     globs = [str(_absolute(start / given)) for given in config.getoption("ignore_glob") or ()]
@@ -66,11 +74,11 @@ def _left_out(config: pytest.Config, path: Path, name: str) -> bool:
 
 
 VENV = ("pyvenv.cfg", "conda-meta/history")
-"""A folder that holds one of them is a virtual environment for pytest, which then passes it by."""
+"""Files that mark a virtual environment. pytest does not collect from a folder that contains one of them."""
 
 
 def _lost(session: pytest.Session, path: Path, is_claim_file: Callable[[Path], bool]) -> str:
-    """Why pytest passes by a claim file that is there; empty where it does not, or where what is compared says why."""
+    """Why pytest does not collect an existing claim file; empty if it does, or if another compared file explains it."""
     config = session.config
     if path in state.files_of(config) or not is_claim_file(path):
         return ""
@@ -87,12 +95,12 @@ def _lost(session: pytest.Session, path: Path, is_claim_file: Callable[[Path], b
         if marked and not any(os.path.normpath(f"{name}/{marker}") in tree.entries for marker in VENV):
             return f"pytest takes {name} for a virtual environment, because of {marked[0]}, and passes it by"
         if session.gethookproxy(step.parent).pytest_ignore_collect(collection_path=step, config=config):
-            return ""  # an ini file, a conftest.py or the user says so
+            return ""  # an ini file, a conftest.py or the command line leaves it out
     return "pytest passes its file by"
 
 
 def _absolute(path: Path) -> Path:
-    """As pytest makes a path absolute: as it is written, without following links."""
+    """The absolute path, without following symbolic links, as pytest computes it."""
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
@@ -104,14 +112,14 @@ def _plugins(config: pytest.Config) -> Iterator[Path]:
 
 
 def records(config: pytest.Config, comparison: Comparison) -> Iterator[tuple[str, Record]]:
-    """Claims that are gone, and files that changed, as records of their own by node id."""
+    """One record for each removed claim and for each changed file, with its node id."""
     settings = state.settings_of(config)
     for gone in comparison.removed:
         nodeid = f"{naming.nodeid(gone.claim.file, config)}::{gone.claim.id}"
         verdict, result, message = removed(
             gone.claim, revision=settings.base or "", why=gone.why, accepted=settings.accept_moved
         )
-        # A claim of now may have its node id.
+        # Another claim may have the same node id now.
         key = f"{nodeid} (removed)"
         yield key, record.of_verdict(verdict, nodeid=nodeid, result=result, message=message, seconds=0.0)
     root = state.tree_of(config).root

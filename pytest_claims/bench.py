@@ -1,4 +1,4 @@
-"""What the claims of one session share while they are evaluated: evidence, the checkpoint that is loaded, the data set."""
+"""Evaluates plans, and shares evidence, the loaded checkpoint and the data set between the claims of one session."""
 
 from __future__ import annotations
 
@@ -24,10 +24,15 @@ if TYPE_CHECKING:
 
 
 class Evaluator(Protocol):
-    """What runs a plan of its own kind; the modules of `evaluation/` are such."""
+    """Runs the plans of one kind. The modules of `evaluation/` are evaluators."""
 
     def evaluate(self, plan: Any, bench: Bench, /) -> Evidence:
-        """The evidence of a plan; raises `NotAttempted` or `EvaluationError`."""
+        """The evidence of a plan.
+
+        Raises:
+            NotAttempted: something that the run needs is missing on this machine.
+            EvaluationError: the run failed.
+        """
 
 
 EVALUATORS: Mapping[str, str] = {
@@ -45,11 +50,11 @@ def evaluator(name: str) -> Evaluator:
 
 
 def unheard(_said: str) -> None:
-    """Tell nobody."""
+    """Ignore a message."""
 
 
 class Bench:
-    """What the claims of one session share.
+    """The evaluations of one session, and what they share.
 
     Args:
         progress: makes progress bars.
@@ -88,11 +93,11 @@ class Bench:
         return self._store
 
     def evaluate(self, plan: Plan) -> Evidence:
-        """The evidence of `plan`; claims whose plans have the same key share one run.
+        """The evidence of `plan`. Claims whose plans have the same key share one run.
 
         Raises:
-            NotAttempted: weights, data or device cannot be had here.
-            EvaluationError: they are there and the run broke.
+            NotAttempted: weights, data or the device are missing on this machine.
+            EvaluationError: the run failed.
         """
         found = self._evidence.get(plan.key)
         if found is None:
@@ -117,19 +122,24 @@ class Bench:
         return self._split[1]
 
     def device(self, plan: CaptioningPlan) -> torch.device:
-        """The device that a plan runs on; raises `NotAttempted` if it is not there."""
+        """The device that a plan runs on.
+
+        Raises:
+            NotAttempted: this machine does not have the device.
+        """
         return machine.choose_device(plan.device, plan.run.requires.device, command=plan.command)
 
     def checkpoint(self, plan: CaptioningPlan, device: torch.device) -> Loaded:
-        """The checkpoint of a plan, loaded once as long as the claims that follow each other use it.
+        """The checkpoint of a plan. It is loaded once for consecutive claims that use it.
 
-        One is kept: two of these models may not fit, and collection puts the claims of one checkpoint side by side.
+        Only one checkpoint is kept, since two may not fit into memory. `items.side_by_side` makes the claims of one checkpoint
+        consecutive.
         """
         from pytest_claims.sources import checkpoint
 
         protocol = plan.protocol
         key = (plan.folders, protocol.checkpoint, plan.candidate, protocol.precision, plan.image_overrides, device)
         if self._loaded is None or self._loaded[0] != key:
-            self._loaded = None  # before the next one takes its place in memory
+            self._loaded = None  # frees the memory before the next checkpoint is loaded
             self._loaded = (key, checkpoint.load(plan, device, self.progress))
         return self._loaded[1]

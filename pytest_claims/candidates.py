@@ -1,7 +1,7 @@
-"""A release candidate that was not run is no candidate: what `--claims-model` names must be there, and some claim must run it.
+"""Checks each release candidate of `--claims-model`: its folder must exist, and at least one selected claim must run it.
 
-Both are looked at before anything runs. A mistyped name would otherwise leave the published checkpoint in its place, and the
-gate green.
+Both are checked before a claim runs. With a mistyped name, the claims would otherwise run the published checkpoint, and a green
+gate would say nothing about the candidate.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def check_paths(settings: Settings, folder: Path) -> None:
-    """Look whether each candidate's folder is there; `owner/name` without such a folder is a hub id, and looked up later.
+    """Check that each candidate's folder exists. `owner/name` without such a folder is a hub id, which is looked up later.
 
     Args:
-        settings: the command line.
-        folder: where the session was started.
+        settings: the options of the session.
+        folder: the folder in which the session was started.
 
     Raises:
-        SettingsError: a path leads to no checkpoint.
+        SettingsError: a path does not lead to a checkpoint.
     """
     for name, path in settings.candidates.items():
         place, option = folder / path, f"--claims-model={name}={path}"
@@ -38,7 +38,7 @@ def check_paths(settings: Settings, folder: Path) -> None:
                     f"{option}: the folder {place} holds no config.json; expected a checkpoint as `save_pretrained` writes it"
                 )
             continue
-        # `checkpoints/new` beside a folder `checkpoints` was meant as a path; `owner/name` alone is a hub id.
+        # `checkpoints/new` is a path if there is a folder `checkpoints`; otherwise it is a hub id, like `owner/name`.
         beside = place.parent
         if path.count("/") == 1 and not path.startswith(("/", ".", "~")) and not os.path.isdir(beside):  # noqa: PTH112
             continue
@@ -50,14 +50,14 @@ def check_paths(settings: Settings, folder: Path) -> None:
 
 
 def check_names(settings: Settings, claims: Iterable[Claim]) -> None:
-    """Look whether each candidate stands in for a checkpoint that some selected claim runs.
+    """Check that at least one selected claim runs each candidate.
 
     Args:
-        settings: the command line.
-        claims: those that are selected.
+        settings: the options of the session.
+        claims: the selected claims.
 
     Raises:
-        SettingsError: no claim would run a candidate.
+        SettingsError: no selected claim runs a candidate.
     """
     if not settings.candidates:
         return

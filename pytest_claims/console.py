@@ -1,4 +1,4 @@
-"""What a user sees while claims run: progress bars, and what a run is about to need."""
+"""Output to the terminal while claims run: messages and progress bars."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def say(config: pytest.Config) -> Callable[[str], None]:
-    """What writes a line to the terminal; in an xdist worker it writes nothing."""
+    """A function that writes a line to the terminal. In an xdist worker it writes nothing."""
     reporter = config.pluginmanager.getplugin("terminalreporter")
     capture = config.pluginmanager.getplugin("capturemanager")
 
@@ -33,7 +33,7 @@ def say(config: pytest.Config) -> Callable[[str], None]:
 
 
 def progress(config: pytest.Config) -> ProgressMaker:
-    """What makes a progress bar on a terminal, and nothing in a log, a pipe or an xdist worker."""
+    """A maker of progress bars. The bars are shown on a terminal only, not in a log, a pipe or an xdist worker."""
     reporter = config.pluginmanager.getplugin("terminalreporter")
     capture = config.pluginmanager.getplugin("capturemanager")
     if reporter is None or hasattr(config, "workerinput"):
@@ -49,7 +49,7 @@ def progress(config: pytest.Config) -> ProgressMaker:
                 with capture.global_and_fixture_disabled():
                     stream = sys.stderr
                     if stream.isatty():
-                        # The bar is drawn while pytest captures: it needs a descriptor that capturing does not replace.
+                        # The bar is drawn while pytest captures output, so it needs its own copy of the file descriptor.
                         stream = stack.enter_context(os.fdopen(os.dup(stream.fileno()), "w"))
             if stream.isatty():
                 reporter.ensure_newline()

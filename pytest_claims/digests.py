@@ -1,4 +1,4 @@
-"""SHA-256, as the project takes it: in full, or its first 16 hexadecimal digits where people read it."""
+"""SHA-256 digests as hexadecimal text: in full, or the first 16 digits where people read them."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHORT = 16
-"""Hexadecimal digits of a digest that people read: 64 bits tell any two files apart that were not made to collide."""
+"""Hexadecimal digits of a digest that people read. 64 bits distinguish any two files that were not made to collide."""
 
 
 def of(content: str | bytes) -> str:
-    """Of text (in UTF-8) or bytes, in full."""
+    """The full digest of text (in UTF-8) or bytes."""
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
 def short(content: str | bytes) -> str:
-    """Of text (in UTF-8) or bytes, the first `SHORT` digits."""
+    """The first `SHORT` digits of the digest of text (in UTF-8) or bytes."""
     return of(content)[:SHORT]
 
 
 def of_json(value: Any) -> str:
-    """Of a value as JSON with sorted keys, in full."""
+    """The full digest of a value, written as JSON with sorted keys."""
     return of(json.dumps(value, sort_keys=True))
 
 
 def of_file(path: Path) -> str:
-    """Of a file's bytes, in full."""
+    """The full digest of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def of_files(paths: Iterable[Path]) -> str:
-    """Over the names and the bytes of files, in the order of their paths; in full."""
+    """The full digest over the names and the bytes of files, taken in the order of their paths."""
     total = hashlib.sha256()
     for path in sorted(paths):
         total.update(path.name.encode() + b"\0" + bytes.fromhex(of_file(path)))

@@ -1,7 +1,7 @@
-"""What can go wrong, for the person who must act on it.
+"""The errors that a user can act on.
 
-Every error that a user can cause derives from `ClaimsError` and reads as one or more complete sentences: where, what was
-found, what was expected, the nearest valid name, the next step. None of them is ever shown with a traceback.
+Every error that a user can cause derives from `ClaimsError`. Its message is one or more complete sentences: where the problem
+is, what was found, what was expected, the nearest valid name, the next step. These errors are shown without a traceback.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class ClaimsError(Exception):
 
 
 class SpecError(ClaimsError):
-    """A claim file is not what it must be: one line per problem, each with `file:line`."""
+    """A claim file is not valid. The message has one line per problem, each with `file:line`."""
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(map(line, problems))  # one line each, whatever a key of the file holds
+        self.problems = tuple(map(line, problems))  # a key of the file, quoted in a problem, may hold line breaks
         super().__init__("\n".join(self.problems))
 
 
@@ -34,10 +34,10 @@ class SettingsError(ClaimsError):
 
 
 class NotAttempted(ClaimsError):  # noqa: N818 - named after the status it leads to
-    """The claim cannot be tried here: no weights, no data, no accelerator.
+    """The claim cannot be attempted on this machine: weights, data or an accelerator are missing.
 
     Args:
-        reason: one sentence, what is missing.
+        reason: one sentence that says what is missing.
         next_step: the command or the action that would make the attempt possible.
     """
 
@@ -48,15 +48,15 @@ class NotAttempted(ClaimsError):  # noqa: N818 - named after the status it leads
 
 
 class EvaluationError(ClaimsError):
-    """The run broke, or produced something that must not be scored."""
+    """The run failed, or it produced output that must not be scored."""
 
 
 class MetricError(ClaimsError, ValueError):
-    """The input of a metric is not valid; names the id of the first offending image."""
+    """The input of a metric is not valid. The message names the id of the first image at fault."""
 
 
 def first_line(said: BaseException | str) -> str:
-    """The first line of what an exception says, without its full stop; the exception's class where it says nothing."""
+    """The first line of a message, without its full stop; the name of the exception's class if the message is empty."""
     lines = str(said).strip().splitlines()
     if lines:
         return lines[0].strip().rstrip(".")
@@ -64,23 +64,23 @@ def first_line(said: BaseException | str) -> str:
 
 
 CLOSE = 0.6
-"""Names less alike than this are no misspelling of each other; 1 is equal."""
+"""The similarity from which two names may be misspellings of each other; 1 means equal."""
 
 LONG = 80
-"""Characters of a name that are compared: of a longer one the two ends, where names of a kind differ."""
+"""How many characters of a name are compared. Of a longer name, these are its two ends, where similar names usually differ."""
 
 CONSIDERED = 10_000
-"""Known names that are looked at; a stranger's file may hold millions."""
+"""How many known names are considered at all. A file from somebody else may hold millions."""
 
 COMPARED = 200
-"""Known names that are compared in full, which takes the square of their length."""
+"""How many known names are compared in full. A full comparison takes time in the square of the length."""
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
     """The known name closest to `name`, or None if none is close.
 
-    The answer is that of `difflib.get_close_matches`, in bounded time: a bound on the likeness, from the characters alone,
-    sorts the known names, and the comparison ends where no later one can be closer.
+    The result is that of `difflib.get_close_matches`, in bounded time. `SequenceMatcher.quick_ratio` is an upper bound of the
+    similarity and cheap to compute. The names are compared in the order of this bound, until no later name can be closer.
     """
     matcher = difflib.SequenceMatcher()
     matcher.set_seq2(_ends(name))

@@ -1,4 +1,4 @@
-"""What a run produced: one line per image, what it observed of its own protocol, and what it ran on."""
+"""The evidence of a run: its captions or counts, the protocol that it observed, and the hardware and versions that it used."""
 
 from __future__ import annotations
 
@@ -14,56 +14,57 @@ if TYPE_CHECKING:
 
 
 class Basis(StrEnum):
-    """Where the outputs come from; said in every report."""
+    """Where the outputs come from. Every report states it."""
 
     REPRODUCED = "reproduced"
-    """Generated here."""
+    """The run generated the captions with the model."""
     RESCORED = "rescored"
-    """Released by somebody, scored here: the axes of generation were not observed."""
+    """Somebody released the captions, and the run only scored them. It could not observe how they were generated."""
     COUNTED = "counted"
-    """Counted from a configuration."""
+    """The run counted the parameters of a configuration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caption:
-    """One image's output and what it is held against."""
+    """The caption of one image, with the references that it is scored against."""
 
     id: str
     text: str
     references: tuple[str, ...]
     tokens: int | None = None
-    """Generated tokens, without the prompt; None where captions were released."""
+    """The number of generated tokens, without the prompt; None for a released caption."""
     truncated: bool = False
-    """Whether generation stopped at the length limit."""
+    """Whether the generation stopped at the length limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """The outcome of one evaluation; several claims may be scored from it."""
+    """The result of one evaluation. Several claims may be scored from it."""
 
     basis: Basis
     captions: tuple[Caption, ...] = ()
-    """Sorted by id, so that nothing downstream depends on the order of evaluation."""
+    """The captions, sorted by id, so that no later step depends on the order of evaluation."""
     images: int | None = None
-    """Images that were to be captioned; None where nothing was generated."""
+    """The number of images to be captioned; None if nothing was generated."""
     quantities: Mapping[str, int] = field(default_factory=dict)
-    """What was counted, by metric name."""
+    """The counts, by metric name."""
     parts: Mapping[str, int] = field(default_factory=dict)
-    """What the quantities are made of."""
+    """The number of parameters of each part of the model."""
     population: int | None = None
-    """Images of the split that the captions are a sample of; None: they are all of it."""
+    """The number of images in the split, if the captions are a sample of it; None if they are the whole split."""
     observed: Observed = field(default_factory=Observed)
     provenance: Mapping[str, str | int | float | None] = field(default_factory=dict)
-    """Hardware, versions and timings: recorded, never a deviation."""
+    """Hardware, versions and timings, for the record. A difference in them is never a deviation."""
     notes: tuple[str, ...] = ()
+    """Sentences about the run, which the reports show."""
     created_at: str = ""
     """When the run was completed: ISO 8601, UTC."""
     replayed: bool = False
-    """Whether it was read from a folder that anybody could have written."""
+    """Whether the evidence was read from a folder whose author is not verified (`--claims-replay`)."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 over what was produced and observed; not over timings."""
+        """SHA-256 over the outputs and the observed protocol. The provenance is not part of it."""
         content = {
             "basis": self.basis,
             "captions": [[c.id, c.text, list(c.references)] for c in self.captions],

@@ -1,9 +1,8 @@
-"""Files: where a path in a claim file leads, and how a file is written whole.
+"""Resolves the paths in claim files, and writes files atomically.
 
-A path leads beside the claim file or below a `--claims-data` folder, and nowhere else.
-
-Claim files come from forks. A path that is absolute, climbs with `..`, is a URL, or leaves its folder through a symbolic link
-is refused, so that a claim cannot read what the person who runs it did not hand out.
+A path in a claim file leads below the claim file's folder or below a `--claims-data` folder, and nowhere else. Claim files come
+from forks: a path that is absolute, contains `..`, is a URL, or leaves its folder through a symbolic link is refused. So a
+claim can only read what the person who runs it made available.
 """
 
 from __future__ import annotations
@@ -20,16 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CLAIM_SUFFIXES = (".yaml", ".yml")
-"""How the name of a claim file ends."""
+"""The suffixes of claim files."""
 
 UNFINISHED = ".new"
-"""How the name of a file ends that `write_whole` has not finished; a process that is killed leaves one."""
+"""The suffix of a temporary file of `write_whole`. A process that is killed while it writes leaves one behind."""
 
 DATA_SUFFIXES = (".parquet", ".json", ".jsonl", ".csv", ".arrow")
+"""The suffixes of data files. An id with one of them is a path, not a hub id."""
 
 
 def find(text: str, folders: Sequence[Path]) -> Path | None:
-    """The first of `folders` that holds `text`, joined with it; None if none does.
+    """The path `text` below the first of `folders` in which it exists; None if it exists in none.
 
     Raises:
         EvaluationError: the path leaves the folder that it starts in.
@@ -40,7 +40,7 @@ def find(text: str, folders: Sequence[Path]) -> Path | None:
         )
     for folder in folders:
         path = folder / text
-        # os.path.exists is False where Path.exists raises: a name that is too long, a folder that may not be entered.
+        # os.path.exists returns False where Path.exists raises: for a name that is too long, or a folder without access.
         if os.path.exists(path):  # noqa: PTH110
             if not path.resolve().is_relative_to(folder.resolve()):
                 raise EvaluationError(f"The path {text!r} is refused: a symbolic link leads out of {folder}.")
@@ -65,26 +65,29 @@ def need(text: str, folders: Sequence[Path], what: str) -> Path:
 
 
 def shown(path: Path) -> str:
-    """`path` as the user would type it: relative to the working folder where it lies below."""
+    """`path` as the user would type it: relative to the working folder if it lies below that."""
     start = Path.cwd()
     return str(path.relative_to(start)) if path.is_relative_to(start) else str(path)
 
 
 def is_local(identifier: str) -> bool:
-    """Whether an id that no folder holds can only have meant a path: a hub id has one slash and no file suffix."""
+    """Whether an id can only be a path: a hub id has exactly one slash and no suffix of a data file."""
     return identifier.count("/") != 1 or identifier.startswith(".") or identifier.endswith(DATA_SUFFIXES)
 
 
 def write_whole(path: Path, data: bytes, *, private: bool = False, keep: bool = False) -> None:
-    """Write a file whole, or leave what was there; `OSError` where that fails.
+    """Write a file atomically: afterwards it has the whole new content, or the old one.
 
-    The content is on the disk before it takes the file's name.
+    The content is written to a temporary file and synced to the disk. Then the temporary file is renamed.
 
     Args:
         path: the file; a symbolic link of that name is replaced, not followed.
         data: the content.
-        private: only the user may read it.
-        keep: a file that is there already stays as it is; of several writers the first wins.
+        private: only the user may read the file.
+        keep: an existing file is kept unchanged; of several writers the first wins.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -103,7 +106,7 @@ def write_whole(path: Path, data: bytes, *, private: bool = False, keep: bool = 
         with suppress(OSError):
             new.unlink()
         raise
-    with suppress(OSError):  # the folder's list of names, where the system can put that on the disk
+    with suppress(OSError):  # sync the folder too, so that the new name survives a crash; not every system can
         handle = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -1,4 +1,7 @@
-"""The one place that runs git: nothing of a repository's own configuration is acted on, and looking writes nothing."""
+"""Runs git. No other module does.
+
+The commands write nothing to the repository, and do not start the file system monitor that its configuration may name.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,16 @@ if TYPE_CHECKING:
 
 
 class GitError(Exception):
-    """Git could not say; `str()` of it is why, in a line."""
+    """Git is not installed, or a git command failed; `str()` of the error is the reason in one line."""
 
 
 def run(folder: Path, *command: str, given: bytes | None = None) -> bytes:
-    """What a git command prints.
+    """The standard output of a git command.
 
     Args:
-        folder: where it runs.
-        command: what follows `git`.
-        given: its standard input.
+        folder: the folder in which the command runs.
+        command: the arguments of `git`.
+        given: the command's standard input.
 
     Raises:
         GitError: git is not installed, or the command failed.
@@ -45,34 +48,38 @@ def run(folder: Path, *command: str, given: bytes | None = None) -> bytes:
 
 
 _ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
-"""Set inside a git hook, they lead to the hook's repository, whatever folder is named."""
+"""Variables that git sets for its hooks. They make git use the hook's repository instead of the given folder."""
 
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
-    # Looking must not write, must not wait for a password, and must see what was committed, not a replacement of it.
+    # A command must not write (optional locks), must not wait for a password, and must not see replacement objects.
     return {**kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_REPLACE_OBJECTS": "1"}
 
 
 def line(folder: Path, *command: str) -> str:
-    """The one line that a git command prints; raises like `run`."""
+    """The single line that a git command prints.
+
+    Raises:
+        GitError: see `run`.
+    """
     return run(folder, *command).decode("utf-8", "surrogateescape").rstrip("\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The commit of a work tree."""
+    """The commit that is checked out in a work tree."""
 
     commit: str
     dirty: bool
-    """Whether a tracked file differs from it."""
+    """Whether a tracked file differs from the commit."""
 
     def __str__(self) -> str:
         return self.commit + (" with uncommitted changes" if self.dirty else "")
 
 
 def head(folder: Path) -> Head | None:
-    """The commit that is checked out around `folder`; None without git, a repository or a commit."""
+    """The commit that is checked out in the repository of `folder`; None without git, a repository or a commit."""
     try:
         commit = line(folder, "rev-parse", "--verify", "--quiet", "HEAD")
         return Head(commit=commit, dirty=bool(run(folder, "status", "--porcelain", "--untracked-files=no")))

@@ -1,4 +1,4 @@
-"""Which paths are claim files."""
+"""Decides which paths are claim files."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ if TYPE_CHECKING:
 
 
 def is_claim_file(path: Path, config: pytest.Config) -> bool:
-    """Whether a path that ends as claim files do is a claim file, as the ini option `claims_files` says."""
+    """Whether a path with the suffix of a claim file is one, according to the ini option `claims_files`."""
     globs: list[str] = config.getini("claims_files")
     return matches(path, config.rootpath, globs) if globs else below_claims(path, config.inipath)
 
 
 def below_claims(path: Path, inipath: Path | None) -> bool:
-    """Whether `path` lies below a folder named `claims`, whatever the rootdir is.
+    """Whether `path` lies below a folder named `claims`, independent of the rootdir.
 
-    Without a configuration file nothing says where the project ends, so that every folder above counts. With one, those
-    above it do not: a project that is checked out below `~/claims/` is not all claims.
+    Without a configuration file, the project's top folder is not known, and every folder above `path` counts. With one, the
+    folders above the configuration file do not count: in a project that is checked out below `~/claims/`, not every YAML file
+    is a claim file.
     """
     above = len(inipath.parent.parent.parts) if inipath and path.is_relative_to(inipath.parent) else 0
     return "claims" in path.parent.parts[above:]
 
 
 def matches(path: Path, root: Path, globs: Iterable[str]) -> bool:
-    """Whether `path` matches one of the globs of the ini option `claims_files`, taken from `root`.
+    """Whether `path`, relative to `root`, matches one of the globs of the ini option `claims_files`.
 
-    As in a shell: `*` and `?` stop at a slash, `**/` stands for any folders, or none. As in `python_files`: a glob without a
-    slash is a file name in any folder.
+    As in a shell, `*` and `?` match no slash, and `**/` matches any number of folders, also none. As in pytest's option
+    `python_files`, a glob without a slash matches a file name in any folder.
     """
     name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
     return any(re.fullmatch(_pattern(glob), name) for glob in globs)

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def pytest_claims_metrics(config: pytest.Config) -> Sequence[Metric]:  # type: ignore[empty-body]
     """Add metrics that claims may name under `reported.metric`.
 
-    A metric has a `name`, a `family` (what a protocol names under `metric`), a natural range `low` to `high`, a `signature`
-    and a `score`; see `pytest_claims.metrics.Metric`. The `pytest_claims.metrics.Score` that it returns names the family too.
-    A name that ships with pytest-claims cannot be taken.
+    A metric has a `name`, a `family` (the value of `protocol.metric` in a claim file), a natural range `low` to `high`, a
+    `signature` and a `score`; see `pytest_claims.metrics.Metric`. The `pytest_claims.metrics.Score` that it returns names the
+    family too. The names of the metrics that ship with pytest-claims cannot be used again.
 
     Args:
-        config: the pytest session.
+        config: the configuration of the pytest session.
     """

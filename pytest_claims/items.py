@@ -1,4 +1,4 @@
-"""Claim files and claims as pytest collects them; an item holds no opinion, it asks `run.Session`."""
+"""Claim files and claims as pytest's collectors and items. An item decides nothing itself: it asks `run.Session`."""
 
 from __future__ import annotations
 
@@ -24,34 +24,35 @@ if TYPE_CHECKING:
 
 
 class ClaimFailed(Exception):  # noqa: N818 - a result, not an error
-    """A claim whose result is red; `str()` of it is what the terminal shows."""
+    """A claim's result is red. `str()` of the exception is the text for the terminal."""
 
 
 class ClaimFile(pytest.File):
     """A claim file."""
 
     claims_problems: tuple[str, ...] = ()
+    """Why the file cannot be read, one line per problem; empty if it can."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         state.files_of(self.config).add(self.path)
 
     def collect(self) -> Iterator[ClaimItem]:
-        """One item per claim; an exception, and the problems that stand for the file in every report, otherwise."""
+        """One item per claim. If the file cannot be read, keep the problems for the reports and raise an exception."""
         shown = naming.display(self.path, self.config)
         try:
             claims = spec.load(self.path, display=shown, metrics=state.metric_infos(self.config))
         except SpecError as error:
             self.claims_problems = error.problems
             raise
-        except Exception as error:  # a conftest's hook, or a fault of ours: pytest shows it, and the file is counted
+        except Exception as error:  # a hook or pytest-claims is at fault: pytest shows why, the reports name the file
             self.claims_problems = (text.line(f"{shown}: {type(error).__name__}: {error}"),)
             raise
         for claim in claims:
             yield ClaimItem.from_parent(self, name=claim.id, claim=claim)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override] # as pytest's
-        """The problems, one a line, and no traceback."""
+        """The problems, one per line, without a traceback."""
         if isinstance(excinfo.value, ClaimsError):
             return text.block(str(excinfo.value))
         return super().repr_failure(excinfo)
@@ -71,7 +72,7 @@ class ClaimItem(pytest.Item):
         started = time.perf_counter()
         verdict = session.verify(self.claim)
         chosen = session.settings
-        # --runxfail: the results of claims that say `expect` count as if they did not.
+        # --runxfail: ignore `expect`, as pytest ignores the marker xfail.
         asked = replace(self.claim, expect=None) if self.config.option.runxfail else self.claim
         result, message = settle(
             replace(verdict, claim=asked),
@@ -86,28 +87,28 @@ class ClaimItem(pytest.Item):
         if result is Result.EXPECTED:
             pytest.xfail(text.line(message))
         if result is Result.FAILED:
-            # The message ends with the verdict's reason: once is enough.
+            # The message ends with the verdict's reason, which must not be shown twice.
             told = [fact for fact in facts.lines(self.record) if not fact.startswith("reason: ")]
             raise ClaimFailed("\n".join(map(text.line, [message, *told])))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The facts of a red claim, without the runner's stack."""
+        """The facts of a red claim, without a traceback."""
         if isinstance(excinfo.value, ClaimFailed):
             return str(excinfo.value)
-        # A fault of ours: without the runner's frames, which say nothing about it.
+        # The fault is in pytest-claims. pytest's own frames are cut off, since they do not explain it.
         excinfo.traceback = excinfo.traceback.cut(path=__file__)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """File, 0-based line, name."""
+        """The file, the line (counted from 0) and the name of the claim."""
         nodeid = naming.names(self.path, self.config).get("nodeid")
         return self.config.rootpath / nodeid if nodeid else self.path, self.claim.line - 1, self.name
 
 
 def annotate(report: pytest.TestReport, item: Any) -> None:
-    """Attach what the recorder needs; attributes of a report survive the way from an xdist worker."""
+    """Attach what the recorder needs to a report. xdist sends a report's attributes from a worker to the controller."""
     claim: Claim = item.claim
-    # What libraries printed quotes a stranger's files, and pytest shows it as it is.
+    # The captured output of libraries may quote untrusted files, and pytest shows it unchanged.
     report.sections[:] = [(title, text.block(content)) for title, content in report.sections]
     report.claims_item = (claim.display, claim.line, claim.id)  # type: ignore[attr-defined]
     if report.when == "call":
@@ -117,19 +118,20 @@ def annotate(report: pytest.TestReport, item: Any) -> None:
             report.claims_status = found.verdict.status  # type: ignore[attr-defined]
             item.record = None
         if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
-            # Where a reader looks for the reason is the claim, not the line of ours that skipped it.
+            # Show the place of the claim, not the line in this module that called `pytest.skip`.
             report.longrepr = (claim.display, claim.line, report.longrepr[2])
 
 
 def check_candidates(config: pytest.Config, nodeids: Sequence[str] | None = None) -> None:
-    """Refuse a release candidate that is not there, or that none of the selected claims runs.
+    """Refuse a release candidate that does not exist, or that no selected claim runs.
 
     Args:
-        config: the session's.
-        nodeids: what is selected; None before anything is collected. In a session with xdist, only workers have the items.
+        config: the configuration of the session.
+        nodeids: the node ids of the selected items; None before collection, when only the paths are checked. In a session
+            with xdist, only the workers have the items.
 
     Raises:
-        pytest.UsageError: see `candidates`.
+        pytest.UsageError: a candidate is refused; see `candidates`.
     """
     chosen = state.settings_of(config)
     try:
@@ -137,7 +139,7 @@ def check_candidates(config: pytest.Config, nodeids: Sequence[str] | None = None
             candidates.check_paths(chosen, config.invocation_params.dir)
             return
         if getattr(config.option, "dist", "no") != "no" and not nodeids:
-            return  # the controller collects nothing; the workers' ids come later
+            return  # xdist's controller collects nothing, and receives the workers' node ids later
         infos = state.metric_infos(config)
         wanted: dict[Path, set[str]] = {}
         for nodeid in nodeids:
@@ -146,7 +148,7 @@ def check_candidates(config: pytest.Config, nodeids: Sequence[str] | None = None
                 wanted.setdefault(naming.file_of(path, config.rootpath), set()).add(name)
         claims = []
         for file, ids in wanted.items():
-            with suppress(SpecError):  # another plugin's file
+            with suppress(SpecError):  # the YAML file belongs to another plugin
                 found = spec.load(file, display=naming.display(file, config), metrics=infos)
                 claims += [claim for claim in found if claim.id in ids]
         candidates.check_names(chosen, claims)
@@ -155,7 +157,7 @@ def check_candidates(config: pytest.Config, nodeids: Sequence[str] | None = None
 
 
 def side_by_side(items: Sequence[pytest.Item]) -> list[pytest.Item]:
-    """`items` with the claims of one checkpoint next to each other, in the order in which each checkpoint first occurs."""
+    """`items`, reordered so that the claims of one checkpoint are consecutive. A group stays where its first claim was."""
     groups: dict[object, list[pytest.Item]] = {}
     for item in items:
         if isinstance(item, ClaimItem):

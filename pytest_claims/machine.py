@@ -1,4 +1,4 @@
-"""This machine: the device that a run is computed on, the memory that is left, and what is recorded of both."""
+"""The machine that runs the claims: choice of the device, free memory, and the facts that are recorded."""
 
 from __future__ import annotations
 
@@ -14,26 +14,25 @@ if TYPE_CHECKING:
     import torch
 
 RECORDED = ("pytest-claims", "torch", "transformers", "datasets", "tokenizers", "pillow", "nltk")
-"""Packages whose versions every evidence states."""
+"""Packages whose versions are recorded in all evidence."""
 
 DECISIVE = ("torch", "transformers", "tokenizers", "pillow")
-"""Packages whose next version may turn the same image into another caption."""
-
+"""Packages of which another version may give another caption for the same image."""
 
 UNKNOWN_MEMORY = 4 * 2**30
-"""Bytes that are taken for free where the system does not say."""
+"""The number of free bytes that is assumed if the system does not report one."""
 
 
 def choose_device(wanted: str, required: str, *, command: str) -> torch.device:
     """The device to run on.
 
     Args:
-        wanted: `auto`, `cpu`, `cuda` or `cuda:N`, as the user says.
-        required: `cpu` or `cuda`, as the claim says; an explicit device goes before it.
-        command: runs the claim where such a device is.
+        wanted: the user's choice: `auto`, `cpu`, `cuda` or `cuda:N`.
+        required: the claim's requirement: `cpu` or `cuda`. A device that the user names takes precedence.
+        command: the command that runs the claim on a machine with such a device, for the message.
 
     Raises:
-        NotAttempted: the claim or the user asks for an accelerator that is not there.
+        NotAttempted: the claim or the user asks for a device that this machine does not have.
     """
     import torch
 
@@ -58,12 +57,12 @@ def choose_device(wanted: str, required: str, *, command: str) -> torch.device:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can be allocated on `device`, roughly. The host's page cache counts as free, since the system gives it up."""
+    """The bytes that can be allocated on `device`, roughly. The page cache counts as free, since the system can reclaim it."""
     if device.type == "cuda":
         import torch
 
         free, _ = torch.cuda.mem_get_info(device)
-        # PyTorch's allocator keeps memory that no tensor uses, and gives it to the next tensor.
+        # PyTorch's allocator reserves memory that no tensor uses at the moment; the next tensor can have it.
         return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
@@ -78,12 +77,12 @@ def free_memory(device: torch.device) -> int:
 
 
 def versions() -> dict[str, str]:
-    """The versions that decide captions."""
+    """The versions of the `DECISIVE` packages."""
     return {package: importlib.metadata.version(package) for package in DECISIVE}
 
 
 def facts(device: torch.device | None = None) -> dict[str, str | int | float | None]:
-    """What the run ran on: recorded, never a deviation."""
+    """The facts about the machine and the packages, for the record. A difference in them is never a deviation."""
     found: dict[str, str | int | float | None] = {"python": platform.python_version(), "platform": platform.platform()}
     if device is not None:
         import torch
@@ -94,6 +93,6 @@ def facts(device: torch.device | None = None) -> dict[str, str | int | float | N
     for package in RECORDED:
         try:
             found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:  # released captions are scored without torch
+        except importlib.metadata.PackageNotFoundError:  # scoring released captions needs no torch
             found[package] = None
     return found

@@ -1,4 +1,4 @@
-"""How paths and claims are named: as the user would type them, as node ids, and back again."""
+"""Names of paths and claims: paths as the user types them, node ids, and the way back from a node id to a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def places(config: pytest.Config) -> tuple[tuple[Path, str | None], ...]:
-    """The paths that pytest was given, each with the claim id that was named behind `::`."""
+    """The paths on pytest's command line, each with the claim id behind `::`, or None if there is none."""
     found = []
     for argument in config.args:
         path, _, name = argument.partition("::")
@@ -28,14 +28,14 @@ def display(path: Path, config: pytest.Config) -> str:
 
 
 def names(path: Path, config: pytest.Config) -> dict[str, Any]:
-    """The name and the node id of a claim file whose own pytest cannot print safely; nothing for any other file."""
+    """A safe name and node id for a claim file whose path is not safe to print; an empty dictionary for any other file."""
     plain = Path(os.path.relpath(path, config.rootpath)).as_posix()
     safe = text.name(plain)
     return {} if safe == plain else {"name": text.name(path.name), "nodeid": safe}
 
 
 def file_of(named: str, root: Path) -> Path:
-    """The claim file of a node id in which parts of the path may be escaped."""
+    """The claim file of a node id, in which parts of the path may be escaped by `text.name`."""
     path = root
     for part in named.split("/"):
         escaped = "\\" in part and path.is_dir()
@@ -45,6 +45,6 @@ def file_of(named: str, root: Path) -> Path:
 
 
 def nodeid(path: Path, config: pytest.Config) -> str:
-    """The node id that a file has, or would have."""
+    """The node id of a file, which need not exist."""
     inside = path.is_relative_to(config.rootpath)
     return text.name(path.relative_to(config.rootpath).as_posix() if inside else path.as_posix())

@@ -1,7 +1,7 @@
-"""The pytest side, as thin as it can be: options, and hooks that hand over to the rooms.
+"""The pytest plugin: options, and hooks that call the other modules.
 
-Imported in every session of every project that has the plugin installed, so it imports pytest and nothing else until a claim
-file is met (budget and list of modules: tests/test_cost.py).
+pytest imports this module in every session of every project that has the plugin installed. So it imports nothing but pytest
+until a claim file is found. tests/test_cost.py states the allowed modules and the allowed time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 SUFFIXES = (
     ".yaml",
     ".yml",
-)  # files.CLAIM_SUFFIXES, which is not imported for every project that has the plugin installed
+)
+"""`files.CLAIM_SUFFIXES`, repeated here so that `files` need not be imported in every project that has the plugin installed."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -92,7 +93,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse bad options before anything is collected."""
+    """Refuse invalid options before the collection."""
     if _asked(config):
         from pytest_claims import recorder
 
@@ -104,16 +105,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _asked(config: pytest.Config) -> bool:
-    """Whether there is something to validate, or claims may run where this process does not see them collected."""
+    """Whether an option or ini value of the plugin is set, or xdist's workers may collect claims instead of this process."""
     given = (value for name, value in vars(config.option).items() if name.startswith("claims_"))
-    # `is not False`, since `--claims-sample=0` is given, and refused.
+    # `is not False`, since 0 equals False, and `--claims-sample=0` must be seen to be refused.
     if any(value is not None and value is not False and value not in ([], "auto") for value in given):
         return True
     return bool(config.getini("claims_gate")) or getattr(config.option, "dist", "no") != "no"
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ClaimFile | None:
-    """Collect claim files; no other YAML is ever touched."""
+    """Collect claim files. No other YAML file is opened."""
     if file_path.suffix not in SUFFIXES or not _is_claim_file(file_path, parent):
         return None
     from pytest_claims import items, naming, recorder
@@ -131,7 +132,7 @@ def _is_claim_file(path: Path, parent: pytest.Collector) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the claims of one checkpoint side by side, so that each is loaded once."""
+    """Make the claims of one checkpoint consecutive, so that each checkpoint is loaded once."""
     if any(hasattr(item, "claim") for item in items):
         from pytest_claims.items import side_by_side
 
@@ -139,7 +140,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Refuse a release candidate that no selected claim would run."""
+    """Refuse a release candidate that no selected claim runs."""
     if session.config.option.claims_model and not hasattr(session.config, "workerinput"):
         from pytest_claims.items import check_candidates
 
@@ -148,7 +149,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
-    """The same where xdist's workers collect."""
+    """Refuse a release candidate that no selected claim runs, if xdist's workers collect."""
     if node.config.option.claims_model:
         from pytest_claims import items
 
@@ -159,16 +160,16 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Let a file's problems travel with its report, to the process that writes the reports."""
+    """Attach a file's problems to its report, which xdist sends to the process that writes the reports."""
     report = yield
     if problems := getattr(collector, "claims_problems", None):
-        report.claims_problems = problems  # type: ignore[attr-defined] # what a report carries survives xdist
+        report.claims_problems = problems  # type: ignore[attr-defined] # xdist sends all attributes of a report
     return report
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let a claim's record travel with its report."""
+    """Attach a claim's record to its report."""
     report = yield
     if hasattr(item, "claim"):
         from pytest_claims.items import annotate

@@ -1,4 +1,4 @@
-"""What a run will need, found out before anything is spent: no weights are read, and nothing but small files is fetched."""
+"""Finds out what a run will need before it starts. Reads no weights, and downloads nothing but small files."""
 
 from __future__ import annotations
 
@@ -24,50 +24,53 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+"""Bytes per parameter."""
 
-# Multiplications and additions a second that beam search reaches on models of this kind, by order of magnitude: a CPU core does
-# some 10 thousand million of them, a large GPU some 20 million million, since it mostly waits for memory.
 RATES = {"cpu": 1e10, "cuda": 2e13}
+"""Multiply-adds per second that beam search reaches on such models: an order of magnitude, per CPU core and per large GPU. A
+GPU is far from its peak here, since it mostly waits for memory."""
 
 PREFIX = 300
-"""Tokens of an image's own, through the vision encoder and the prompt: BLIP-2 has 257 patches and 36 tokens."""
+"""Tokens of an image that are processed once, in the vision encoder and the prompt: BLIP-2 has 257 patches and 36 tokens."""
 
 SPARE = 200 * 2**20
-"""Bytes that a disk should keep when everything has been downloaded."""
+"""Bytes that should stay free on the disk after all downloads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """What was found: lines for the reader, and what stands in the way."""
+    """The result of a preflight: what the run needs, and the problems that would stop it."""
 
     lines: list[tuple[str, str]] = field(default_factory=list)
+    """Name and text of each line for the reader, such as `("device", "cpu (2 threads), float32")`."""
     problems: list[ClaimsError] = field(default_factory=list)
+    """The errors that the run would end with."""
     download: list[int] = field(default_factory=list)
-    """Bytes to fetch: one entry for the checkpoint, one for the data set, as far as either was found."""
+    """Bytes to download: one entry for the checkpoint and one for the data set; none for one that was not found."""
 
     @property
     def worst(self) -> ClaimsError | None:
-        """What decides the status: an error before what is merely missing."""
+        """The problem that decides the status: the first that is not `NotAttempted`, else the first; None without problems."""
         errors = (problem for problem in self.problems if not isinstance(problem, NotAttempted))
         return next(errors, self.problems[0] if self.problems else None)
 
     @property
     def summary(self) -> str:
-        """All lines in one."""
+        """All lines as one line of text."""
         return "; ".join(f"{name}: {text}" for name, text in self.lines)
 
 
 def check(plan: Plan, bench: Bench, *, collect: bool) -> Preflight:
-    """Look at everything that a run of `plan` needs.
+    """Check everything that a run of `plan` needs.
 
     Args:
-        plan: what is to be run.
-        bench: keeps the data set that was read.
-        collect: note every problem and go on, as a dry run wants it; otherwise the first one ends it.
+        plan: the plan to be run.
+        bench: what the claims of the session share; it keeps the data set that is read here.
+        collect: collect all problems, for a dry run; otherwise the first problem is raised.
 
     Raises:
-        NotAttempted: something is not to be had here.
-        EvaluationError: something is not what the claim says.
+        NotAttempted: something that the run needs is missing on this machine.
+        EvaluationError: something is not as the claim says.
     """
     found = Preflight()
 
@@ -85,7 +88,7 @@ def check(plan: Plan, bench: Bench, *, collect: bool) -> Preflight:
 
 
 class _Attempt(Protocol):
-    """Runs a step; notes its problem and gives None, where all problems are collected."""
+    """Runs a step and returns its result. If problems are collected, it notes the step's problem and returns None."""
 
     def __call__(self, step: Callable[[], T]) -> T | None: ...
 
@@ -175,7 +178,7 @@ def _dataset(plan: CaptioningPlan, bench: Bench, found: Preflight) -> None:
 
 
 def _remote(stated: Dataset, columns: Columns, repo: hub.Repo, wanted: tuple[hub.File, ...]) -> str:
-    """What the footers of the parquet files say about the rows and the columns, before they are downloaded."""
+    """The line about a data set that is not downloaded yet: its rows and columns, from the footers of the parquet files."""
     tables = [
         file
         for file in wanted
@@ -244,7 +247,7 @@ def _time(plan: CaptioningPlan, source: checkpoint.Source, device: torch.device,
 
 
 def size(count: float) -> str:
-    """Bytes as people read them: `7.5 GB`, in powers of a thousand."""
+    """A number of bytes in a readable unit, in powers of a thousand: `7.5 GB`."""
     for unit in ("bytes", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
@@ -253,7 +256,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """An estimate in words: it is right by a factor of a few, and says no more than that."""
+    """An estimated duration in words, rounded strongly, since the estimate may be wrong by a factor of a few."""
     for limit, unit, length in ((90, "seconds", 1), (5400, "minutes", 60), (172_800, "hours", 3600)):
         if seconds < limit:
             return f"some {max(1, round(seconds / length))} {unit}" if seconds >= 1 else "seconds"

@@ -1,4 +1,4 @@
-"""How far a long step is: what it tells, and a bar that shows nothing."""
+"""Progress of a long step: the interface of a progress bar, and a bar that shows nothing."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """What a long step tells; a bar of tqdm is one."""
+    """A progress bar, as a long step uses it. A tqdm bar is one."""
 
     def update(self, n: int) -> object:
-        """`n` more units are done."""
+        """Report that `n` more units are done."""
 
 
 class ProgressMaker(Protocol):
-    """Makes a progress bar, which is shown as long as the context lasts."""
+    """Makes a progress bar that is shown while its context is open."""
 
     def __call__(self, total: int, label: str, /, *, unit: str = " images") -> AbstractContextManager[Progress]:
-        """A bar for `total` units of the step that `label` names."""
+        """The bar of a step with `total` units; `label` names the step."""
 
 
 class _Silent:
     def update(self, n: int) -> None:
-        """Nobody watches."""
+        """Do nothing."""
 
 
 @contextmanager
-def silent(_total: int, _label: str, *, unit: str = " images") -> Iterator[Progress]:  # noqa: ARG001 - what a bar takes
-    """A progress that shows nothing."""
+def silent(_total: int, _label: str, *, unit: str = " images") -> Iterator[Progress]:  # noqa: ARG001 - the arguments of a `ProgressMaker`
+    """A progress bar that shows nothing."""
     yield _Silent()

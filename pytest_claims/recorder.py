@@ -1,7 +1,7 @@
-"""Collects one record per claim over the whole session and writes the reports at its end.
+"""Keeps one record per claim over the whole session, and writes the reports at its end.
 
-One registered object, on xdist's workers one that only counts. It knows what was collected, so that a claim which never ran
-(`-x`, Ctrl-C, a crashed worker) and a file that could not be read stand in every report.
+One `Recorder` is registered as a plugin; in an xdist worker, a `Worker` that only counts. It knows which claims were collected.
+So every report names the claims that never ran (`-x`, Ctrl-C, a crashed worker) and the files that could not be read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NAME = "claims-recorder"
 
 
 def start(config: pytest.Config) -> None:
-    """Validate the options and register the recorder, once; called when an option is given or a claim file is met."""
+    """Validate the options and register the recorder, once. Called when an option is given or a claim file is found."""
     if config.pluginmanager.hasplugin(NAME):
         return
     if config.pluginmanager.is_blocked(NAME):
@@ -43,37 +43,39 @@ def start(config: pytest.Config) -> None:
 
 
 class Counter:
-    """What was collected."""
+    """Keeps what was collected."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.expected: dict[str, Any] = {}
-        """Collected claims by node id: the claim, or None where only an xdist worker has it."""
+        """The collected claims by node id; None instead of a claim that only an xdist worker has."""
         self.deselected = 0
         self.standing: dict[str, str] = {}
         """Records of what is not among the collected claims: removed ones, and files that moved the bar."""
         self.dropped: list[str] = []
-        """Claims that a hook took out of the session, without deselecting them."""
+        """The node ids of claims that a hook removed from the session without reporting them as deselected."""
         self._complete = False
+        """Whether the collection was completed."""
         self._announced: set[str] = set()
+        """The node ids that were reported as deselected."""
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Remember a claim at once: the session may end before the collection does."""
+        """Remember a claim as soon as it is collected, since the session may end during the collection."""
         claim = getattr(item, "claim", None)
         if claim is not None:
             self.expected[item.nodeid] = claim
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """Remember what somebody left out, and said so."""
+        """Remember what was reported as deselected."""
         self._announced.update(item.nodeid for item in items)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self) -> None:
-        """Remember that the collection came to its end."""
+        """Remember that the collection was completed."""
         self._complete = True
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Forget what was deselected, and count it, whichever of `-k` and its kin left it out."""
+        """Count the deselected claims and forget them, whichever option deselected them. Then compare with the merge base."""
         chosen = {item.nodeid for item in session.items}
         collected = self.expected
         left_out = [nodeid for nodeid in collected if nodeid not in chosen]
@@ -87,7 +89,7 @@ class Counter:
             self._compare(session, [claim for claim in collected.values() if claim is not None])
 
     def _compare(self, session: pytest.Session, claims: Sequence[Claim]) -> None:
-        """Hold everything that was collected against the merge base, if one is named."""
+        """Compare everything that was collected with the merge base, if `--claims-base` is given."""
         if state.settings_of(self.config).base is None:
             return
         from pytest_claims import bar
@@ -96,7 +98,7 @@ class Counter:
             running = [claim for claim in self.expected.values() if claim is not None]
             found = bar.hold(session, claims, running, complete=self._complete)
         except SettingsError as error:
-            # A worker cannot end the session: there, the claims say it.
+            # An xdist worker cannot end the session. There, the error becomes the verdict of every claim.
             if not hasattr(self.config, "workerinput"):
                 raise pytest.UsageError(line(str(error))) from None
             state.keep_comparison(self.config, error)
@@ -106,18 +108,18 @@ class Counter:
 
 
 class Worker(Counter):
-    """On an xdist worker: tells the process that writes the reports what only a worker sees."""
+    """In an xdist worker: sends what only a worker knows to the controller, which writes the reports."""
 
     def pytest_sessionfinish(self) -> None:
-        """Hand over the count, and what every worker found beside the claims."""
-        output: dict[str, Any] = self.config.workeroutput  # type: ignore[attr-defined] # xdist's
+        """Send the number of deselected claims, and what the comparison with the merge base found."""
+        output: dict[str, Any] = self.config.workeroutput  # type: ignore[attr-defined] # xdist adds it
         output["claims_deselected"] = self.deselected
         output["claims_standing"] = self.standing
         output["claims_dropped"] = self.dropped
 
 
 class Recorder(Counter):
-    """The records of one session, by node id."""
+    """Keeps the records of one session and writes the reports."""
 
     def __init__(self, config: pytest.Config) -> None:
         super().__init__(config)
@@ -125,11 +127,14 @@ class Recorder(Counter):
         """`Record.dump` by node id."""
         self._sorted: list[Record] = []
         self.other_collection_errors = False
+        """Whether pytest failed to collect something other than a claim file."""
         self.written: list[Path] = []
+        """The reports that were written."""
         self.problems: list[str] = []
+        """Why reports could not be written."""
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A claim file that cannot be read is a record too."""
+        """Make a record for a claim file that cannot be read."""
         problems: Sequence[str] | None = getattr(report, "claims_problems", None)
         if problems:
             from pytest_claims.reports.record import of_file
@@ -141,10 +146,10 @@ class Recorder(Counter):
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
-        """A claim file that cannot be read must not keep the other files from running.
+        """Run the other claim files if one cannot be read.
 
-        pytest runs nothing after a collection error, since tests may depend on what was not imported; claims do not depend on
-        each other. The broken file is still an error, and the exit code is not 0.
+        After a collection error, pytest runs nothing, since tests may depend on a module that could not be imported. Claims do
+        not depend on each other. The broken file is still an error, and the exit code is not 0.
         """
         if self.records and not self.other_collection_errors:
             if session.shouldfail:  # -x, --maxfail
@@ -153,7 +158,7 @@ class Recorder(Counter):
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
-        """Remember what is going to run in the workers."""
+        """Remember the claims that the workers will run."""
         for nodeid in ids:
             path, _, claim = nodeid.partition("::")
             if claim and path.endswith(CLAIM_SUFFIXES):
@@ -161,7 +166,7 @@ class Recorder(Counter):
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Every worker collects the same, so any of them knows how many claims were left out, and what was removed."""
+        """Take over what a worker sent. All workers collect the same items, so the data of one of them is enough."""
         output = getattr(node, "workeroutput", {})
         self.deselected = max(self.deselected, output.get("claims_deselected", 0))
         self.standing.update(output.get("claims_standing", {}))
@@ -179,13 +184,13 @@ class Recorder(Counter):
         if nodeid in self.records:
             self._follow(report)
         elif not report.passed:
-            # Not skipped: nobody but the claim itself may say that it could not be attempted.
+            # Its result is not `skipped`: only the claim's own run may decide that it could not be attempted.
             status = "not_attempted" if report.skipped else "error"
             self._stand_in(nodeid, status, f"The claim did not run: {_reason(report)}.")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
-        """Write the reports before anybody else has a say, and have the last word on whether the session is green."""
+        """Write the reports before other plugins run, and make the session red after them if a record is red."""
         if self.config.option.collectonly:
             self.records.clear()
         else:
@@ -214,7 +219,7 @@ class Recorder(Counter):
                 _fail(session)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """The verdict table."""
+        """Show the table of verdicts."""
         if self.config.option.collectonly:
             return
         settings = state.settings_of(self.config)
@@ -230,7 +235,10 @@ class Recorder(Counter):
         self.problems.clear()
 
     def pytest_unconfigure(self) -> None:
-        """Say what no summary said: there is none without a terminal, and under --no-summary in some releases of pytest."""
+        """Print problems that no summary showed.
+
+        There is no summary without a terminal reporter, and in some releases of pytest none with `--no-summary`.
+        """
         for problem in self.problems:
             print(line(problem), file=sys.stderr)
 
@@ -257,7 +265,7 @@ class Recorder(Counter):
         )
 
     def _stand_in(self, nodeid: str, status: str, reason: str) -> None:
-        """A record for a claim whose own never came."""
+        """Make a record for a claim that has none."""
         from pytest_claims import spec, verdict
         from pytest_claims.reports import record
 
@@ -270,7 +278,7 @@ class Recorder(Counter):
                     file, display=naming.display(file, self.config), metrics=state.metric_infos(self.config)
                 )
             except SpecError:
-                return  # a .yaml of another plugin's
+                return  # the YAML file belongs to another plugin
             claim = next((claim for claim in claims if claim.id == name), None)
             if claim is None:
                 return
@@ -279,7 +287,7 @@ class Recorder(Counter):
         self._keep(nodeid, stands.dump())
 
     def _follow(self, report: pytest.TestReport) -> None:
-        """Let a record be red where pytest is; where another plugin turned a red claim green, the record stays what it is."""
+        """Make a record red if pytest's report is red. A red record stays red if another plugin made the report green."""
         from pytest_claims.reports.record import with_result
         from pytest_claims.verdict import Result
 
@@ -299,7 +307,7 @@ def _load(text: str) -> Record:
 
 
 def _reason(report: pytest.TestReport) -> str:
-    """Why a report is not `passed`, in a line."""
+    """Why a report is not `passed`, in one line."""
     if hasattr(report, "wasxfail"):
         return report.wasxfail.removeprefix("reason: ") or "no reason given"
     if isinstance(report.longrepr, tuple):
@@ -310,6 +318,6 @@ def _reason(report: pytest.TestReport) -> str:
 
 
 def _fail(session: pytest.Session) -> None:
-    """Turn a green session red; one that was interrupted stays interrupted."""
+    """Make a green session red. An interrupted session keeps its exit status."""
     if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

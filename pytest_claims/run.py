@@ -1,4 +1,4 @@
-"""A claim through all rooms: the table of contents."""
+"""Verifies a claim: calls all packages in order. Read this module first."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """Everything that the claims of one pytest session share.
+    """Verifies the claims of one pytest session.
 
     Args:
-        settings: the command line.
+        settings: the options of the session.
         bench: runs evaluations.
-        metrics: metrics by name, beside those that ship; from the hook `pytest_claims_metrics`.
-        baseline: what moved since the merge base, where `--claims-base` is given, or why nobody can say.
-        through: exceptions that end the session, and are no verdict.
+        metrics: additional metrics by name, from the hook `pytest_claims_metrics`.
+        baseline: the comparison with the merge base; the error if it failed; None without `--claims-base`.
+        through: exceptions that end the session and do not become a verdict.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Session:
         self._corpora: dict[int, tuple[Evidence, Corpus]] = {}
 
     def verify(self, claim: Claim) -> Verdict:
-        """The verdict on `claim`. Whatever goes wrong is a verdict too; only the user's Ctrl-C gets through."""
+        """The verdict on `claim`. Any exception becomes a verdict too, except those in `through` and the user's Ctrl-C."""
         if isinstance(self.baseline, SettingsError):
             return verdict.undecided(claim, Status.ERROR, str(self.baseline))
         found = self._verify(claim)
@@ -88,11 +88,11 @@ class Session:
             return verdict.undecided(claim, Status.ERROR, str(error), candidate=candidate)
         except self.through:
             raise
-        except Exception as error:  # noqa: BLE001 - a broken evaluation is a verdict: it must not hide the other claims
+        except Exception as error:  # noqa: BLE001 - a failed evaluation is a verdict: it must not stop the other claims
             return verdict.undecided(claim, Status.ERROR, _unexpected(error), candidate=candidate)
 
     def _planned(self, plan: Plan) -> Verdict:
-        """What a dry run says: the plan, and what would stand in its way."""
+        """The verdict of a dry run: the plan, and the problems that would stop the run."""
         found = self.bench.preflight(plan, collect=True)
         worst = found.worst
         reason, step = "Dry run: the claim was planned, not run.", ""
@@ -112,10 +112,10 @@ class Session:
         )
 
     def metric(self, plan: Plan) -> Metric | None:
-        """The metric of a plan's claim; None where it is counted, not scored.
+        """The metric of a plan's claim; None if the claim's number is counted, not scored.
 
         Raises:
-            EvaluationError: there is none of that name, or it is not computed in the family that the run asks for.
+            EvaluationError: there is no such metric, or it belongs to another family than the run asks for.
         """
         from pytest_claims.metrics import BUILTIN
 
@@ -136,7 +136,7 @@ class Session:
         """The claim's metric over `evidence`.
 
         Raises:
-            EvaluationError: the metric is not computed in the family that the protocol names.
+            EvaluationError: there is no such metric, or it belongs to another family than the protocol names.
             MetricError: the captions cannot be scored.
         """
         name = plan.claim.reported.metric
@@ -151,7 +151,8 @@ class Session:
             raise EvaluationError(f"{plan.claim.where}: the evaluator {plan.claim.run.evaluator} gives no {name}.")
         held = self._corpora.get(id(evidence))
         if held is None:
-            # Claims that share evidence share its tokens; the evidence is kept beside the corpus so that its id stays its own.
+            # Claims that share evidence share its tokenised corpus. The evidence is kept as well: otherwise Python could reuse
+            # its id for other evidence.
             corpus = Corpus(
                 hypotheses=[caption.text for caption in evidence.captions],
                 references=[caption.references for caption in evidence.captions],
@@ -162,7 +163,7 @@ class Session:
 
 
 def _unexpected(error: Exception) -> str:
-    """One line for an exception that nobody foresaw, with the place that a maintainer needs."""
+    """One line for an unexpected exception, with the file and the line that raised it."""
     import traceback
 
     frames = traceback.extract_tb(error.__traceback__)

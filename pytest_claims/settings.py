@@ -1,4 +1,4 @@
-"""What the command line and the ini file say, read and validated once."""
+"""The options of a session, read from the command line and the ini file and validated once."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REPORT_FORMATS = (".xml", ".json")
+"""The suffixes of report files; the suffix selects the format."""
 
 
 class Gate(StrEnum):
@@ -39,23 +40,23 @@ class Settings:
     device: str = "auto"
     data: tuple[Path, ...] = ()
     base: str | None = None
-    """The git revision that claims are compared with, to see whether the bar moved."""
+    """The git revision with whose merge base claims are compared; None: claims are not compared."""
     accept_moved: bool = False
     evidence: Path | None = None
-    """Where evidence is kept; None: in pytest's cache folder."""
+    """The folder for evidence; None: pytest's cache folder."""
     replay: bool = False
     accept_replay: bool = False
     audit: int | None = None
-    """How many captions that come from evidence are generated again."""
+    """How many captions from earlier evidence are generated again and compared; None: none."""
 
 
 def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) -> Settings:
     """Validate the options.
 
     Args:
-        option: gives an option's value by its destination.
-        ini: gives an ini value by its name.
-        folder: where the session was started; relative paths start here.
+        option: returns the value of an option, given its destination (`dest` in argparse).
+        ini: returns the value of an ini option, given its name.
+        folder: the folder in which the session was started; relative paths start here.
 
     Raises:
         SettingsError: an option's value is not valid; the message names the option.
@@ -67,7 +68,7 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
     return Settings(
         reports=tuple(_report(folder, value) for value in option("claims_report")),
         gate=gate,
-        # Whoever asks for a pass is not served by a claim that nobody tried.
+        # The gate `pass` must not be green if a claim was not attempted.
         require_attempt=option("claims_require_attempt") or gate is Gate.PASS,
         dry_run=option("claims_dry_run"),
         sample=sample,
@@ -143,7 +144,7 @@ def _base(value: str | None) -> str | None:
 
 
 def _candidates(values: Sequence[str], *, replay: bool) -> dict[str, str]:
-    """`["X=PATH"]` → `{"X": "PATH"}`; `candidates.py` looks whether both are there."""
+    """`["X=PATH"]` → `{"X": "PATH"}`; `candidates.py` checks that the path exists and that a claim runs it."""
     found: dict[str, str] = {}
     for value in values:
         name, equals, path = value.partition("=")
@@ -164,7 +165,7 @@ def _overrides(values: Sequence[str]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     if not values:
         return result
-    # Only now: a session without overrides must not pay for pydantic.
+    # Imported here, so that a session without overrides does not import pydantic.
     from pytest_claims.spec.explain import check_override
     from pytest_claims.spec.models import protocol_keys
     from pytest_claims.spec.nodes import scalar
@@ -178,7 +179,7 @@ def _overrides(values: Sequence[str]) -> dict[str, Any]:
             raise SettingsError(
                 f"--claims-set={text}: unknown protocol key {key!r}{nearest(key, known)}; known: {', '.join(known)}"
             )
-        # An empty value is the empty text: `prompt=` runs without a prompt.
+        # An empty value is the empty string: `prompt=` runs without a prompt.
         given = value if known[key] is str or not value else scalar(value)
         if problem := check_override(key, given):
             raise SettingsError(f"--claims-set={text}: {problem}")

@@ -1,4 +1,4 @@
-"""What one pytest session keeps in `config.stash`, each with one accessor that knows its type."""
+"""The state of a pytest session in `config.stash`, with one typed accessor for each entry."""
 
 from __future__ import annotations
 
@@ -28,12 +28,16 @@ _SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
 
 def files_of(config: pytest.Config) -> set[Path]:
-    """The claim files that pytest collects, whether or not they can be read; the set itself, to add to."""
+    """The claim files that pytest collects, readable or not. Callers may add to the set."""
     return config.stash.setdefault(_FILES, set())
 
 
 def settings_of(config: pytest.Config) -> settings.Settings:
-    """The session's options, validated; raises `pytest.UsageError`."""
+    """The validated options of the session.
+
+    Raises:
+        pytest.UsageError: an option is not valid.
+    """
     if _SETTINGS not in config.stash:
         try:
             config.stash[_SETTINGS] = settings.read(config.getoption, config.getini, config.invocation_params.dir)
@@ -43,7 +47,11 @@ def settings_of(config: pytest.Config) -> settings.Settings:
 
 
 def tree_of(config: pytest.Config) -> Tree:
-    """The repository of the given paths at the merge base; raises `pytest.UsageError` where git cannot say what it holds."""
+    """The git repository of the given paths at the merge base.
+
+    Raises:
+        pytest.UsageError: git cannot read the repository at the merge base.
+    """
     from pytest_claims.baseline import Tree
 
     if _TREE not in config.stash:
@@ -56,17 +64,17 @@ def tree_of(config: pytest.Config) -> Tree:
 
 
 def comparison_of(config: pytest.Config) -> Comparison | SettingsError | None:
-    """What moved since the merge base, or why nobody can say; None where no base is named, or before the collection ended."""
+    """The comparison with the merge base, or the error if it failed; None without `--claims-base`, and during collection."""
     return config.stash.get(_COMPARISON, None)
 
 
 def keep_comparison(config: pytest.Config, found: Comparison | SettingsError) -> None:
-    """Keep what `comparison_of` gives."""
+    """Keep the comparison, or its error, for `comparison_of`."""
     config.stash[_COMPARISON] = found
 
 
 def session_of(config: pytest.Config) -> Session:
-    """What the claims of this pytest session share, made when the first one runs."""
+    """The `run.Session` of this pytest session. It is made when the first claim runs."""
     if _SESSION not in config.stash:
         from pytest_claims.bench import Bench
         from pytest_claims.run import Session
@@ -90,14 +98,18 @@ def session_of(config: pytest.Config) -> Session:
 
 
 def _evidence_root(config: pytest.Config) -> Path | None:
-    """Where evidence is kept; None with `-p no:cacheprovider`."""
+    """The folder for evidence; None if none is given and pytest has no cache (`-p no:cacheprovider`)."""
     chosen = settings_of(config).evidence
     cache = getattr(config, "cache", None)
     return chosen if chosen is not None or cache is None else cache.mkdir("claims-evidence")
 
 
 def extra_metrics(config: pytest.Config) -> Mapping[str, Metric]:
-    """The metrics that other plugins add, by name; raises `SettingsError` where a name is taken."""
+    """The metrics that other plugins add, by name.
+
+    Raises:
+        SettingsError: two metrics have the same name.
+    """
     from pytest_claims import spec
 
     found: dict[str, Metric] = {}
@@ -110,7 +122,7 @@ def extra_metrics(config: pytest.Config) -> Mapping[str, Metric]:
 
 
 def metric_infos(config: pytest.Config) -> Mapping[str, MetricInfo]:
-    """What claim files may name: the metrics that ship, and those of other plugins."""
+    """The metrics that claim files may name: those of pytest-claims and those of other plugins."""
     from pytest_claims import spec
 
     extra = {
@@ -119,7 +131,7 @@ def metric_infos(config: pytest.Config) -> Mapping[str, MetricInfo]:
             low=metric.low,
             high=metric.high,
             families=(metric.family,),
-            # What a system gets that does nothing right; a metric that is better when it is lower says so.
+            # The score of a system that gets nothing right. A metric for which lower is better states it as `trivial`.
             trivial=getattr(metric, "trivial", metric.low),
         )
         for name, metric in extra_metrics(config).items()

@@ -1,4 +1,7 @@
-"""JSON that somebody else wrote: no key twice, no NaN, no endless nesting; each problem is one sentence with its place."""
+"""A strict reader for JSON that somebody else wrote. It refuses duplicate keys, NaN and deep nesting.
+
+Each problem is one sentence with the file and the line.
+"""
 
 from __future__ import annotations
 
@@ -14,28 +17,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_DIGITS = 18
-"""Of a whole number in a line of our own files: what a signed 64-bit integer holds in any case."""
+"""The most digits of a whole number in a line of an evidence file. Any such number fits a signed 64-bit integer."""
 
 MAX_DEPTH = 20
-"""Objects and lists inside each other, in a line of our own files; a plan has three."""
+"""The deepest nesting of objects and lists in a line of an evidence file; a plan has three levels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What messages call a text."""
+    """Where a text comes from, as messages name it."""
 
     name: str
-    """The file."""
+    """The name of the file."""
     line: int | None = None
-    """The line of the file that the text is; None: the text is the whole file."""
+    """The number of the line, if the text is one line of the file; None if the text is the whole file."""
 
     @property
     def where(self) -> str:
-        """The file, with the line where that is known."""
+        """The file, with the line number if the text is one line."""
         return self.name if self.line is None else f"{self.name}:{self.line}"
 
     def at(self, text: str, what: Literal["constant", "number", "depth"]) -> str:
-        """The file, and the line on which the text first holds something."""
+        """The file, and the number of the first line on which the problem `what` occurs."""
         return self.where if self.line is not None else f"{self.name}:{_line(text, what)}"
 
 
@@ -44,17 +47,17 @@ def parse(
 ) -> Any:
     """The value of a JSON text in UTF-8, with or without a byte order mark.
 
-    A text that is one line of a file has bounds: finite numbers, `MAX_DIGITS`, `MAX_DEPTH`, and characters that can be written
-    again. Of a
-    whole file, which may have millions of values, the interpreter's own bounds hold.
+    A text that is one line of a file is checked further: numbers are finite and within `MAX_DIGITS`, the nesting is within
+    `MAX_DEPTH`, and all characters can be written again as UTF-8. For a whole file, which may have millions of values, only
+    the interpreter's own limits apply.
 
     Args:
         data: the bytes.
-        source: what messages call them.
-        about: says of an object, in which a key stands twice, which one it is.
+        source: where the bytes come from, for messages.
+        about: describes an object that holds a key twice, given its values and the key; the text ends the message.
 
     Raises:
-        EvaluationError: it is anything else.
+        EvaluationError: the bytes are no such text.
     """
     try:
         text = data.decode("utf-8-sig")
@@ -90,7 +93,7 @@ def parse(
 
 @dataclass(frozen=True, slots=True)
 class _Hooks:
-    """What `json` asks while it reads."""
+    """The callbacks that `json.loads` calls while it reads."""
 
     source: Source
     text: str
@@ -121,7 +124,7 @@ class _Hooks:
 
 
 def _check_depth(value: Any) -> None:
-    """Raises `RecursionError` where more than `MAX_DEPTH` objects and lists stand inside each other."""
+    """Raise `RecursionError` if objects and lists are nested more than `MAX_DEPTH` deep."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         level = [item for item in level if isinstance(item, dict | list)]
@@ -136,11 +139,11 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _DEEP = 100
-"""Levels that no file has which people exchange: a file of captions nests three."""
+"""The nesting level at which `_line` places the error "nested too deeply". A normal file of captions has three levels."""
 
 
 def _line(text: str, what: Literal["constant", "number", "depth"]) -> int:
-    """The line on which a text that `json` does not read first holds `what`: `json` tells the line of its own errors only."""
+    """The first line on which `what` occurs in a text that was refused; `json` gives a line for its own errors only."""
     depth = 0
     for token in _TOKEN.finditer(text):
         depth += (token.lastgroup == "open") - (token.lastgroup == "close")

@@ -1,8 +1,8 @@
-"""Did the bar move? The claims of this session, and all that decides about them, against the merge base.
+"""Did the bar move? Compares the claims, and everything that affects their results, with the merge base.
 
-A change that makes a model worse can be hidden by one that makes its claim easier: by another tolerance, under another name, in
-another file, in the references, in pytest's configuration, or by leaving the claim out. Where `--claims-base=REV` is given,
-each of these is named in every report, and red unless it is accepted with `--claims-accept-moved`.
+A change that makes a model worse can be hidden by a change that makes its claim easier to pass: another tolerance, another id,
+another file, other references, another pytest configuration, or a removed claim. With `--claims-base=REV`, every report names
+each such change. It is red, unless it is accepted with `--claims-accept-moved`.
 """
 
 from pytest_claims.baseline.compare import Comparison, Scope, compare

@@ -1,4 +1,4 @@
-"""Everything that decides about the claims of a session, held against the merge base."""
+"""Compares the claims of a session, and everything that affects their results, with the merge base."""
 
 from __future__ import annotations
 
@@ -24,70 +24,73 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What a session was asked to run."""
+    """What a session was asked to run, and what pytest knows about it."""
 
     asked: tuple[tuple[Path, str | None], ...]
-    """The given paths, each with a claim id where one was named behind `::`."""
+    """The paths on the command line, each with the claim id behind `::`, or None if there is none."""
     left_out: Callable[[Path, str], bool]
-    """Whether the command line leaves out a claim, by its file and id."""
+    """Returns whether the command line leaves a claim out, given its file and id."""
     running: frozenset[tuple[Path, str]]
     """The claims that this session runs, by file and id."""
     lost: Callable[[Path], str]
-    """Why pytest passes by a file that is still there; empty where it does not, or where what is compared says why."""
+    """Returns why pytest does not collect an existing file; empty if it does, or if another compared file explains it."""
     is_claim_file: Callable[[Path], bool]
-    """Whether a file would be collected, by its name."""
+    """Returns whether a path names a claim file."""
     display: Callable[[Path], str]
+    """Returns a path as the user would type it."""
     metrics: Mapping[str, MetricInfo]
+    """The metrics that claims may name."""
     data: tuple[Path, ...]
     """The `--claims-data` folders."""
     plugins: tuple[Path, ...]
-    """Files of loaded plugins."""
+    """The files of the loaded plugins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How one claim of now stands to the base."""
+    """How a current claim differs from the merge base."""
 
     kind: str
     """`new`, `unchanged` or `moved`."""
     changes: tuple[Change, ...] = ()
     origin: str = ""
-    """The file that it stood in, where that was another."""
+    """The claim's file at the merge base, if it was another one; else empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """A claim of the base that this session would have run, and does not."""
+    """A claim of the merge base that this session does not run, although it was asked to run the claim's file."""
 
     claim: Claim
     why: str
+    """Why it does not run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What moved since the merge base."""
+    """The result of the comparison with the merge base."""
 
     claims: Mapping[tuple[Path, str], Standing] = field(default_factory=dict)
-    """By file and id."""
+    """How each current claim differs, by file and id."""
     removed: tuple[Removed, ...] = ()
     files: tuple[FileChange, ...] = ()
 
     def of(self, claim: Claim) -> Standing:
-        """How a claim stands to the base; one that nobody compared never passes for new."""
+        """How a claim differs from the merge base. A claim that was not compared counts as moved, not as new."""
         unknown = Change(key="claim", before="not known", after="was not compared")
         return self.claims.get((claim.file, claim.id), Standing(kind="moved", changes=(unknown,)))
 
 
 def compare(tree: Tree, collected: Sequence[Claim], scope: Scope) -> Comparison:
-    """Hold a session against the base.
+    """Compare a session with the merge base.
 
     Args:
         tree: the repository at the merge base.
-        collected: the claims that were collected, deselected ones among them.
-        scope: what was asked for.
+        collected: the collected claims, including the deselected ones.
+        scope: what the session was asked to run.
 
     Raises:
-        SettingsError: a claim file cannot be compared, or git cannot say what stood there.
+        SettingsError: a claim file cannot be compared, or git cannot read the merge base.
     """
     before, broken = _at_base(tree, collected, scope)
     names = {claim.file: tree.own(claim.file) for claim in collected}
@@ -132,7 +135,7 @@ def compare(tree: Tree, collected: Sequence[Claim], scope: Scope) -> Comparison:
 
 
 def _at_base(tree: Tree, collected: Iterable[Claim], scope: Scope) -> tuple[list[Located], set[str]]:
-    """The claims of every claim file at the base, and the names of those files that were none."""
+    """The claims in all claim files of the merge base, and the names of the files that were not valid."""
     asked = {tree.name(path) for path, _ in scope.asked}
     own = {tree.name(claim.file) for claim in collected}
     found: list[Located] = []
@@ -143,7 +146,7 @@ def _at_base(tree: Tree, collected: Iterable[Claim], scope: Scope) -> tuple[list
             continue
         content = tree.read(name)
         if content is None:
-            continue  # a link that led nowhere, or out of the repository
+            continue  # a symbolic link that was broken, or led out of the repository
         try:
             read = loads(content, path=path, display=scope.display(path), metrics=scope.metrics)
         except SpecError:
@@ -154,26 +157,29 @@ def _at_base(tree: Tree, collected: Iterable[Claim], scope: Scope) -> tuple[list
 
 
 def _not_collected(tree: Tree, names: set[str], now: Sequence[Located], scope: Scope) -> Iterator[Located]:
-    """Claims that still stand where they stood, and were not asked for: they are not removed."""
+    """The claims that still exist in their file, but were not collected. They do not count as removed."""
     known = {(one.name, one.claim.id) for one in now}
     for name in sorted(names):
         path = tree.root / name
         try:
             claims = load(path, display=scope.display(path), metrics=scope.metrics) if path.is_file() else ()
         except SpecError:
-            continue  # an error of its own, where the file is collected
+            continue  # if the file is collected, the collection reports the error
         yield from (Located(claim=claim, name=name) for claim in claims if (name, claim.id) not in known)
 
 
 def _links(tree: Tree, before: Located, now: Located) -> Iterator[Change]:
-    """A claim file that is reached through another symbolic link than before, or through one now."""
+    """The change if the path of a claim file contains other symbolic links than at the merge base."""
     old, new = tree.links_before(before.name), tree.links(now.name)
     if new and old != new:
         yield Change(key="file", before=", ".join(old) or "a plain file", after=f"a symbolic link: {', '.join(new)}")
 
 
 def _search(tree: Tree, scope: Scope) -> list[str]:
-    """The folders in which pytest looks for its configuration, in its order: above what all given paths share, then each."""
+    """The folders in which pytest looks for its configuration, in its order.
+
+    These are the common parent of all given paths and the folders above it, then each given path and the folders above that.
+    """
     starts = [path if path.is_dir() else path.parent for path, _ in scope.asked]
     common = [Path(os.path.commonpath([os.path.abspath(path) for path in starts]))] if starts else []  # noqa: PTH100 - no links
     names = [name for path in (*common, *starts) if (name := tree.name(path)) is not None]
@@ -186,7 +192,7 @@ def _asked(tree: Tree, scope: Scope) -> list[str]:
 
 
 def _in_scope(tree: Tree, one: Located, scope: Scope) -> bool:
-    """Whether the session would have run a claim of the base, had it still been there."""
+    """Whether the session would run a claim of the merge base, if the claim still existed."""
 
     def below(path: Path) -> bool:
         name = tree.name(path)
@@ -197,7 +203,7 @@ def _in_scope(tree: Tree, one: Located, scope: Scope) -> bool:
 
 
 def _gone(before: Located, now: Located | None, scope: Scope) -> str:
-    """Why a claim that this session would have run is not run; empty where it is, or where the user left it out."""
+    """Why a claim of the merge base does not run in this session; empty if it runs, or if the user left it out."""
     if now is None:
         return "it is gone"
     if (now.claim.file, now.claim.id) in scope.running:

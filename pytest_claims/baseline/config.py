@@ -1,4 +1,4 @@
-"""Files that decide which claims run and what makes them red: pytest's ini files, and the code that runs with the claims."""
+"""Compares the files that decide which claims run and which results are red: pytest's ini files, conftest.py and plugins."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ if TYPE_CHECKING:
     from pytest_claims.baseline.tree import Tree
 
 INI = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
-"""In the order in which pytest looks for them."""
+"""The names of pytest's configuration files, in the order in which pytest looks for them."""
 
 ALWAYS = INI[:4]
-"""These count even where they are empty, so that a new one hides what another says."""
+"""The files that pytest uses even if they are empty. A new one makes pytest ignore the others."""
 
 KEYS = ("addopts", "testpaths", "norecursedirs", "pythonpath")
-"""Beside every key of ours: what is collected, and with which options."""
+"""The compared keys of pytest: what is collected, and with which options. All keys `claims_*` are compared too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileChange:
-    """A file that runs, or rules, the claims and is not what it was."""
+    """A change in a file that decides how the claims run."""
 
     name: str
     said: str
+    """What changed."""
 
 
 def ini_changes(tree: Tree, folders: Iterable[str], search: Iterable[str]) -> Iterator[FileChange]:
-    """What moved in pytest's configuration.
+    """The changes in pytest's configuration.
 
     Args:
-        tree: the repository at the base.
-        folders: names of the folders where pytest may find a configuration for the given paths.
-        search: those in which it looks for the one file that it reads, in its order.
+        tree: the repository at the merge base.
+        folders: the names of the folders that may hold a configuration for the given paths.
+        search: the names of the folders in which pytest looks for its one configuration file, in pytest's order.
     """
     yield from _preferred(tree, list(search))
     for folder in sorted(set(folders)):
@@ -55,7 +56,7 @@ def ini_changes(tree: Tree, folders: Iterable[str], search: Iterable[str]) -> It
 
 
 def _preferred(tree: Tree, search: Iterable[str]) -> Iterator[FileChange]:
-    """A file that pytest reads instead of the one that it read at the base, whatever it says itself."""
+    """The change if pytest reads another configuration file than at the merge base, whatever the two files contain."""
     names = [(os.path.normpath(os.path.join(folder, file)), file) for folder in search for file in INI]  # noqa: PTH118 - names
 
     def first(read: Callable[[str], bytes | None]) -> str | None:
@@ -66,7 +67,7 @@ def _preferred(tree: Tree, search: Iterable[str]) -> Iterator[FileChange]:
         return
     if now is not None:
         yield FileChange(name=now, said=f"pytest reads it now, and not {before}, which it read before")
-    elif before.rpartition("/")[2] not in ALWAYS:  # whose removal is told anyway
+    elif before.rpartition("/")[2] not in ALWAYS:  # `ini_changes` reports that one of these was removed
         yield FileChange(name=before, said="pytest read it before, and reads no configuration now")
 
 
@@ -76,12 +77,15 @@ def _content(tree: Tree, name: str) -> bytes | None:
 
 
 def _is_read(file: str, content: bytes | None) -> bool:
-    """Whether pytest takes a file for its configuration: most count only with a section of pytest's."""
+    """Whether pytest uses a file as its configuration. Except for `ALWAYS`, a file must have a section for pytest."""
     return content is not None and (file in ALWAYS or bool(_section(file, content)))
 
 
 def _section(file: str, content: bytes | None) -> Mapping[str, Any] | None:
-    """What pytest reads of a file; None where there is none. A file that cannot be read counts as one whole."""
+    """The settings that pytest reads from a file; None if there is no file.
+
+    The whole text of a file that cannot be parsed counts as one setting, so that any change of it is seen.
+    """
     if content is None:
         return None
     text = content.decode("utf-8", "replace")
@@ -99,12 +103,12 @@ def _section(file: str, content: bytes | None) -> Mapping[str, Any] | None:
         parsed = iniconfig.IniConfig(file, data=text)
         section = "tool:pytest" if file == "setup.cfg" else "pytest"
         return dict(parsed[section].items()) if section in parsed else {}
-    except Exception:  # noqa: BLE001 - each parser has errors of its own, and pytest will say what is wrong
+    except Exception:  # noqa: BLE001 - each parser has its own exceptions, and pytest reports what is wrong
         return {"addopts": text}
 
 
 def _words(value: object) -> list[str]:
-    """A list, or the words of a text: pytest takes either."""
+    """The items of a list, or the words of a text: pytest accepts both forms."""
     if value is None:
         return []
     if isinstance(value, list | tuple):
@@ -120,12 +124,12 @@ def _show(value: object) -> str:
 
 
 def code_changes(tree: Tree, conftests: Iterable[str], loaded: Iterable[str]) -> Iterator[FileChange]:
-    """Code that runs with the claims and says something else than it did; comments, docstrings and layout do not count.
+    """The changes in code that runs with the claims. Changes in comments, docstrings and layout do not count.
 
     Args:
-        tree: the repository at the base.
-        conftests: names of the conftest.py files that pytest takes for the claims, if they are there.
-        loaded: names of the files of loaded plugins.
+        tree: the repository at the merge base.
+        conftests: the names of the conftest.py files that pytest would load for the claims. They need not exist.
+        loaded: the names of the files of loaded plugins.
     """
     for name in sorted({*conftests, *loaded}):
         path = tree.root / name
@@ -154,5 +158,5 @@ def _meaning(source: bytes) -> object:
 
 
 def above(names: Iterable[str]) -> set[str]:
-    """The folders on the way to files, the top level ("") among them."""
+    """All folders above files, including the top level ("")."""
     return {"" if str(parent) == "." else str(parent) for name in names for parent in PurePosixPath(name).parents}

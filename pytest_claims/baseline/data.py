@@ -1,4 +1,4 @@
-"""The files that a claim names, held against those that it named at the base: captions, configurations, data sets, models."""
+"""Compares the files that a claim names with the merge base: captions, configurations, data sets and models."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from pytest_claims.spec import Claim
 
 SHOWN = 3
-"""Files that are named where many differ."""
+"""How many files are named if many differ."""
 
 
 class Data:
-    """Compares files, each pair once.
+    """Compares files, and remembers each comparison.
 
     Args:
-        tree: the repository at the base.
+        tree: the repository at the merge base.
         folders: the `--claims-data` folders.
     """
 
@@ -33,7 +33,7 @@ class Data:
         self._places: dict[tuple[str, str], str | None] = {}
 
     def changes(self, before: Located, now: Located) -> Iterator[Change]:
-        """What differs of the files that both name; a path that only one of them names is a change of the claim itself."""
+        """The changes in files that both claims name. If only one names a path, the claim itself changed."""
         for text in named(now.claim):
             if text not in named(before.claim):
                 continue
@@ -47,19 +47,19 @@ class Data:
                 yield Change(key=f"data {text}", before=old or "not in the repository", after=said)
 
     def _module(self, name: str, text: str) -> str | None:
-        """The submodule that held the data beside the claim at the base, as long as it still is one."""
+        """The submodule that contained the data next to the claim at the merge base; None if it is none, or no longer one."""
         beside = os.path.normpath(os.path.join(os.path.dirname(name), text))  # noqa: PTH118, PTH120 - names, as below
         module = self.tree.module(beside)
         return module if module is not None and self.tree.inner(module) == module else None
 
     def _pinned(self, module: str, text: str) -> Iterator[Change]:
-        """Data in a submodule are what the commit holds that the repository pins."""
+        """The change if a submodule with data is checked out at another commit than the merge base pins."""
         before, now = self.tree.entries[module].blob, self.tree.checked_out(module)
         if before != now:
             yield Change(key=f"data {text}", before=f"{module} at {before[:12]}", after=f"{module} at {now[:12]}")
 
     def _before(self, name: str, text: str) -> str | None:
-        """Where a path led at the base, by name; None where it led out of the repository."""
+        """The name of the file or folder that a path led to at the merge base; None if it was not in the repository."""
         beside = os.path.dirname(name)  # noqa: PTH120 - names, not paths of this machine
         if (beside, text) not in self._places:
             places = [beside, *(inside for folder in self.folders if (inside := self.tree.name(folder)))]
@@ -68,18 +68,18 @@ class Data:
         return self._places[beside, text]
 
     def _now(self, claim: Claim, text: str) -> str | None:
-        """Where it leads now, by name; None where it leads out of the repository, or to what no commit holds."""
+        """The name of the file or folder that a path leads to now; None if it is not in the repository, or ignored by git."""
         for folder in (claim.file.parent, *self.folders):
             path = folder / text
             if os.path.lexists(path):
                 name = self.tree.name(path.resolve())
-                # git says nothing about the files of another repository inside this one.
+                # git does not track the files of another repository inside this one.
                 foreign = name is None or self.tree.inner(name) is not None or self.tree.ignored([name])
                 return None if foreign else name
         return None
 
     def _difference(self, old: str | None, new: str | None) -> str:
-        """How the files at `new` differ from those that stood at `old`; empty where they do not."""
+        """How the current files at `new` differ from those at `old` at the merge base; empty if they do not differ."""
         if old is None or new is None:
             return "" if old == new else new or "not in the repository"
         root = Path(self.tree.root)

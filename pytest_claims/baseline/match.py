@@ -1,4 +1,4 @@
-"""Which claim of now is which claim of the base, and what of it moved."""
+"""Matches the current claims with the claims of the merge base, and finds what changed in each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One thing of a claim that is not what it was."""
+    """One change in a claim since the merge base."""
 
     key: str
     before: str
@@ -33,10 +33,14 @@ class Located:
 
 
 def pair(before: Sequence[Located], now: Sequence[Located]) -> dict[int, int]:
-    """The place in `now` of each claim of `before` that is still there, by its place in `before`.
+    """Match the claims of the merge base with the current claims.
 
-    Claims are matched by what they claim, so that a claim does not become a new one by another name; what is left, by its id.
-    Where several claim the same, those of one id belong together, then those of one file, then the others in their order.
+    Claims are matched by the cell of the paper that they cite, so that a renamed claim is not taken for a new one. The
+    remaining claims are matched by their id. If several claims cite the same cell, those with the same id are matched first,
+    then those in the same file, then the others in their order.
+
+    Returns:
+        The index in `now` by the index in `before`, for each claim that still exists.
     """
     found: dict[int, int] = {}
     free = set(range(len(now)))
@@ -69,12 +73,12 @@ def _paper(claim: Claim) -> str:
 
 
 def differences(before: Claim, now: Claim) -> Iterator[Change]:
-    """What decides whether a claim is green, as far as it is not what it was."""
+    """The changes in everything that decides whether a claim is green."""
     one, other = dict(_bar(before)), dict(_bar(now))
     for key in [*one, *(key for key in other if key not in one)]:
         (old, old_text), (new, new_text) = one.get(key, _ABSENT), other.get(key, _ABSENT)
         if key.startswith("run.") and key.replace("run.", "protocol.", 1) in one and _same_move(key, one, other):
-            continue  # the protocol says so already
+            continue  # the change of the protocol is reported already
         if not _equal(old, new):
             yield Change(key=key, before=old_text, after=new_text)
 
@@ -83,20 +87,20 @@ _ABSENT = (None, "not given")
 
 
 def _same_move(key: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether a setting of the run changed only because the protocol that it follows did."""
+    """Whether a setting of the run equals the protocol's both before and now, so that it changed only with the protocol."""
     stated = key.replace("run.", "protocol.", 1)
     return all(_equal(side.get(key, _ABSENT)[0], side.get(stated, _ABSENT)[0]) for side in (one, other))
 
 
 def _bar(claim: Claim) -> Iterator[tuple[str, tuple[Any, str]]]:
-    """Key → what compares, and how it is shown."""
+    """Everything that decides whether a claim is green: key → (value that is compared, text that is shown)."""
     value, tolerance = claim.reported.value, claim.tolerance
     yield "id", (claim.id, claim.id)
     yield "paper", (_paper(claim), _paper(claim))
     for key in ("section", "row", "column"):
         text = str(getattr(claim.citation, key))
         yield f"citation.{key}", (" ".join(text.split()).casefold(), text)
-    # Its digits count: half of the last one is added to every band.
+    # The number of digits matters too: half of the last digit is added to every band.
     yield "value", (str(value.value.as_tuple()), value.text)
     yield "unit", (claim.reported.unit, claim.reported.unit)
     yield "metric", (claim.reported.metric, claim.reported.metric)
@@ -110,7 +114,7 @@ def _bar(claim: Claim) -> Iterator[tuple[str, tuple[Any, str]]]:
     run = claim.run.model_dump(exclude={"batch_size"})
     settings = {**run, **merge(claim.protocol.model_dump(exclude_none=True), claim.overrides)}
     yield from ((key, (item, _show(item))) for key, item in _flat(settings, "run."))
-    # An image setting of the run section is forced upon the checkpoint's processor, also where the protocol says the same.
+    # An image setting of the run section is forced on the checkpoint's processor, even if the protocol says the same.
     forced = claim.overrides.get("image") or {}
     yield from ((f"run.image.{key} (forced)", (item, _show(item))) for key, item in forced.items())
 
@@ -125,7 +129,7 @@ def _flat(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """By meaning: 1 and 1.0 are one number, True is no number, a list and a tuple are one list."""
+    """Whether two values mean the same: 1 equals 1.0, but not True; a list equals a tuple with the same items."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, int | float | Decimal) and isinstance(other, int | float | Decimal):

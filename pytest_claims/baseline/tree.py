@@ -1,7 +1,7 @@
-"""A git repository as it was at a merge base, and the content of its work tree held against that.
+"""A git repository at a merge base, and comparisons of its content with the work tree.
 
-Content is compared, never a time stamp and never git's index, which can be told to look away. Where git cannot say what stood
-there, that is an error: "not found" would make every claim a new one.
+File contents are compared, not time stamps or git's index, since the index can be told to ignore changes. If git cannot read
+the merge base, that is an error: otherwise every claim would count as new.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 _LFS = b"version https://git-lfs.github.com/spec/v1\n"
 _LINK, _SUBMODULE = "120000", "160000"
 _HOPS = 10
-"""Links that lead to links, at the base; a system follows 40."""
+"""The most symbolic links that are followed in a row at the merge base. Linux follows 40."""
 
 BLOCK = 1 << 22
+"""Bytes that are read at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What stood under a name."""
+    """A file at the merge base: its mode and its blob, as `git ls-tree` prints them."""
 
     mode: str
     blob: str
@@ -38,11 +39,11 @@ class Tree:
     """The files of a repository at the merge base of a revision and HEAD.
 
     Args:
-        revision: what the user named.
-        places: the paths that pytest was given: they say which repository is meant.
+        revision: the revision that the user named.
+        places: the paths on pytest's command line, which determine the repository.
 
     Raises:
-        SettingsError: there is no repository, no such revision, or git cannot say what it holds.
+        SettingsError: there is no repository, no such revision, or git cannot read it.
     """
 
     def __init__(self, revision: str, places: Sequence[Path]) -> None:
@@ -52,7 +53,7 @@ class Tree:
             shown = ", ".join(sorted(map(str, roots)))
             raise self._error(f"the given paths lie in different repositories: {shown}; name those of one")
         self.root = Path(os.path.realpath(roots.pop()))
-        # --end-of-options: a revision is never taken for an option.
+        # With --end-of-options, git never takes the revision for an option.
         named = self._line(self.root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
         self.commit = self._line(self.root, "merge-base", named, "HEAD")
         self.hash = self._line(self.root, "rev-parse", "--show-object-format")
@@ -81,9 +82,9 @@ class Tree:
     # --- names ---
 
     def name(self, path: Path) -> str | None:
-        """The name of a path in the repository, links in it not resolved; None where it lies outside."""
+        """The name of a path, relative to the repository, with links inside it not resolved; None for a path outside."""
         whole = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow the links
-        for parent in (*reversed(whole.parents), whole):  # from the outermost: a link inside may lead back to the top
+        for parent in (*reversed(whole.parents), whole):  # outermost first: a link inside may lead back to the top
             if os.path.realpath(parent) == str(self.root):
                 return whole.relative_to(parent).as_posix()
         return None
@@ -92,7 +93,7 @@ class Tree:
         """The name of a path that must lie in the repository itself.
 
         Raises:
-            SettingsError: it lies in another repository, in a submodule, or in none.
+            SettingsError: the path lies in another repository, in a submodule, or in none.
         """
         name = self.name(path)
         if name is None:
@@ -104,38 +105,38 @@ class Tree:
         return name
 
     def links(self, name: str) -> tuple[str, ...]:
-        """The symbolic links on the way to a name in the work tree, each as `link → target`."""
+        """The symbolic links in the path of a name in the work tree, each as `link → target`."""
         parts = PurePosixPath(name).parts
         prefixes = ["/".join(parts[: n + 1]) for n in range(len(parts))]
         return tuple(f"{p} → {(self.root / p).readlink()}" for p in prefixes if (self.root / p).is_symlink())
 
     def links_before(self, name: str) -> tuple[str, ...]:
-        """The same at the base."""
+        """The symbolic links in the path of a name at the merge base, each as `link → target`."""
         parts = PurePosixPath(name).parts
         prefixes = ["/".join(parts[: n + 1]) for n in range(len(parts))]
         linked = [p for p in prefixes if (entry := self.entries.get(p)) and entry.mode == _LINK]
         return tuple(f"{p} → {self.blob(self.entries[p].blob).decode('utf-8', 'surrogateescape')}" for p in linked)
 
     def module(self, name: str) -> str | None:
-        """The submodule at the base that a name lies in, or is."""
+        """The submodule at the merge base that contains a name, or has this name; None if there is none."""
         parts = PurePosixPath(name).parts
         prefixes = ("/".join(parts[: n + 1]) for n in range(len(parts)))
         return next((p for p in prefixes if (entry := self.entries.get(p)) and entry.mode == _SUBMODULE), None)
 
     def inner(self, name: str) -> str | None:
-        """The innermost repository of the work tree, below the top level, that a name lies in, or is."""
+        """The innermost nested repository of the work tree that contains a name, or has this name; None if there is none."""
         parents = (PurePosixPath(name), *PurePosixPath(name).parents)
         found = (str(parent) for parent in parents if str(parent) != ".")
         return next((parent for parent in found if (self.root / parent / ".git").exists()), None)
 
     def checked_out(self, module: str) -> str:
-        """The commit of a submodule in the work tree."""
+        """The commit of a submodule that is checked out in the work tree."""
         return self._line(self.root / module, "rev-parse", "--verify", "HEAD")
 
     # --- content ---
 
     def resolved(self, name: str) -> str:
-        """The name of the file or folder that `name` led to at the base, links followed as far as they stay inside."""
+        """The name of the file or folder that `name` led to at the merge base, after following links inside the repository."""
         for _ in range(_HOPS):
             parts = PurePosixPath(name).parts
             linked = ("/".join(parts[: n + 1]) for n in range(len(parts)))
@@ -148,27 +149,27 @@ class Tree:
         return name
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of a file at the base, links followed; None where there was none."""
+        """The bytes of a file at the merge base, after following links; None if there was no such file."""
         entry = self.entries.get(self.resolved(name))
         return self.blob(entry.blob) if entry and entry.mode not in (_LINK, _SUBMODULE) else None
 
     def blob(self, digest: str) -> bytes:
-        """A file's content by its digest.
+        """The content of a blob.
 
         Raises:
-            SettingsError: git has it not, as an offline partial clone.
+            SettingsError: git does not have the blob, as in a partial clone without network.
         """
         return self._run("cat-file", "blob", digest)
 
     def below(self, name: str) -> dict[str, Entry]:
-        """The files at the base that are `name`, or lie below it."""
+        """The files at the merge base that have the name `name` or lie below it."""
         if name in self.entries:
             return {name: self.entries[name]}
         prefix = "" if name in ("", ".") else f"{name}/"
         return {found: entry for found, entry in self.entries.items() if found.startswith(prefix)}
 
     def same(self, entry: Entry, path: Path) -> bool:
-        """Whether a file of the work tree has the content that stood at the base, line ends and git-lfs apart."""
+        """Whether a file of the work tree has the content of an entry, apart from line ends and through git-lfs pointers."""
         if entry.mode == _LINK:
             return path.is_symlink() and os.fsencode(path.readlink()) == self.blob(entry.blob)
         try:
@@ -192,7 +193,7 @@ class Tree:
         return found.hexdigest()
 
     def ignored(self, names: Iterable[str]) -> set[str]:
-        """Those of `names` that git ignores: data that no commit holds."""
+        """Those of `names` that git ignores, so that no commit contains them."""
         listed = b"\0".join(os.fsencode(name) for name in names)
         if not listed:
             return set()
@@ -201,11 +202,11 @@ class Tree:
         except git.GitError as error:
             if str(error):
                 raise self._error(f"git check-ignore: {error}") from None
-            return set()  # it fails, and says nothing, where none is ignored
+            return set()  # git check-ignore fails without a message if no name is ignored
         return {os.fsdecode(name) for name in said.split(b"\0") if name}
 
     def files(self, path: Path) -> Iterator[tuple[str, Path]]:
-        """The files of the work tree that are `path` or lie below it, each with its name below `path` ("" for itself)."""
+        """The file `path`, or all files below the folder `path`, each with its name relative to `path` ("" for `path`)."""
         if not path.is_dir():
             yield "", path
             return
@@ -217,5 +218,5 @@ class Tree:
 
 
 def _folder(place: Path) -> Path:
-    """`place`, or the nearest folder above it that is there: a claim file may have been removed."""
+    """The nearest existing folder: `place` or one above it, since a claim file may have been removed."""
     return next(folder for folder in (place, *place.parents) if folder.is_dir())

@@ -1,4 +1,4 @@
-"""Count the parameters that a configuration describes: no weights, no network, no claim."""
+"""Counts the parameters of the model that a configuration describes, without weights and without network."""
 
 from __future__ import annotations
 

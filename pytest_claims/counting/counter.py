@@ -1,16 +1,16 @@
-"""Counts parameters in a process of its own, without the network, in bounded time and memory.
+"""Counts parameters in a child process, without network and in bounded time and memory.
 
-A configuration comes from a stranger. The library that builds it may ask the hub for a backbone, a list with one entry per
-layer may fill the memory, and a million layers may take an hour. So the building is done by a child process. There is one
-per process that counts: it starts with the first configuration, is kept for those that follow, since importing torch takes
-seconds, and is replaced after it was killed.
+A configuration is untrusted input. The library that builds the model may ask the hub for a backbone, a list with one entry per
+layer may fill the memory, and a million layers may take an hour. So a child process builds the model. Each process that counts
+has one child. It is started for the first configuration and kept for the next ones, since importing torch takes seconds. If it
+had to be killed, a new one replaces it.
 
-What holds where:
+The limits on each system:
 
-* On every system: a deadline for each configuration, the hub's offline mode, and sockets of Python that refuse to connect.
+* On every system: a deadline for each configuration, the hub's offline mode, and Python sockets that refuse to connect.
 * On Linux and macOS: a limit on the child's CPU time, which ends a child whose parent is gone.
-* On Linux: at most `MEMORY` bytes of data (macOS does not count what is mapped, Windows has no such limit), and the child is
-  killed as soon as its parent ends. Elsewhere an idle child ends when its pipe closes.
+* On Linux: at most `MEMORY` bytes of data (macOS does not count mapped memory, and Windows has no such limit). The child is
+  killed as soon as its parent ends; on the other systems an idle child ends when its pipe closes.
 """
 
 from __future__ import annotations
@@ -35,26 +35,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START = 300.0
-"""Seconds for importing torch and transformers, on a cold and busy disk."""
+"""Seconds that the child may take to import torch and transformers. On a cold and busy disk this is slow."""
 
 DEADLINE = 30.0
-"""Seconds for one configuration; those of BLIP-2 take less than one, after the imports of the first."""
+"""Seconds for one configuration. One of BLIP-2 takes less than a second, apart from imports for the first."""
 
 MEMORY = 8 * 2**30
-"""Bytes. A model on the meta device takes some 40 kB per layer."""
+"""Bytes of data that the child may have. A model on the meta device takes about 40 kB per layer."""
 
 PRINTED = 10 * 2**20
-"""Bytes that the child may write into a file, and so all that its libraries print."""
+"""Bytes that the child may write to a file. This limits the output of its libraries."""
 
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
-    "CUDA_VISIBLE_DEVICES": "",  # the meta device needs none, and a driver maps more than MEMORY
+    "CUDA_VISIBLE_DEVICES": "",  # the meta device needs no GPU, and a driver maps more than MEMORY
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
+"""Environment variables of the child."""
 
-# -P keeps the working folder, which may be a stranger's, out of the path until ours replaces it.
+# -P keeps the working folder, which may hold untrusted modules, out of sys.path until the parent's sys.path replaces it.
 _COMMAND = (
     "-P", "-W", "ignore", "-c",
     (
@@ -65,17 +66,17 @@ _COMMAND = (
 
 
 def count(path: Path, trainable: Sequence[str]) -> ParameterCounts:
-    """Like `parameters.count_parameters`, in the child.
+    """Count parameters as `parameters.count_parameters` does, in the child process.
 
     Raises:
         NotAttempted: torch or transformers is not installed.
-        EvaluationError: see `count_parameters`; or the configuration was not counted within the bounds.
+        EvaluationError: see `count_parameters`; or the limits were exceeded.
     """
     return _COUNTER.count(path, trainable)
 
 
 class Counter:
-    """The child process, and how to ask it."""
+    """Keeps a child process, and asks it to count."""
 
     def __init__(self) -> None:
         self._child: _Child | None = None
@@ -91,7 +92,7 @@ class Counter:
             answer = child.ask(path, trainable)
             kept = not answer.get("replace")
         finally:
-            # After a Ctrl-C, too: an answer that comes late must not be taken for that of the next configuration.
+            # Also after a Ctrl-C: a late answer must not be taken for the answer to the next request.
             if not kept:
                 self._child = None
                 child.end()
@@ -109,16 +110,16 @@ class Counter:
 
 
 class _Child:
-    """One child process: a line of JSON goes in, a line of JSON comes out."""
+    """A child process. A request is one line of JSON on its standard input, an answer one line on its standard output."""
 
     def __init__(self) -> None:
         given = {
-            "path": [os.path.abspath(folder) for folder in sys.path],  # noqa: PTH100 - keeps links, and takes "" as well
+            "path": [os.path.abspath(folder) for folder in sys.path],  # noqa: PTH100 - keeps links, and accepts ""
             "parent": os.getpid(),
             "memory": MEMORY,
         }
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter and this package
             [sys.executable, *_COMMAND, json.dumps(given)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -127,10 +128,10 @@ class _Child:
             encoding="ascii",
         )
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        # Not every system can wait for a pipe with a timeout: a thread reads, and a queue waits.
+        # Not every system can read from a pipe with a timeout. So a thread reads, and the queue has the timeout.
         reader = threading.Thread(target=_read, args=(self._process.stdout, self._lines), daemon=True)
         reader.start()
-        # Called when the object goes, and at the latest when the interpreter ends.
+        # Called when this object is deleted, at the latest when the interpreter ends.
         self.end = weakref.finalize(self, _end, self._process, reader, self._printed)
         self._ready = False
 
@@ -140,7 +141,11 @@ class _Child:
         return self.end.alive and self._process.poll() is None
 
     def ask(self, path: Path, trainable: Sequence[str]) -> dict[str, Any]:
-        """The child's answer; raises `EvaluationError` where none comes in time."""
+        """The child's answer.
+
+        Raises:
+            EvaluationError: the child does not answer in time.
+        """
         if not self._ready:
             answer = self._answer(START)
             if answer is None:
@@ -153,7 +158,7 @@ class _Child:
             self._ready = True
         assert self._process.stdin is not None  # noqa: S101 - a pipe
         request = {"path": str(path), "trainable": list(trainable), "seconds": DEADLINE}
-        with suppress(OSError):  # it died: the answer says so
+        with suppress(OSError):  # the child died: `_answer` reports it
             print(json.dumps(request), file=self._process.stdin, flush=True)
         answer = self._answer(DEADLINE)
         if answer is None:
@@ -168,7 +173,7 @@ class _Child:
         return answer
 
     def _answer(self, seconds: float) -> dict[str, Any] | None:
-        """The next line of the child, how it died, or None after `seconds`."""
+        """The child's next answer; `{"died": …}` if the child ended; None after `seconds` without an answer."""
         try:
             line = self._lines.get(timeout=seconds)
         except queue.Empty:
@@ -183,7 +188,7 @@ class _Child:
         }
 
     def _last_words(self) -> str:
-        """The last line that the child printed."""
+        """The last line that the child printed, in brackets; empty if it printed nothing."""
         self._printed.seek(max(0, self._printed.seek(0, os.SEEK_END) - 4_000))
         lines = self._printed.read().decode("utf-8", "replace").split("\n")
         return next((f" ({line.strip()[:200]})" for line in reversed(lines) if line.strip()), "")
@@ -207,7 +212,7 @@ def _end(process: subprocess.Popen[str], reader: threading.Thread, printed: IO[b
     assert process.stdin is not None  # noqa: S101 - a pipe
     assert process.stdout is not None  # noqa: S101 - a pipe
     process.stdout.close()
-    with suppress(OSError):  # half of a request, which nobody reads any more
+    with suppress(OSError):  # closing flushes, which fails if part of a request was not read
         process.stdin.close()
 
 
@@ -218,11 +223,11 @@ _COUNTER = Counter()
 
 
 def serve(*, parent: int, memory: int) -> None:
-    """Answer requests until the pipe closes: what the child runs.
+    """Answer requests until the pipe closes. This is the program of the child.
 
     Args:
-        parent: the process that the child must not outlive.
-        memory: bytes of data that the child may hold.
+        parent: the process id of the parent, which the child must not outlive.
+        memory: the bytes of data that the child may have.
     """
     requests, answers = _private_pipes()
     _bind(parent, memory)
@@ -260,14 +265,17 @@ def _answer(path: str, trainable: list[str]) -> dict[str, Any]:
         return {"error": str(error)}
     except ImportError as error:
         return {"missing": error.name or str(error)}
-    except Exception as error:  # noqa: BLE001 - whatever a library raises is an answer: the next configuration waits
+    except Exception as error:  # noqa: BLE001 - any exception of a library becomes an answer: the parent waits for one
         return {"error": f"{path}: counting failed: {type(error).__name__}: {error}", "replace": True}
     values = {name: getattr(counts, name) for name in ParameterCounts.__dataclass_fields__}
     return {"counts": {**values, "groups": dict(counts.groups)}}
 
 
 def _private_pipes() -> tuple[IO[str], IO[str]]:
-    """The two pipes under numbers that no library knows: what is printed goes to stderr, and nothing can be read."""
+    """The pipes for requests and answers, under new file descriptors.
+
+    Afterwards, standard input is empty and standard output goes to standard error, so that libraries cannot disturb the pipes.
+    """
     requests = os.fdopen(os.dup(0), encoding="ascii")
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -278,10 +286,10 @@ def _private_pipes() -> tuple[IO[str], IO[str]]:
 
 
 def _bind(parent: int, memory: int) -> None:
-    """Set the limits of the process, and tie it to its parent, as far as the system can."""
+    """Set the limits of the child, and let it be killed when its parent ends, as far as the system supports this."""
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     try:
         import resource
     except ImportError:  # Windows
@@ -296,12 +304,12 @@ def _bind(parent: int, memory: int) -> None:
 
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before it could be asked for the signal
+    if os.getppid() != parent:  # the parent ended before prctl was called
         os._exit(1)
 
 
 def _limit_cpu(seconds: float) -> None:
-    """Let the system end this process some time after the parent should have: the parent may be gone."""
+    """Limit the CPU time, so that the system ends this process if the parent is gone and cannot enforce the deadline."""
     try:
         import resource
     except ImportError:  # Windows

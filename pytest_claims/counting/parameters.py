@@ -1,7 +1,7 @@
-"""Count the parameters that a `transformers` configuration describes, without weights.
+"""Counts the parameters of the model that a `transformers` configuration describes, without weights.
 
-The model is built on PyTorch's meta device: every parameter has a shape and no storage, so that
-twelve billion of them are counted in a fraction of a second and nothing is downloaded.
+The model is built on PyTorch's meta device, where a parameter has a shape but no storage. So twelve billion parameters are
+counted in a fraction of a second, and nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -22,51 +22,52 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 MAX_BYTES = 1_000_000
-"""A configuration is a few kilobytes; whatever is larger is something else."""
+"""The most bytes of a configuration file. A configuration has a few kilobytes, so a larger file is something else."""
 
-# Which kernel computes attention has no part in the count, and a name such as `kernels-community/…`
-# in one of these keys makes transformers download and run code.
 _IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")
+"""Keys that name a kernel. They do not change the count, and a name such as `kernels-community/…` makes transformers download
+and run code. So they are removed."""
 
-# Weights do not change a count, and asking for them makes a backbone fetch them.
 _PRETRAINED = "use_pretrained_backbone"
+"""A key that makes transformers download the weights of a backbone. It does not change the count, and is set to false."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterCounts:
-    """The parameters of one configuration; a weight that several modules share is counted once."""
+    """The parameter counts of one configuration. A weight that several modules share is counted once."""
 
     total: int
     trainable: int
-    """Those of the modules and parameters that the caller names as trainable."""
+    """The parameters of the modules and parameters that the caller names as trainable."""
     groups: Mapping[str, int]
-    """Per child module or parameter at the top level; they add up to `total`."""
+    """The parameters of each child module, and of each parameter at the top level. They add up to `total`."""
     architecture: str
-    """The class that was built, such as `Blip2ForConditionalGeneration`."""
+    """The class of the model, such as `Blip2ForConditionalGeneration`."""
     library: str
-    """What built it, such as `transformers 5.23.0`."""
+    """The library and its version, such as `transformers 5.23.0`."""
     untied: tuple[str, ...] = ()
-    """Output matrices that are counted beside the input embeddings, as the configuration says,
-    although the library ties the two."""
+    """The output matrices that the library ties to the input embeddings, but that are counted separately, as the configuration
+    says."""
 
 
 def count_parameters(config_path: Path, trainable: Sequence[str]) -> ParameterCounts:
     """Count the parameters of the model that a configuration file describes.
 
-    `architectures[0]` names the class, which must be one of transformers itself: code that a
-    configuration refers to is never run. Where the file says `tie_word_embeddings: false`, the
-    output matrix is counted beside the input embeddings: releases 5.* tie the two in a freshly
-    built T5 model whatever its configuration says, and separate them again when they load a
-    checkpoint that holds both, as those of Flan-T5 do.
+    `architectures[0]` names the class, which must be one of transformers itself: code that a configuration refers to is never
+    run.
+
+    If the file says `tie_word_embeddings: false`, the output matrix and the input embeddings are both counted. transformers 5
+    ties the two in a newly built T5 model, whatever its configuration says. It separates them when it loads a checkpoint that
+    has both, such as Flan-T5.
 
     Args:
         config_path: a `config.json` as `transformers` writes it.
-        trainable: dotted names of modules or parameters, such as `qformer` or
-            `language_model.lm_head`; what two of them share is counted once, and no names make 0.
+        trainable: the dotted names of modules or parameters, such as `qformer` or `language_model.lm_head`. A parameter that
+            two of them share is counted once. Without names, `trainable` is 0.
 
     Raises:
-        EvaluationError: the file is missing, too large or not the configuration of a known model,
-            or the model has no module or parameter of a given name.
+        EvaluationError: the file is missing, too large or not the configuration of a known model, or the model has no module
+            or parameter of a given name.
     """
     settings = _read(config_path)
     architecture, model_class, config = _resolve(config_path, settings)
@@ -96,7 +97,7 @@ def _library() -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The file's settings, without the keys that could make building the model run foreign code."""
+    """The settings in the file, without the keys that could make transformers run foreign code while it builds the model."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -157,10 +158,10 @@ def _resolve(path: Path, settings: dict[str, Any]) -> tuple[str, type[PreTrained
     architecture = architectures[0]
     try:
         model_class = getattr(transformers, architecture, None)
-    except ImportError as error:  # models are imported when they are first used
+    except ImportError as error:  # transformers imports a model's module when it is first used
         raise EvaluationError(f"{path}: {architecture} needs what is not installed: {_said(error)}") from error
     if not (isinstance(model_class, type) and issubclass(model_class, transformers.PreTrainedModel)):
-        # Classes of the same model_type share a prefix: look for the nearest name among them first.
+        # Classes of one model_type share a prefix. Look for the nearest name among these first.
         base = MODEL_MAPPING_NAMES.get(model_type, "")
         prefix = (base if isinstance(base, str) else base[0]).removesuffix("Model")
         models = [name for name in dir(transformers) if name.endswith("Model") or "For" in name]
@@ -184,7 +185,7 @@ def _resolve(path: Path, settings: dict[str, Any]) -> tuple[str, type[PreTrained
 def _build(
     path: Path, architecture: str, model_class: type[PreTrainedModel], config: PreTrainedConfig
 ) -> PreTrainedModel:
-    """The model on the meta device: shapes, no storage."""
+    """The model, built on the meta device."""
     import torch
 
     try:
@@ -197,16 +198,16 @@ def _build(
 
 
 def _said(error: Exception) -> str:
-    """The class of an exception and its first two lines: torch says in the second what transformers' first leaves open."""
+    """The class of an exception and its first two lines, since the second line of some messages has the actual reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines[:2])}" if lines else type(error).__name__
 
 
 def _untie(model: PreTrainedModel, config: PreTrainedConfig, settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Give every part whose settings say `tie_word_embeddings: false` an output matrix of its own.
+    """Give each part of the model whose settings say `tie_word_embeddings: false` a separate output matrix.
 
     Returns:
-        The names of the matrices that the library had tied.
+        The names of the output matrices that the library had tied.
     """
     import torch
     from transformers import PreTrainedModel
@@ -214,7 +215,7 @@ def _untie(model: PreTrainedModel, config: PreTrainedConfig, settings: Mapping[s
     apart = {id(part) for part, section in _parts(config, settings) if section.get("tie_word_embeddings") is False}
     if not apart:
         return ()
-    # BLIP-2 hands on the output matrix of its language model: the innermost model decides on it.
+    # BLIP-2's output matrix is that of its language model. The settings of the innermost model decide about a module.
     owner: dict[int, PreTrainedModel] = {}
     for module in model.modules():
         if isinstance(module, PreTrainedModel):
@@ -237,7 +238,7 @@ def _untie(model: PreTrainedModel, config: PreTrainedConfig, settings: Mapping[s
 def _parts(
     config: PreTrainedConfig, settings: Mapping[str, Any]
 ) -> Iterator[tuple[PreTrainedConfig, Mapping[str, Any]]]:
-    """The configuration and those nested in it, each with what the file says of it."""
+    """The configuration and its nested configurations, each with its settings in the file."""
     from transformers import PreTrainedConfig
 
     yield config, settings
@@ -255,7 +256,7 @@ def _groups(model: nn.Module) -> Iterator[tuple[str, Iterable[nn.Parameter]]]:
 
 
 def _named(path: Path, architecture: str, model: nn.Module, name: str) -> Iterable[nn.Parameter]:
-    """The parameters of the module, or the parameter, of that name."""
+    """The parameters of the module with this name, or the one parameter with this name."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
     if name in parameters:
         return (parameters[name],)
@@ -271,7 +272,7 @@ def _named(path: Path, architecture: str, model: nn.Module, name: str) -> Iterab
 
 
 def _numel(parameters: Iterable[nn.Parameter], seen: set[int]) -> int:
-    """The sum of the sizes of those not `seen`, which are added to it."""
+    """The number of elements in the parameters that are not in `seen`. Adds their ids to `seen`."""
     count = 0
     for parameter in parameters:
         if id(parameter) not in seen:

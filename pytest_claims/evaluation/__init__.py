@@ -1,1 +1,1 @@
-"""Plan → Evidence: one module per evaluator, each with `evaluate(plan, bench)`, and what they share."""
+"""The evaluators, which turn a plan into evidence: one module each, with `evaluate(plan, bench)`, and shared modules."""

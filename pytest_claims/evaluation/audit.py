@@ -1,6 +1,6 @@
-"""Generate some captions of earlier evidence again, and say which differ.
+"""Audits evidence: generates some of its captions again, and compares them.
 
-Which images are drawn depends on the user's key: whoever wrote the evidence cannot know them.
+The sample of images depends on the user's secret key, so nobody else can predict it when writing evidence.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def replayed(setup: Setup, bench: Bench, found: Replayed) -> Evidence:
-    """The replayed evidence with a note that its audit was clean.
+    """The replayed evidence, with a note that the audit found no difference.
 
     Raises:
-        EvaluationError: something differs; the message names the ids.
+        EvaluationError: a difference was found. The message names the key, or the ids of the captions.
     """
     ours, theirs = setup.recipe.content(), found.plan
     for part in ("observed", "references"):
@@ -45,10 +45,10 @@ def replayed(setup: Setup, bench: Bench, found: Replayed) -> Evidence:
 
 
 def reused(setup: Setup, bench: Bench, evidence: Evidence, folder: Folder) -> Evidence:
-    """The evidence of a run, with a note that the audit of what it took from earlier runs was clean.
+    """The evidence of a run, with a note that the audit of its captions from earlier runs found no difference.
 
     Raises:
-        EvaluationError: a caption differs; the message names the ids.
+        EvaluationError: a caption differs. The message names the ids.
     """
     if not folder.reused:
         note = "Audit: nothing to do, every caption was generated in this run."

@@ -1,4 +1,4 @@
-"""Caption a split with a vision-language model, as far as the evidence of earlier runs does not hold its captions."""
+"""The evaluator `captioning`: captions a split with a vision-language model. Captions of earlier evidence are used again."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def evaluate(plan: CaptioningPlan, bench: Bench) -> Evidence:
-    """The captions of a plan's images.
+    """The evidence of a plan: the captions of its images.
 
     Raises:
-        NotAttempted: weights, data or device cannot be had here; or evidence, where it is replayed.
-        EvaluationError: they are there and the run broke.
+        NotAttempted: weights, data or the device are missing on this machine; in a replay, the evidence is missing.
+        EvaluationError: the run failed.
     """
     if bench.replay:
         return _replayed(plan, bench)

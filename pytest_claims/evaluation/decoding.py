@@ -1,4 +1,7 @@
-"""Which search turns images into tokens: our own where it gives `generate`'s tokens, else `generate` itself."""
+"""Chooses the decoder that turns images into tokens.
+
+The decoder is the project's beam search (`beam/`) if it gives the same tokens as `generate`, otherwise `generate` itself.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_claims.sources.checkpoint import Loaded
 
 STOCK_BATCH = 16
-"""LAVIS evaluates with 16 images a batch."""
+"""The default batch size of `generate`: LAVIS evaluates with 16 images per batch."""
 
 
 class Decoder(Protocol):
@@ -27,14 +30,14 @@ class Decoder(Protocol):
 
     @property
     def name(self) -> str:
-        """What the report calls it, with the reason where it is not our own."""
+        """The name in reports. If the decoder is not the project's own beam search, it includes the reason."""
 
     @property
     def batch_size(self) -> int:
-        """Images at a time; in float32 it changes no caption."""
+        """How many images are processed at a time. In float32, it does not change the captions."""
 
     def decode(self, images: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, Sequence[int]]]:
-        """(id, pixel values (3, H, W)) → (id, generated tokens without the prompt), in any order."""
+        """Decode images: (id, pixel values (3, H, W)) → (id, generated tokens without the prompt), in any order."""
 
 
 def choose(
@@ -51,10 +54,10 @@ def choose(
     Args:
         loaded: the checkpoint.
         config: the resolved generation config.
-        prompt_ids: what every image is fed, (1, L).
-        prompt: the text that the protocol names.
-        images: how many there are.
-        batch_size: images at a time; None: as memory allows.
+        prompt_ids: the input tokens of every image, (1, L).
+        prompt: the prompt of the protocol as text.
+        images: the number of images.
+        batch_size: how many images are processed at a time; None: as many as the memory allows.
     """
     if not loaded.architecture.one_prompt:
         return Together(loaded=loaded, prompt=prompt, batch_size=batch_size or STOCK_BATCH)
@@ -78,7 +81,7 @@ def choose(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedPrefix:
-    """Our own search: the prefix once per image, finished images leave and others take their place."""
+    """The project's own beam search: the prefix is computed once per image, and the next image replaces a finished one."""
 
     loaded: Loaded
     settings: BeamSettings
@@ -88,11 +91,11 @@ class SharedPrefix:
 
     @property
     def batch_size(self) -> int:
-        """Images at a time, as far as memory has allowed until now."""
+        """How many images are processed at a time; less than at the start if memory ran out."""
         return self.budget.slots
 
     def decode(self, images: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, Sequence[int]]]:
-        """See `Decoder`; when memory runs out, goes on with half as many images at a time."""
+        """See `Decoder`. If memory runs out, continue with half as many images at a time."""
         from pytest_claims import beam
 
         prompt_ids = self.prompt_ids.to(self.loaded.device)
@@ -105,7 +108,7 @@ class SharedPrefix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stock:
-    """`transformers.generate` in batches."""
+    """`transformers.generate` in batches, for models that get the same prompt tokens for every image."""
 
     loaded: Loaded
     config: GenerationConfig
@@ -115,11 +118,11 @@ class Stock:
 
     @property
     def name(self) -> str:
-        """With the reason why it is not our own search."""
+        """See `Decoder`. The name includes the reason why the project's own beam search is not used."""
         return f"transformers.generate ({self.reason.rstrip('.')})"
 
     def decode(self, images: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, Sequence[int]]]:
-        """See `Decoder`; the last batch may be smaller."""
+        """See `Decoder`. The last batch may be smaller."""
         source = iter(images)
         while batch := list(islice(source, self.batch_size)):
             rows = self._generate([pixels for _, pixels in batch])
@@ -140,7 +143,7 @@ class Stock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Together:
-    """`transformers.generate` for a processor that takes images and text together, and may feed each image other tokens."""
+    """`transformers.generate` for a processor that takes images and text together, and may give each image other tokens."""
 
     loaded: Loaded
     prompt: str
@@ -148,12 +151,12 @@ class Together:
 
     @property
     def name(self) -> str:
-        """With the reason why it is not our own search."""
+        """See `Decoder`. The name includes the model's class, and whether it has a chat template."""
         chat = ", chat template" if self.loaded.architecture.template else ""
         return f"transformers.generate ({type(self.loaded.model).__name__}{chat})"
 
     def decode(self, images: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Sequence[int]]]:
-        """See `Decoder`, with pictures instead of pixel values."""
+        """See `Decoder`. The input has PIL images instead of pixel values."""
         import torch
 
         source = iter(images)

@@ -1,7 +1,8 @@
-"""What a checkpoint's image processor does to a picture, as facts that compare with `protocol.image`.
+"""Observes what a checkpoint's image processor does, as facts that are compared with `protocol.image`.
 
-Every setting is read off the processor that ran. Where the claim states none, what the model family defines is expected: the
-defaults of the image processor that transformers registers for the model's type, such as CLIP's mean and std for BLIP-2.
+All settings are read from the processor that runs. If the claim does not state a setting, the model family's setting is
+expected. That is the default of the image processor that transformers registers for the model's type, such as CLIP's mean and
+std for BLIP-2.
 """
 
 from __future__ import annotations
@@ -12,27 +13,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RESAMPLE_NAMES = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
-"""PIL's resampling filters in the order of their numbers (PIL.Image.Resampling), which is what a processor stores."""
+"""The names of PIL's resampling filters in the order of their numbers (PIL.Image.Resampling). A processor stores the number."""
 
 _READ = {
     "size", "crop_size", "do_center_crop", "do_resize", "resample", "do_rescale", "rescale_factor", "do_normalize",
     "image_mean", "image_std", "do_convert_rgb", "do_flip_channel_order",
 }  # fmt: skip
-"""Settings that `_facts` reads. Whatever else differs from the defaults of its class is a fact under its own name."""
+"""Settings that `_facts` reads. Any other setting that differs from the default of its class is a fact under its own name."""
 
 _NAMES = {"image_processor_type", "feature_extractor_type", "processor_class", "auto_map", "use_fast", "backend"}
 """Settings that only say which class to load."""
 
 TOLERANCE = 1e-3
-"""How far pixel values of the probe may lie apart: normalised values are about 1, and one step of 255 moves them by 0.015."""
+"""The largest allowed difference of pixel values in the probe. Normalised values are about 1; 1/255 of the range is 0.015."""
 
 
 def observe(processor: Any, model_type: str) -> dict[str, Any]:
-    """What an image processor does, and under `family` what the model family defines (empty where it is not known).
+    """The facts about an image processor, and under `family` those that the model family defines (empty if unknown).
 
     Args:
         processor: the image processor.
-        model_type: of the model's configuration.
+        model_type: the `model_type` of the model's configuration.
     """
     settings = processor.to_dict()
     facts = _facts(processor, settings)
@@ -73,14 +74,14 @@ def _channels(value: Any) -> list[float] | None:
 
 
 def _family(model_type: str) -> dict[str, Any]:
-    """What the image processor does that transformers registers for a type of model; empty where it registers none."""
+    """The facts about the image processor that transformers registers for a type of model; empty if it registers none."""
     import transformers
     from transformers.models.auto import image_processing_auto
 
-    registered: Any = image_processing_auto  # which does not say that it exports the table
+    registered: Any = image_processing_auto  # the module does not declare the table as an export
     named: Any = registered.IMAGE_PROCESSOR_MAPPING_NAMES.get(model_type)
     names = list(named.values()) if isinstance(named, dict) else list(named or ())
-    # The PIL class first: it is the one that runs, and torchvision's cannot be imported everywhere.
+    # The PIL class first, since it is the one that runs, and the torchvision class cannot be imported everywhere.
     for name in sorted((str(name) for name in names if name), key=lambda name: not name.endswith("Pil")):
         try:
             processor = getattr(transformers, name)()
@@ -92,9 +93,10 @@ def _family(model_type: str) -> dict[str, Any]:
 
 
 def _does_as_it_says(processor: Any, facts: Mapping[str, Any]) -> bool:
-    """Whether a picture comes out as the facts say, where they say it all: a plain squash to a square.
+    """Whether the processor's output for a probe image is the one that the facts imply.
 
-    A class may do more than its settings tell. The picture is noise, so that a flipped, shifted or filtered one shows.
+    A class may do more than its settings say. The probe is noise, so that a flipped, shifted or filtered result differs. Only a
+    plain resize to a square is probed, since only then the facts determine the output; otherwise the result is True.
     """
     import numpy as np
     import PIL.Image

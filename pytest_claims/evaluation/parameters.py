@@ -1,4 +1,4 @@
-"""Count the parameters of a configuration as a claim's evidence."""
+"""The evaluator `parameters`: counts the parameters of a configuration."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def evaluate(plan: ParametersPlan, _bench: Bench | None = None) -> Evidence:
-    """Count on the meta device, in a process of its own: no weights, no network, no more time and memory than a count needs.
+    """The evidence of a plan: the counts, made in a child process with limited time and memory (`counting/`).
 
     Raises:
-        NotAttempted: the configuration file is not there, or torch is not.
-        EvaluationError: it does not describe a model, or none that can be counted within the bounds.
+        NotAttempted: the configuration file or torch is missing.
+        EvaluationError: the file does not describe a model, or the model cannot be counted within the limits.
     """
     run = plan.run
     path = files.need(run.config.path, plan.folders, "The configuration")

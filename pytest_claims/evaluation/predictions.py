@@ -1,6 +1,6 @@
-"""Score captions that somebody released: no model, no torch.
+"""The evaluator `predictions`: pairs released captions with their references, without a model and without torch.
 
-The axes of generation are not observed: a file of captions does not show its prompt, its beams or its weights.
+The axes of generation are not observed, since a file of captions does not show the prompt, the decoding or the weights.
 """
 
 from __future__ import annotations
@@ -26,25 +26,24 @@ if TYPE_CHECKING:
     from pytest_claims.spec.models import PredictionsFile, PredictionsRun, ReferencesFile
 
 MAX_BYTES = 500_000_000
-"""COCO's largest annotation file of captions has 90 MB."""
+"""The most bytes of a file. COCO's largest annotation file of captions has 90 MB."""
 
 MAX_CAPTION = 2_000_000
-"""Characters. A caption has some sixty; more than this is another file by mistake."""
-
+"""The most characters of a caption. A caption usually has about sixty, so a longer text is a mistake."""
 
 MAX_ID = 1_000
-"""Characters. Ids are numbers or file names; they stand in messages and reports."""
+"""The most characters of an id. Ids are numbers or file names, and are shown in messages and reports."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-"""JSON can write half of a character (`"\\ud800"`); no report can."""
+"""A lone surrogate. JSON can contain one as an escape (`"\\ud800"`), but it cannot be encoded in UTF-8."""
 
 
 def evaluate(plan: PredictionsPlan, _bench: Bench | None = None) -> Evidence:
-    """Pair released captions with their references.
+    """The evidence of a plan: the released captions with their references.
 
     Raises:
-        NotAttempted: a file is not there.
-        EvaluationError: a file is not what the claim says: an id is missing, unknown or given twice, a caption is not text, or
+        NotAttempted: a file is missing.
+        EvaluationError: a file is not as the claim says: an id is missing, unknown or given twice, a caption is not text, or
             the number of images is not the protocol's.
     """
     run, stated = plan.run, plan.protocol.dataset
@@ -87,7 +86,7 @@ def evaluate(plan: PredictionsPlan, _bench: Bench | None = None) -> Evidence:
 def _pair(
     run: PredictionsRun, predictions_path: Path, references_path: Path
 ) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
-    """Predictions and references by image, each image in both."""
+    """The predictions and the references by image id. Both have the same ids."""
     predictions_json = _read(predictions_path, run.predictions.path, run.predictions.id)
     same = os.path.realpath(predictions_path) == os.path.realpath(references_path)
     if same and run.predictions.caption == run.references.captions:
@@ -111,11 +110,11 @@ def _pair(
 
 
 def _read(path: Path, shown: str, key: str) -> Any:
-    """A JSON file, duplicate keys refused: the last of two captions must not silently win.
+    """The content of a JSON file. Duplicate keys are refused: otherwise the last of two captions would be taken silently.
 
     Args:
         path: the file.
-        shown: its name in messages.
+        shown: the name of the file in messages.
         key: the key of an object's id, for messages.
     """
     try:
@@ -155,7 +154,7 @@ def _references(value: Any, file: ReferencesFile) -> dict[str, tuple[str, ...]]:
             name = _id(row, file.id, position, file.path)
             captions = _field(row, file.captions, f"image {name!r}", file.path)
             if isinstance(captions, str):
-                # One row a caption, as in COCO: the rows of one image add up.
+                # One row per caption, as in COCO: collect the captions of all rows of an image.
                 result.setdefault(name, []).append(_text(captions, name, file.path))
             elif name in result:
                 raise EvaluationError(f"{file.path}: two lists of references for image {name!r}.")
@@ -170,7 +169,7 @@ def _references(value: Any, file: ReferencesFile) -> dict[str, tuple[str, ...]]:
 
 
 _COCO = ("annotations",)
-"""The key under which COCO keeps captions."""
+"""The key of the captions in COCO's annotation files."""
 
 
 def _rows(value: Any, shown: str) -> Iterator[Mapping[str, Any]]:
@@ -191,7 +190,7 @@ def _field(row: Mapping[str, Any], key: str, where: str, shown: str) -> Any:
 
 
 def _id(row: Mapping[str, Any], key: str, position: int, shown: str) -> str:
-    """Ids compare as text, so that 42 and "42" are one image."""
+    """The id of a row as text, so that 42 and "42" are the same image."""
     value = _field(row, key, f"item {position}", shown)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise EvaluationError(
@@ -201,7 +200,7 @@ def _id(row: Mapping[str, Any], key: str, position: int, shown: str) -> str:
 
 
 def _name(name: str, where: str, shown: str) -> str:
-    """An id that can be written into a report."""
+    """`name`, if it is valid as an id: not too long, and possible to write into a report."""
     if not 0 < len(name) <= MAX_ID:
         raise EvaluationError(f"{shown}: {where}: an id of {len(name):,} characters, expected 1 to {MAX_ID:,}.")
     if _SURROGATE.search(name):
@@ -232,7 +231,7 @@ def _text(value: Any, name: str, shown: str, hint: str = "") -> str:
 
 
 def _short(text: str, limit: int = 60) -> str:
-    """`text` as it can be printed anywhere."""
+    """`text`, shortened, with lone surrogates escaped."""
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

@@ -1,7 +1,7 @@
-"""The prompt as tokens: those that every image is fed, and those that the claim's prompt should be.
+"""Observes the prompt as tokens: the input tokens of every image, and the correct tokens of the claim's prompt.
 
-Text that reads alike can be other tokens: a trailing space, a special token, a tokenizer that lost its begin token. The model
-sees tokens, so tokens are what is compared.
+Tokens are compared, since they are the model's input. Two prompts that look equal as text can have different tokens: a trailing
+space, a special token, or a tokenizer without its begin token.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 def observe(loaded: Loaded, prompt: str, stated: str | None) -> tuple[torch.Tensor, dict[str, Any]]:
-    """Tokenise the prompt as every image is fed it.
+    """Tokenise the prompt as the model gets it.
 
     Args:
         loaded: the checkpoint.
-        prompt: what is run.
-        stated: what the claim says that the paper ran; None: the paper does not say.
+        prompt: the prompt of the run.
+        stated: the paper's prompt, as the claim states it; None: the paper does not state one.
 
     Returns:
-        The ids, (1, image tokens + prompt), and the facts of the prompt axis (`protocol.Observed.prompt`).
+        The token ids, (1, image tokens + prompt), and the facts of the prompt axis (`protocol.Observed.prompt`).
 
     Raises:
-        EvaluationError: the processor makes no room for the image.
+        EvaluationError: the processor adds no placeholder tokens for the image.
     """
     ids = loaded.architecture.feed(prompt)
     fed: list[int] = ids[0].tolist()
@@ -52,10 +52,10 @@ def observe(loaded: Loaded, prompt: str, stated: str | None) -> tuple[torch.Tens
 
 
 def _misread(loaded: Loaded, stated: str) -> str:
-    """What the tokenizer makes of a text where that is another text, else "".
+    """The text that the tokenizer's tokens decode to, if it differs from the given text; else "".
 
-    Case, accents and white space do not count, since BERT's tokenizer drops them; nor does a text with a character that the
-    tokenizer does not know.
+    Differences in case, accents and white space do not count, since BERT's tokenizer drops them. A text with a character that
+    the tokenizer does not know is not checked.
     """
     tokenizer = loaded.processor.tokenizer
     ids = loaded.architecture.own_ids(stated)
@@ -73,7 +73,10 @@ def _letters(text: str) -> str:
 
 
 def spell(loaded: Loaded, ids: Sequence[int]) -> str:
-    """What tokens say, special tokens visible, runs of image tokens counted, white space marked: `<image>×32</s>a photo of`."""
+    """Tokens as readable text, such as `<image>×32</s>a photo of`.
+
+    Special tokens are shown, consecutive image tokens are counted, and white space is marked.
+    """
     text = ""
     places = loaded.architecture.image_tokens
     for image, run in itertools.groupby(ids, key=places.__contains__):

@@ -1,7 +1,7 @@
-"""How a release candidate differs from the checkpoint that it stands in for, beside its weights.
+"""Compares a release candidate with the checkpoint that it replaces, apart from the weights.
 
-A candidate is the thing under test, and its weights may be any. Its image processor, tokenizer and generation config are part
-of the protocol: with others, a run is no longer the one that the paper's number came from.
+The candidate's weights are what is tested, and may differ. Its image processor, tokenizer and generation config belong to the
+protocol: if they differ, the run does not follow the paper's protocol.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ if TYPE_CHECKING:
     from pytest_claims.sources.checkpoint import Loaded
 
 _PLACE = ("transformers_version", "_from_model_config", "_name_or_path", "name_or_path", "processor_class")
-"""Keys that say where a file comes from, and decide nothing."""
+"""Keys that only say where a file comes from. They are not compared."""
 
 
 def changes(
     plan: CaptioningPlan, loaded: Loaded, progress: ProgressMaker
 ) -> tuple[dict[str, dict[str, str]], tuple[str, ...]]:
-    """What differs, by axis, as facts of that axis; and notes.
+    """Compare a candidate with the checkpoint that it replaces.
 
     Args:
-        plan: names the candidate, and the checkpoint.
+        plan: the plan, which names the candidate and the checkpoint.
         loaded: the candidate.
-        progress: makes a progress bar, for a download.
+        progress: makes a progress bar for a download.
 
     Returns:
-        Nothing without a candidate. Where the checkpoint is not at hand, a note says that nothing was compared.
+        The differences as facts, by axis; and notes. Both are empty without a candidate. If the checkpoint cannot be read, a
+        note says that nothing was compared.
     """
     if plan.candidate is None:
         return {}, ()

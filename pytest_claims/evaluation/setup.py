@@ -1,4 +1,4 @@
-"""All that a captioning run needs, made ready; and what the run will do, read off the objects that will do it."""
+"""Prepares a captioning run: loads everything that it needs, and observes the protocol on the loaded objects."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from pytest_claims.sources.data import Split
 
 WORKERS = 4
-"""Threads that decode and resize images. LAVIS's loader uses 4 processes."""
+"""The number of threads that decode and resize images. LAVIS's data loader uses 4 processes."""
 
 AHEAD = 64
-"""Images that are ready before they are needed: 64 of 364 pixels are 100 MB."""
+"""How many images are prepared in advance. 64 images of 364 × 364 pixels take 100 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """All that a run needs, and the recipe of what it will give."""
+    """Everything that a captioning run needs."""
 
     loaded: Loaded
     split: Split
@@ -49,7 +49,7 @@ class Setup:
     notes: tuple[str, ...] = ()
 
     def caption(self, ids: Sequence[str]) -> Iterator[tuple[Caption, str]]:
-        """Captions in the order in which they are ready, each with the digest of its image's bytes."""
+        """Caption images. The captions come in the order in which they are ready, each with the digest of its image's bytes."""
         image_digests: dict[str, str] = {}
         ends = token_ids(self.config.eos_token_id)
         for name, tokens in self.decoder.decode(pixels(self.loaded, self.split, ids, image_digests)):
@@ -57,11 +57,11 @@ class Setup:
 
 
 def prepare(plan: CaptioningPlan, bench: Bench) -> Setup:
-    """Load what a run needs and read off it what the run will do.
+    """Load everything that a run needs, and observe the protocol that the run will follow.
 
     Raises:
-        NotAttempted: weights, data or device cannot be had here.
-        EvaluationError: they are there and cannot be used.
+        NotAttempted: weights, data or the device are missing on this machine.
+        EvaluationError: the weights or the data cannot be used.
     """
     device = bench.device(plan)
     split = bench.split(plan)
@@ -110,7 +110,7 @@ def prepare(plan: CaptioningPlan, bench: Bench) -> Setup:
 
 
 def model_digest(loaded: Loaded) -> str:
-    """SHA-256 over the model's configuration, without what differs from place to place."""
+    """SHA-256 over the model's configuration, without the keys that differ between machines."""
     values = json.loads(loaded.model.config.to_json_string(use_diff=False))
     values.pop("_name_or_path", None)
     return digests.of_json(values)[: digests.SHORT]
@@ -119,21 +119,21 @@ def model_digest(loaded: Loaded) -> str:
 def pixels(
     loaded: Loaded, split: Split, ids: Sequence[str], image_digests: dict[str, str]
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    """Images as the vision encoder takes them, (3, H, W) each, in the order of `ids`.
+    """The pixel values of images for the vision encoder, (3, H, W) each, in the order of `ids`.
 
-    Decoding and resizing run ahead in threads: PIL gives the interpreter free while it works.
+    Threads decode and resize the images in advance, since PIL releases the interpreter lock while it works.
 
     Args:
         loaded: the checkpoint.
-        split: the images.
-        ids: which of them.
-        image_digests: takes the digest of each image's bytes.
+        split: the data set.
+        ids: the ids of the images.
+        image_digests: a dictionary to which the digest of each image's bytes is added.
     """
 
     def read(name: str) -> torch.Tensor:
         image_digests[name] = split.digest(name)
         if not loaded.architecture.one_prompt:
-            # A processor that wants images and text together gets the picture itself.
+            # A processor that takes images and text together needs the PIL image.
             return cast("torch.Tensor", split.image(name))
         values: torch.Tensor = loaded.processor.image_processor(images=[split.image(name)], return_tensors="pt")[
             "pixel_values"
@@ -157,10 +157,10 @@ def pixels(
 
 
 def generation_config(plan: CaptioningPlan, loaded: Loaded) -> GenerationConfig:
-    """The generation config of a run: the checkpoint's, with every field that a protocol can state set from the plan.
+    """The generation config of a run: the checkpoint's, with all fields that a protocol can state set from the plan.
 
-    It is also made the model's own, since `generate` fills what it is not told from there, and for BLIP-2 from the language
-    model's instead: a default of theirs must not slip in behind the protocol's back.
+    It also replaces the generation config of the model and of the language model. `generate` takes defaults from the former,
+    and for BLIP-2 from the latter. Otherwise a default could change the run without being observed.
     """
     stated = plan.protocol.decoding
     config: Any = copy.deepcopy(loaded.language_model.generation_config)
@@ -171,7 +171,7 @@ def generation_config(plan: CaptioningPlan, loaded: Loaded) -> GenerationConfig:
         max_new_tokens=stated.max_new_tokens,
         min_new_tokens=stated.min_new_tokens or 0,
         repetition_penalty=stated.repetition_penalty,
-        # Only beam search has these, and `generate` warns about them otherwise.
+        # Only beam search uses these; `generate` warns about them in greedy search.
         length_penalty=stated.length_penalty if beams > 1 else None,
         early_stopping=stated.early_stopping if beams > 1 else None,
         max_length=None,
@@ -183,7 +183,7 @@ def generation_config(plan: CaptioningPlan, loaded: Loaded) -> GenerationConfig:
 
 
 def observed_decoding(config: GenerationConfig) -> dict[str, Any]:
-    """What a generation config makes `generate` do, as the decoding axis compares it."""
+    """The facts of the decoding axis: what a generation config makes `generate` do."""
     from pytest_claims.beam.settings import turned_on
 
     beams = config.num_beams or 1
@@ -197,7 +197,7 @@ def observed_decoding(config: GenerationConfig) -> dict[str, Any]:
             "early_stopping": False if config.early_stopping is None else config.early_stopping,
         }
     )
-    # Whatever else a checkpoint's config turns on is a deviation of the decoding axis.
+    # Any other setting that the config turns on is a deviation on the decoding axis.
     facts |= turned_on(config)
     return facts
 

@@ -1,7 +1,7 @@
-"""What will be run, what was run, and how either differs from what the paper did.
+"""The protocol that will be run, the protocol that was run, and how each differs from the paper's.
 
-A claim names the paper's protocol. A `Plan` says what will be run. An `Observed` says what a run did. `read_axes` holds either
-against the paper, axis by axis.
+A claim states the paper's protocol. A `Plan` states what will be run. An `Observed` states what a run did. `read_axes` compares
+either with the paper's protocol, axis by axis.
 """
 
 from pytest_claims.protocol.axes import (

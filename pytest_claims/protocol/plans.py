@@ -1,6 +1,7 @@
-"""What will be run for a claim: the paper's protocol with what the run section and the command line change.
+"""Plans: what will be run for a claim.
 
-Each evaluator has a plan of its own, in which nothing that it needs can be missing.
+A plan is the paper's protocol with the changes of the claim's run section and of the command line. Each evaluator has its own
+class of plan, in which everything that the evaluator needs is required.
 """
 
 from __future__ import annotations
@@ -33,35 +34,35 @@ P = TypeVar("P", bound=Protocol)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What every plan has."""
+    """The fields that all plans have."""
 
     claim: Claim = field(repr=False)
     folders: tuple[Path, ...]
-    """Where the claim's paths may lead: its own folder, then the --claims-data folders."""
+    """The folders that the claim's paths may lead into: the claim file's folder, then the `--claims-data` folders."""
     candidate: str | None = None
-    """Folder or hub id of the release candidate that stands in for the checkpoint."""
+    """The folder or hub id of the release candidate that replaces the checkpoint."""
 
     evaluator: ClassVar[str]
-    """What runs the plan, as a claim file names it."""
+    """The name of the evaluator that runs the plan, as in a claim file."""
 
     @property
     def command(self) -> str:
-        """The command that runs the claim alone."""
+        """The command that runs only this claim."""
         return f"pytest {self.claim.display}::{self.claim.id}"
 
     @property
     def metric_family(self) -> str | None:
-        """The family in which the run asks for the claim's metric; None where the number is counted, not scored."""
+        """The family of metrics that the run asks for; None if the claim's number is counted, not scored."""
         return None
 
     @property
     def expected(self) -> tuple[Reading, ...]:
-        """The axes as they will read if the run does what is planned."""
+        """The readings of the axes if the run does what the plan says."""
         return ()
 
     @property
     def key(self) -> str:
-        """SHA-256 over all that decides what is produced: claims with one key share one run."""
+        """SHA-256 over everything that determines the outputs. Claims whose plans have the same key share one run."""
         folders = [str(folder) for folder in self.folders]
         return digests.of_json({"evaluator": self.evaluator, "folders": folders, **self._decides()})
 
@@ -74,20 +75,20 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptioningPlan(Plan):
-    """Images to be captioned by a checkpoint."""
+    """Captions the images of a data set with a checkpoint."""
 
     evaluator = "captioning"
 
     run: CaptioningRun
     protocol: CaptioningProtocol
-    """The paper's, with what the run section and the command line change."""
+    """The paper's protocol, with the changes of the run section and of the command line."""
     sample: int | None
-    """How many images to draw; None: all."""
+    """How many images to draw; None: all of them."""
     seed: int
     device: str
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     image_overrides: tuple[tuple[str, Any], ...] = ()
-    """Image settings that the run changes on purpose; what the checkpoint's own processor does is left alone otherwise."""
+    """The image settings that the run changes. All others stay as the checkpoint's processor has them."""
 
     @property
     def metric_family(self) -> str:
@@ -96,7 +97,7 @@ class CaptioningPlan(Plan):
 
     @property
     def checkpoint(self) -> str:
-        """What is loaded: the candidate, else the protocol's checkpoint."""
+        """The folder or hub id that is loaded: the candidate, else the protocol's checkpoint."""
         return self.candidate or self.protocol.checkpoint.id
 
     def _decides(self) -> dict[str, Any]:
@@ -108,13 +109,13 @@ class CaptioningPlan(Plan):
             "device": self.device,
             "candidate": self.candidate,
             "image": list(self.image_overrides),
-            # The tokens of a run are held against those of this text (`Observed.prompt`).
+            # The evidence contains the comparison of the run's tokens with the tokens of this text (`Observed.prompt`).
             "stated_prompt": self.claim.protocol.prompt,
         }
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What claim and command line say about how captions come about: by this, evidence is found where no model is."""
+        """The settings of claim and command line that affect captions. A replay finds its evidence by them, without a model."""
         protocol = self.protocol
         return {
             "checkpoint": protocol.checkpoint.model_dump(),
@@ -154,13 +155,13 @@ class CaptioningPlan(Plan):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionsPlan(Plan):
-    """Captions to be scored that somebody released."""
+    """Scores released captions."""
 
     evaluator = "predictions"
 
     run: PredictionsRun
     protocol: PredictionsProtocol
-    """The paper's, with what the run section and the command line change."""
+    """The paper's protocol, with the changes of the run section and of the command line."""
 
     @property
     def metric_family(self) -> str:
@@ -186,7 +187,7 @@ class PredictionsPlan(Plan):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParametersPlan(Plan):
-    """A configuration whose parameters are to be counted."""
+    """Counts the parameters of a configuration."""
 
     evaluator = "parameters"
 
@@ -194,10 +195,10 @@ class ParametersPlan(Plan):
 
 
 def plan(claim: Claim, settings: Settings) -> Plan:
-    """What will be run for `claim` under the command line's `settings`.
+    """The plan for `claim` under the options in `settings`.
 
     Raises:
-        EvaluationError: an override gives a protocol that is not valid, or the claim runs no checkpoint and has a candidate.
+        EvaluationError: an override makes the protocol invalid, or a claim that runs no checkpoint has a candidate.
     """
     folders = (claim.file.parent, *settings.data)
     match claim.run:
@@ -226,7 +227,7 @@ def plan(claim: Claim, settings: Settings) -> Plan:
 
 
 def _protocol(model: type[P], claim: Claim, settings: Settings) -> P:
-    """The protocol that is run, with all that the evaluator needs."""
+    """The protocol that is run, validated as the evaluator's protocol model."""
     from pydantic import ValidationError
 
     values = merge(merge(claim.protocol.model_dump(exclude_none=True), claim.overrides), settings.overrides)
@@ -240,7 +241,7 @@ def _protocol(model: type[P], claim: Claim, settings: Settings) -> P:
 
 
 def _sample(run: CaptioningRun, protocol: CaptioningProtocol, settings: Settings) -> int | None:
-    """How many images to draw; None where that is all of them."""
+    """How many images to draw; None if the sample would be all of them."""
     size = settings.sample if settings.sample is not None else run.sample.size if run.sample else None
     return None if size is None or size >= protocol.dataset.images else size
 
@@ -254,7 +255,7 @@ def _refuse_candidate(claim: Claim, settings: Settings, does: str) -> None:
 
 
 def checkpoint_id(claim: Claim, settings: Settings) -> str | None:
-    """The checkpoint that a claim runs under the command line's `settings`, before a candidate takes its place."""
+    """The id of the checkpoint that a claim runs under the options in `settings`, before a candidate replaces it."""
     stated = claim.protocol.checkpoint
     changed = merge(claim.overrides.get("checkpoint") or {}, settings.overrides.get("checkpoint", {}))
     found: str | None = changed.get("id") or (stated.id if stated else None)
@@ -262,9 +263,9 @@ def checkpoint_id(claim: Claim, settings: Settings) -> str | None:
 
 
 def candidate(claim: Claim, settings: Settings) -> tuple[str, str] | None:
-    """What `--claims-model` puts in the place of a claim's checkpoint, as it was named there: `("org/model", "./candidate")`.
+    """The two sides of the `--claims-model` that applies to a claim, such as `("org/model", "./candidate")`; None if none does.
 
-    The claim's own id goes before that of its checkpoint.
+    A candidate for the claim's own id takes precedence over one for its checkpoint.
     """
     for name in (claim.id, checkpoint_id(claim, settings)):
         if name is not None and name in settings.candidates:
@@ -273,7 +274,7 @@ def candidate(claim: Claim, settings: Settings) -> tuple[str, str] | None:
 
 
 def _settle_strategy(decoding: dict[str, Any] | None, changed: Mapping[str, Any]) -> None:
-    """`--claims-set decoding.num_beams=1` means greedy search, and `decoding.strategy=greedy` one beam."""
+    """Make strategy and beams agree: `decoding.num_beams=1` implies greedy search, `decoding.strategy=greedy` one beam."""
     if decoding is None:
         return
     if changed.get("num_beams") is not None:

@@ -1,4 +1,4 @@
-"""Verdicts → files that a person, a CI system and a release gate can read. Pure: records in, text out."""
+"""Writes verdicts to files for people, CI systems and release gates. Each format has a pure function from records to text."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def write(path: Path, run: RunInfo, records: Sequence[Record]) -> None:
-    """Write a report in the format of its suffix, whole or not at all.
+    """Write a report atomically, in the format of its suffix.
 
     Raises:
-        ClaimsError: it cannot be written; what was there before is still there.
+        ClaimsError: the report cannot be written. An earlier report of that name is still there.
     """
     if path.suffix.lower() == ".xml":
         from pytest_claims.reports import junit as format_module
@@ -29,6 +29,6 @@ def write(path: Path, run: RunInfo, records: Sequence[Record]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_whole(path, text.encode())
     except OSError as error:
-        # mkdir's "File exists" would say the opposite of what is wrong.
+        # mkdir's own message, "File exists", would be misleading.
         reason = f"{path.parent} is a file" if isinstance(error, FileExistsError) else error.strerror
         raise ClaimsError(f"The report {path} cannot be written: {reason}.") from None

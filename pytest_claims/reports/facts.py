@@ -15,21 +15,21 @@ _DIGITS = {"fraction": 4, "count": 0, "billion": 3}
 
 
 def number(value: float | None, unit: str | None = None) -> str:
-    """A number as a table shows it, `–` where there is none."""
+    """A number as text for a table; `–` for None."""
     if value is None:
         return "–"
     return f"{value:z,.{_DIGITS.get(unit or '', 2)}f}"  # z: never -0.00
 
 
 def difference(value: float | None, unit: str | None = None) -> str:
-    """A signed difference as a table shows it."""
+    """A signed difference as text for a table; `–` for None."""
     return "–" if value is None else f"{value:+z,.{_DIGITS.get(unit or '', 2)}f}"
 
 
 def lines(record: Record) -> Iterator[str]:
-    """What a reader must know to believe or refute the verdict, most important first.
+    """The facts that a reader needs to check the verdict, the most important first.
 
-    Each is one line whatever stands in it: a text with a line break in it must not look like a fact of its own.
+    Each fact is one line: line breaks in a text are removed, so that a part of it cannot look like another fact.
     """
     for text in _lines(record):
         yield " ".join(text.splitlines())
@@ -40,7 +40,7 @@ def _lines(record: Record) -> Iterator[str]:
     citation, unit = verdict.claim_citation, evidence.unit
     sign = _SIGNS.get(unit or "", "")
     yield f"status: {verdict.status}" + (f" ({verdict.kind})" if verdict.kind == "PRE" else "")
-    for reason in evidence.reason.splitlines():  # a file that cannot be read has one reason a line
+    for reason in evidence.reason.splitlines():  # a file that cannot be read has one line per problem
         yield f"reason: {reason}"
     if evidence.next_step:
         yield f"next step: {evidence.next_step}"
@@ -95,7 +95,7 @@ def _statistics(evidence: Evidence) -> Iterator[str]:
 
 
 def _breadth(evidence: Evidence) -> Iterator[str]:
-    """How much the bands let through: a reader must see a bar that is easy to clear."""
+    """How wide the bands are, so that a reader sees a claim that is easy to pass."""
     tolerance, unit = evidence.tolerance, evidence.unit
     if tolerance is None or tolerance.breadth is None:
         return
@@ -108,7 +108,7 @@ def _breadth(evidence: Evidence) -> Iterator[str]:
 
 
 def _place(record: Record, citation: ClaimCitation) -> str:
-    """Where the number stands: the paper, the cell of the table, the page."""
+    """The place of the number: the paper, the cell of the table, the page."""
     source = record.latest_version.source_url if record.latest_version else None
     where = f"arXiv {citation.paper_arxiv_id}" if citation.paper_arxiv_id else source
     page = f", page {citation.pdf_page}" if citation.pdf_page else ""

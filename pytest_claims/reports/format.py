@@ -1,7 +1,7 @@
-"""What a report holds, as strict models: `record.py` makes them, every report is made from them, and so is the JSON Schema.
+"""The format of reports, as strict models. `record.py` makes them, and every report and the JSON Schema are made from them.
 
-The keys `paper`, `latest_version`, `verdict` and `verdicts` are those of the record that this project started from, with the
-same types; `evidence` holds what was added. A model is given its values as JSON has them: no tuples, no enums, no NaN.
+The keys `paper`, `latest_version`, `verdict` and `verdicts` have the names and types of the record that this project started
+from; `evidence` has what was added. The values of a model must be plain JSON values: no tuples, no enums, no NaN.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pytest_claims.spec.models import StatusName as Expected
 from pytest_claims.spec.models import Unit
 
 SCHEMA = "pytest-claims/report/2"
-"""Changes with the first key that is renamed or dropped; keys may be added."""
+"""The version of the format. It changes if a key is renamed or dropped. Keys may be added without a new version."""
 
 Status = Literal["pass", "partial", "fail", "pending", "not_attempted", "error"]
 Kind = Literal["POST", "PRE"]
@@ -23,7 +23,7 @@ Match = Literal["exact", "proxy", "unknown", "drift"]
 
 
 class Model(BaseModel):
-    """Strict and frozen."""
+    """A strict and frozen model: values are not converted, and unknown keys are refused."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -68,10 +68,10 @@ class ClaimCitation(Model):
 class Issued(Model):
     """The verdict."""
 
-    id: str | None = Field(description="the same claim, evidence and result have the same id")
-    kind: Kind = Field(description="PRE: a release candidate was evaluated, before its publication")
-    status: Status = Field(description="what may be published")
-    score: float | None = Field(description="in the metric's natural range: BLEU-4 0.3039, not 30.39")
+    id: str | None = Field(description="equal for verdicts with the same claim, evidence and result")
+    kind: Kind = Field(description="PRE: a release candidate was evaluated before its publication; POST: otherwise")
+    status: Status = Field(description="the result that may be published")
+    score: float | None = Field(description="the score in the metric's natural range: BLEU-4 0.3039, not 30.39")
     confidence: float | None
     agent_version: str
     computed_at: str | None = Field(description="ISO 8601, UTC")
@@ -81,14 +81,14 @@ class Issued(Model):
 
 
 class Verdicts(Model):
-    """The verdict by its kind."""
+    """The verdict, under the key of its kind."""
 
     post: Issued | None
     pre: Issued | None
 
 
 class Place(Model):
-    """Where the claim stands; `id` is null for a file that could not be read, or that moved the bar."""
+    """The place of the claim. `id` is null if the record is about a file that could not be read, or that moved the bar."""
 
     id: str | None
     file: str
@@ -99,15 +99,15 @@ class Place(Model):
 
 
 class Told(Model):
-    """What the test runner was told."""
+    """The result for the test runner."""
 
     result: Result
     message: str
-    type: str = Field(description="of a JUnit failure: claim.fail, claim.withheld, claim.moved, …")
+    type: str = Field(description="the type of a JUnit failure: claim.fail, claim.withheld, claim.moved, …")
 
 
 class Breadth(Model):
-    """How much the tolerance lets through, as shares of the metric's range; null where that has no end."""
+    """The widths of the bands as shares of the metric's range; null if the range is not bounded."""
 
     pass_: float | None = Field(alias="pass")
     partial: float | None
@@ -115,7 +115,7 @@ class Breadth(Model):
 
 
 class Tolerance(Model):
-    """The bands around the reported value, half of the last printed digit added; in the reported unit."""
+    """The bands around the reported value, in the reported unit. Half of the last printed digit is added to each."""
 
     pass_: float = Field(alias="pass")
     partial: float
@@ -125,7 +125,7 @@ class Tolerance(Model):
 
 
 class Interval(Model):
-    """The interval over images, in the reported unit."""
+    """The bootstrap interval over images, in the reported unit."""
 
     low: float
     high: float
@@ -136,14 +136,14 @@ class Interval(Model):
 
 
 class Detectable(Model):
-    """Could the claim have failed? In the reported unit."""
+    """The smallest difference that the run could have detected, in the reported unit."""
 
     difference: float
     images_to_decide: int | None
 
 
 class Reading(Model):
-    """One protocol axis: what the paper says, what the run did, what a difference means."""
+    """One axis of the protocol: what the paper says, what the run did, and the consequence of the difference."""
 
     axis: str
     paper: str
@@ -152,7 +152,7 @@ class Reading(Model):
 
 
 class Moved(Model):
-    """What changed in the claim since the merge base."""
+    """One change in the claim since the merge base."""
 
     key: str
     before: str
@@ -160,29 +160,29 @@ class Moved(Model):
 
 
 class Need(Model):
-    """What a run of the claim would need; of a dry run."""
+    """One thing that a run of the claim would need, from a dry run."""
 
     what: str
     found: str
 
 
 class Evidence(Model):
-    """What the verdict rests on. Numbers without another word are in the reported unit."""
+    """The evidence for the verdict. Numbers are in the reported unit unless stated otherwise."""
 
     claim: Place
     test: Told
     reason: str
     next_step: str
     basis: Literal["reproduced", "rescored", "counted"] | None
-    outcome: Literal["pass", "partial", "fail"] | None = Field(description="what arithmetic alone says")
-    reported: str | None = Field(description="as the paper prints it")
+    outcome: Literal["pass", "partial", "fail"] | None = Field(description="the result before the gates")
+    reported: str | None = Field(description="the reported number as the paper prints it")
     measured: float | None
     unit: Unit | None
     difference: float | None
     tolerance: Tolerance | None
     interval: Interval | None
     detectable: Detectable | None
-    n: int | None = Field(description="images scored")
+    n: int | None = Field(description="the number of scored images")
     deviations: list[Reading]
     baseline: Literal["new", "unchanged", "moved", "removed"] | None
     moved: list[Moved]
@@ -198,7 +198,7 @@ class Evidence(Model):
 
 
 class Record(Model):
-    """One claim, or one file that stands for claims."""
+    """The record of one claim, or of one file."""
 
     paper: Paper | None
     latest_version: LatestVersion | None
@@ -208,7 +208,7 @@ class Record(Model):
 
     @property
     def name(self) -> str:
-        """The claim's id, or the file's name."""
+        """The claim's id; the file's name if the record is about a file."""
         return self.evidence.claim.id or self.evidence.claim.file
 
     def values(self) -> dict[str, Any]:
@@ -242,7 +242,7 @@ class Gallery(Model):
 
 
 class RunInfo(Model):
-    """What a report says about the session as a whole."""
+    """The session of a report."""
 
     tool: str
     command: str
@@ -253,7 +253,7 @@ class RunInfo(Model):
 
 
 class Report(Model):
-    """A file of verdicts."""
+    """A JSON report."""
 
     schema_: Literal["pytest-claims/report/2"] = Field(alias="schema")
     run: RunInfo

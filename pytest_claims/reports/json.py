@@ -1,4 +1,4 @@
-"""The JSON report: every record, whole."""
+"""The JSON report: all records with all their keys."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def render(run: RunInfo, records: Sequence[Record]) -> str:
-    """`{"schema", "run", "records"}`; ASCII, so that no terminal or log is asked to show what a stranger wrote.
+    """The report as JSON text: `{"schema", "run", "records"}`.
 
-    For the same reason no two `#` stand side by side: `##vso[` is a command to a CI system that shows the file.
+    The text is ASCII, so that it is safe to print: other characters from untrusted text could control a terminal. For the same
+    reason, one of two adjacent `#` is escaped: `##vso[` is a command to a CI system that prints the file.
     """
     report = Report(schema="pytest-claims/report/2", run=run, records=list(records))
     text = report.model_dump_json(by_alias=True, indent=2)

@@ -1,7 +1,7 @@
 """The JUnit report, valid under the Jenkins xunit plugin's junit-10.xsd.
 
-That schema allows neither `<properties>` inside a `<testcase>` nor attributes of our own, so the facts of a claim stand in its
-`<system-out>`, one a line.
+The schema allows neither `<properties>` inside a `<testcase>` nor further attributes. So the facts of a claim are in its
+`<system-out>`, one per line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def render(run: RunInfo, records: Sequence[Record]) -> str:
-    """One `<testsuite>` with one `<testcase>` per record; claims that ended as recorded count as skipped."""
+    """The report as XML text: a `<testsuite>` with one `<testcase>` per record. A result as `expect` says counts as skipped."""
     cases = [_case(record) for record in records]
     suite = ET.Element(
         "testsuite",

@@ -1,4 +1,4 @@
-"""A verdict as a record: what crosses process borders, and what every report is made from; `format.py` says what it holds."""
+"""Makes records from verdicts. Records are sent between processes, and all reports are made from them (see `format.py`)."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, s
 
     Args:
         verdict: the verdict.
-        nodeid: the pytest item.
-        result: what the test runner is told.
-        message: why, where the result is not `passed`.
-        seconds: how long the item took.
+        nodeid: the node id of the pytest item.
+        result: the result for the test runner.
+        message: the reason, if the result is not `passed`.
+        seconds: the duration of the item.
     """
     claim, score, evidence = verdict.claim, verdict.score, verdict.evidence
     issued = _issued(verdict)
@@ -103,7 +103,7 @@ def _issued(verdict: Verdict) -> dict[str, Any]:
 
 
 def _numbers(verdict: Verdict) -> dict[str, Any]:
-    """What was reported and measured, the bands, and how sure the measurement is."""
+    """The reported and the measured number, the bands, the interval and the detectable difference."""
     claim, span, power, width = verdict.claim, verdict.span, verdict.power, verdict.breadth
     limits = bands(claim)
     return {
@@ -137,7 +137,7 @@ def _numbers(verdict: Verdict) -> dict[str, Any]:
 
 
 def with_result(record: Record, result: Result, message: str) -> Record:
-    """`record` with another test result, where another plugin had the last word; the verdict stays what it is."""
+    """`record` with another test result, for a claim that another plugin made red. The verdict is not changed."""
     told = {"result": result.value, "message": message, "type": failure_type(Status.ERROR)}
     values = record.values()
     return _record({**values, "evidence": {**values["evidence"], "test": told}})
@@ -148,18 +148,18 @@ _NOTHING: Mapping[str, Any] = {
     "interval": None, "detectable": None, "n": None, "deviations": [], "baseline": None, "moved": [], "axes": [], "needs": [],
     "signature": None, "counts": None, "provenance": None, "notes": [], "digest": None,
 }  # fmt: skip
-"""What is not known of a file."""
+"""The values of `evidence` that a record about a file does not have."""
 
 
 def of_file(display: str, nodeid: str, problems: Sequence[str]) -> Record:
-    """The record of a claim file that cannot be read: its claims are unknown, so it stands for all of them."""
+    """The record of a claim file that cannot be read. It stands for all claims in the file, which are unknown."""
     reason = "\n".join(problems)
     told = {"result": Result.FAILED.value, "message": reason, "type": failure_type(Status.ERROR)}
     return _of_file(display, nodeid, told, reason=reason, next_step="Correct the file; none of its claims was read.")
 
 
 def of_change(display: str, nodeid: str, said: Sequence[str], *, accepted: bool) -> Record:
-    """The record of a file that rules the claims, or runs with them, and moved since the merge base."""
+    """The record of a configuration or code file that changed since the merge base."""
     reason = "\n".join(said)
     told = {
         "result": (Result.EXPECTED if accepted else Result.FAILED).value,
@@ -171,7 +171,7 @@ def of_change(display: str, nodeid: str, said: Sequence[str], *, accepted: bool)
 
 
 def _of_file(display: str, nodeid: str, told: dict[str, str], **changes: str) -> Record:
-    """The record of a file, of which no claim is known."""
+    """A record about a file."""
     issued = {
         "id": None, "kind": Kind.POST.value, "status": Status.ERROR.value, "score": None, "confidence": None,
         "agent_version": f"v{__version__}", "computed_at": None, "is_current": True, "protocol_match": None,
@@ -195,12 +195,12 @@ def _record(values: dict[str, Any]) -> Record:
 
 
 def command(claim: Claim) -> str:
-    """The command that verifies this claim alone."""
+    """The command that runs only this claim."""
     return f"pytest {shlex.quote(claim.display)}::{claim.id}"
 
 
 def agent_version(verdict: Verdict) -> str:
-    """What ran, in the style of the starting record: `v0.2.0-blip2-flickr30k-beam5-n100`."""
+    """Version and main settings of the run, in the style of the starting record: `v0.2.0-blip2-flickr30k-beam5-n100`."""
     claim, parts = verdict.claim, [f"v{__version__}"]
     protocol = claim.protocol
     if protocol.checkpoint:
@@ -230,7 +230,7 @@ def _latest_version(claim: Claim) -> dict[str, Any]:
         "id": identifier,
         "version": paper.latest_version,
         "source_url": paper.source_url or (f"https://arxiv.org/abs/{paper.arxiv_id}" if paper.arxiv_id else None),
-        # Not every paper has such a page, so none is made up from the id.
+        # Not derived from the id, since not every paper has such a page.
         "rendered_html_url": paper.rendered_html_url,
         "rendering_engine": paper.rendering_engine,
     }
@@ -246,9 +246,10 @@ def _reading(reading: Any) -> dict[str, str]:
 
 
 def _plain(value: Any) -> Any:
-    """`value` as what JSON and a pipe between processes hold: exactly dict, list, str, int, float, bool and None.
+    """`value` as plain JSON values: exactly dict, list, str, int, float, bool and None.
 
-    A metric of another plugin may count with numpy, and predictions may hold halves of UTF-16 pairs, which no file can.
+    The counts of another plugin's metric may be numpy values. Predictions may have lone surrogates, which cannot be encoded in
+    UTF-8; they are replaced.
     """
     if value is None or isinstance(value, bool):
         return value

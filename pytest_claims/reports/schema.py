@@ -1,4 +1,4 @@
-"""The JSON Schema of the JSON report: `python -m pytest_claims.reports.schema` writes the shipped copy anew."""
+"""The JSON Schema of the JSON report. `python -m pytest_claims.reports.schema` updates the copy that ships."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ SHIPPED = Path(__file__).with_name("verdicts.schema.json")
 
 
 def generate() -> str:
-    """The schema as JSON text, ending in a newline.
+    """The schema as JSON text with a newline at its end.
 
-    It allows keys that it does not know: a reader of today takes the reports of a later version, which may have more keys.
+    The schema allows unknown keys, so that reports of a later version, which may have more keys, are valid too.
     """
     schema = Report.model_json_schema(by_alias=True, mode="serialization")
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"

@@ -1,4 +1,4 @@
-"""The verdict table at the end of a session."""
+"""The table of verdicts at the end of a session."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _COLOURS = {
     "not_attempted": {"cyan": True},
 }
 PROBLEMS = 10
-"""Lines of a file's problems that the table repeats; pytest has shown them all, and the reports hold them."""
+"""How many problems of a file are repeated below the table. pytest and the reports show all of them."""
 ORDER = ("pass", "partial", "fail", "pending", "not_attempted", "error")
 
 
@@ -62,10 +62,10 @@ def row(record: Record) -> tuple[str, ...]:
 
 
 def show(reporter: pytest.TerminalReporter, records: Sequence[Record], *, dry_run: bool) -> None:
-    """Write the table, and below it why a claim has no number or its number is not published.
+    """Write the table, and below it the reasons of all claims that did not pass.
 
-    Where the table is wider than the terminal, each claim has lines of its own instead. A log or a pipe has no width: there,
-    the table keeps its columns and a reason its line, so that `grep` finds them.
+    If the table is wider than the terminal, each claim is shown in separate lines instead. A log or a pipe has no width: there,
+    the table keeps its columns and each reason is one line, so that `grep` finds them.
     """
     width = reporter.config.get_terminal_writer().fullwidth if reporter.isatty else None
     reporter.write_sep("=", "claims")
@@ -88,7 +88,7 @@ def _table(reporter: pytest.TerminalReporter, records: Sequence[Record], width: 
     widths = {i: max(len(HEADINGS[i]), *(len(cells[i]) for cells in rows)) for i in used}
 
     def columns(cells: Sequence[str]) -> str:
-        # Numbers are read down a column, so they end at the same place; words start at the same place.
+        # Numbers are aligned right, and words left.
         parts = [cells[i].rjust(widths[i]) if i in (2, 3, 4, 5, 6, 8) else cells[i].ljust(widths[i]) for i in used]
         return "  ".join(parts).rstrip()
 
@@ -108,7 +108,7 @@ def _table(reporter: pytest.TerminalReporter, records: Sequence[Record], width: 
 
 
 def _sentences(cells: Sequence[str]) -> tuple[str, str]:
-    """A row in words: `a-claim: partial, protocol proxy, confidence 0.60` and `bleu4 30.39 against 43.7 % (-13.31), n 100`."""
+    """A row as text: `a-claim: partial, protocol proxy, confidence 0.60` and `bleu4 30.39 against 43.7 % (-13.31), n 100`."""
     claim, metric, reported, measured, interval, difference_, n, protocol, confidence, status = cells
 
     def listed(first: str, *named: tuple[str, str]) -> str:
@@ -125,12 +125,12 @@ def _sentences(cells: Sequence[str]) -> tuple[str, str]:
 
 
 def _only_planned(records: Sequence[Record]) -> bool:
-    """Whether the plans say all there is to say."""
+    """Whether no claim has another status than `not_attempted`, so that the plans alone are shown."""
     return all(record.verdict.status == "not_attempted" for record in records)
 
 
 def _explain(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:
-    """One line for each reason that keeps a claim from a pass, however many claims share it."""
+    """Write the reasons of all claims that did not pass. A reason that several claims share is written once."""
     reasons: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         if record.verdict.status != "pass":
@@ -145,13 +145,13 @@ def _explain(reporter: pytest.TerminalReporter, records: Sequence[Record], width
             _write(reporter, f"{status}: {who}: {text}", "  ", width)
         if len(problems) > PROBLEMS:
             _write(reporter, f"{status}: {who}: and {len(problems) - PROBLEMS} more problems", "  ", width)
-        # Claims that share a reason differ at most in the claim that the next step names: the first stands for all.
+        # The next steps of claims with the same reason differ only in the claim's name, so the first one is enough.
         if step := sharing[0].evidence.next_step:
             _write(reporter, step, "    ", width)
 
 
 def _new(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:
-    """The claims that the merge base does not have: nothing says what they were held to before."""
+    """Write which claims are new since the merge base, since they cannot be compared with anything."""
     names = [record.name for record in records if record.evidence.baseline == "new"]
     if names:
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
@@ -159,7 +159,7 @@ def _new(reporter: pytest.TerminalReporter, records: Sequence[Record], width: in
 
 
 def _write(reporter: pytest.TerminalReporter, text: str, indent: str, width: int | None, **markup: bool) -> None:
-    """One line, folded where a terminal would cut through a word."""
+    """Write one line. If it is too long for the terminal, it is wrapped between words."""
     text = line(text)
     if width is None:
         reporter.write_line(indent + text, **markup)
@@ -169,7 +169,7 @@ def _write(reporter: pytest.TerminalReporter, text: str, indent: str, width: int
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
     for part in folded:
-        reporter.write_line(block(part), **markup)  # where a text is folded, a command may come to stand first
+        reporter.write_line(block(part), **markup)  # wrapping can move a CI command to the start of a line
 
 
 def _plans(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:

@@ -1,1 +1,1 @@
-"""Where checkpoints and data sets come from: a folder, the hub, or the hub's cache on this machine."""
+"""Finds and reads checkpoints and data sets, in a folder, on the hub, or in the hub's cache on this machine."""

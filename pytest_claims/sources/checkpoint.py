@@ -1,4 +1,4 @@
-"""Weights and processor of a claim's checkpoint, and what they really are."""
+"""Finds and loads a claim's checkpoint, and records which files and which precision were loaded."""
 
 from __future__ import annotations
 
@@ -25,59 +25,60 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where a checkpoint's files are, before anything is loaded."""
+    """A checkpoint that was found, but not loaded. It is either a folder or a repository of the hub."""
 
     id: str
     path: Path | None
-    """Its folder, where it is one that the user has."""
+    """The checkpoint's folder; None for a hub id."""
     repo: hub.Repo | None
-    """What the hub or its cache has, where it is a hub id."""
+    """The checkpoint's repository on the hub or in its cache; None for a folder."""
     config: Mapping[str, Any]
+    """The content of `config.json`."""
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name of the checkpoint in messages."""
         return f"The checkpoint {self.id}"
 
     @property
     def architecture(self) -> str:
-        """The model's class, as the config names it."""
+        """The class of the model, as the config names it."""
         return str(next(iter(self.config.get("architectures") or ()), self.config.get("model_type", "unknown")))
 
     def weights(self) -> tuple[hub.File, ...]:
         """The safetensors files."""
         if self.repo is not None:
             return repository.weights(self.repo)
-        assert self.path is not None  # noqa: S101 - one of the two
+        assert self.path is not None  # noqa: S101 - a source has either a path or a repo
         names = folder.weights(self.path, self.label)
         return tuple(hub.File(name=name, size=(self.path / name).stat().st_size) for name in names)
 
     def missing(self) -> tuple[hub.File, ...]:
-        """What is still to be downloaded."""
+        """The files that are not downloaded yet."""
         return self.repo.missing((*repository.small_files(self.repo), *self.weights())) if self.repo else ()
 
     def fetch(self, progress: ProgressMaker, *, settings_only: bool = False) -> Path:
-        """The checkpoint's folder, with what the cache lacked of it downloaded.
+        """The checkpoint's folder, after downloading the missing files.
 
         Args:
             progress: makes a progress bar.
-            settings_only: configuration and tokenizer will do, without the weights.
+            settings_only: download only configuration and tokenizer, not the weights.
 
         Raises:
             NotAttempted: the download could not be finished.
-            EvaluationError: what arrived is not what the hub says it has.
+            EvaluationError: a downloaded file is not the one that the hub announced.
         """
         if self.path is not None:
             return self.path
-        assert self.repo is not None  # noqa: S101 - `find` gives one of the two
+        assert self.repo is not None  # noqa: S101 - a source has either a path or a repo
         weights = () if settings_only else self.weights()
         return hub.fetch(self.repo, (*repository.small_files(self.repo), *weights), progress)
 
     def parameters(self) -> int | None:
-        """How many numbers the weights hold: as the hub counted, or from the headers of the files; None if neither says.
+        """The number of parameters, from the hub or from the headers of the files; None if neither is available.
 
         Raises:
-            EvaluationError: a file is not what its name says.
+            EvaluationError: a file is not a valid safetensors file.
         """
         if self.repo is not None and self.repo.parameters:
             return self.repo.parameters
@@ -94,11 +95,11 @@ class Source:
 
 
 def find(plan: CaptioningPlan) -> Source:
-    """Where the checkpoint of a plan is, and whether it is one that can be loaded; only its config is read.
+    """Find the checkpoint of a plan, and check that it can be loaded. Only its config is read.
 
     Raises:
-        NotAttempted: it cannot be had here.
-        EvaluationError: it is no captioner that transformers loads, or holds no safetensors.
+        NotAttempted: the checkpoint is not available on this machine.
+        EvaluationError: transformers does not load it as a captioning model, or it has no safetensors files.
     """
     stated, identifier = plan.protocol.checkpoint, plan.checkpoint
     path = _candidate(plan.candidate) if plan.candidate else files.find(stated.id, plan.folders)
@@ -139,15 +140,15 @@ def _supported(source: Source) -> None:
     )
 
 
-class BrokenFile(Exception):  # noqa: N818 - becomes an EvaluationError where the checkpoint's name is known
-    """A file is cut off, or was never what its name says; `str()` of it is the name."""
+class BrokenFile(Exception):  # noqa: N818 - the caller, who knows the checkpoint's name, turns it into an EvaluationError
+    """A file is truncated, or is not a safetensors file. `str()` of the exception is the file's name."""
 
 
 def _numbers(path: Path) -> int:
-    """How many numbers a safetensors file holds. Only the header is read, and torch is not imported.
+    """The number of parameters in a safetensors file. Only the header is read, and torch is not imported.
 
     Raises:
-        BrokenFile: safetensors refuses the header: cut off, no JSON, or tensors that do not fill the file exactly.
+        BrokenFile: safetensors refuses the header: it is truncated, is not JSON, or does not match the size of the file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -167,9 +168,9 @@ class Loaded:
     processor: Any
     device: torch.device
     folder: Path
-    """Where its files are."""
+    """The folder of the checkpoint's files."""
     facts: Mapping[str, Any]
-    """`id`, `revision`, `commit` where it is the hub's, `digest`."""
+    """The facts of the checkpoint axis: `id`, `revision`, `digest`, and `commit` (None for a folder)."""
     architecture: Architecture
 
     @property
@@ -179,24 +180,24 @@ class Loaded:
 
     @property
     def precision(self) -> str:
-        """The dtype of the language model's weights. The Q-Former stays in float32 under float16 and does not count."""
+        """The dtype of the language model's weights. BLIP-2's Q-Former stays in float32 under float16, and does not count."""
         dtype = str(next(self.language_model.parameters()).dtype).removeprefix("torch.")
         quantised = getattr(self.model.config, "quantization_config", None)
         return dtype if quantised is None else f"{dtype}, quantised"
 
     @property
     def pixel_dtype(self) -> torch.dtype:
-        """What the vision encoder takes; under float16 `model.dtype` is that of the query tokens, which stay in float32."""
+        """The dtype of the vision encoder's input. `model.dtype` may be another: that of BLIP-2's float32 query tokens."""
         weights: torch.Tensor = next(getattr(self.model, "vision_model", self.model).parameters())
         return weights.dtype
 
 
 def load(plan: CaptioningPlan, device: torch.device, progress: ProgressMaker) -> Loaded:
-    """Load a checkpoint and its processor.
+    """Load the checkpoint of a plan and its processor.
 
     Raises:
-        NotAttempted: the weights cannot be had here.
-        EvaluationError: they are there and cannot be used.
+        NotAttempted: the weights are not available on this machine.
+        EvaluationError: the weights or the processor cannot be used.
     """
     import torch
     import transformers
@@ -204,7 +205,7 @@ def load(plan: CaptioningPlan, device: torch.device, progress: ProgressMaker) ->
     source = find(plan)
     path = source.fetch(progress)
     folder.check(path, source.label)
-    folder.weights(path, source.label)  # an index must not lead elsewhere in the hub's cache either
+    folder.weights(path, source.label)  # check the index also for the hub's cache: it must not lead out of the folder
     made = processor.load(path, source.label)
     with transformers_quiet(), processor.loading(source.label):
         model: Any = transformers.AutoModelForImageTextToText.from_pretrained(
@@ -230,6 +231,6 @@ def load(plan: CaptioningPlan, device: torch.device, progress: ProgressMaker) ->
 
 
 def _candidate(name: str) -> Path | None:
-    # The person at the command line may name any folder; only claim files are held to theirs.
+    # The user may name any folder on the command line. Only the paths in claim files are restricted.
     path = Path(name)
     return path if path.is_dir() else None

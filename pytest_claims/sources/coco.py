@@ -1,4 +1,4 @@
-"""COCO's captions as people have them: an annotations file, or Karpathy's split file; pictures beside it or in folders."""
+"""Reads COCO's captions from an annotations file or from Karpathy's split file."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDERS = ("", "val2014", "train2014", "images")
-"""Where a picture is looked for below each folder that may be read: COCO's archives unpack to folders of their names."""
+"""The subfolders in which an image is looked for. COCO's archives unpack to folders with their names."""
 
 RESTVAL = {"train": ("train", "restval")}
-"""Karpathy keeps the rest of val2014 apart; everybody trains on it."""
+"""Karpathy's file has a split `restval` for the rest of val2014, which is commonly used for training."""
 
 
 def rows(path: Path, split: str) -> list[dict[str, Any]] | None:
-    """The rows of `split` in a COCO file, or None if it is another kind of JSON.
+    """The rows of `split` in a COCO file; None if the file is another kind of JSON.
 
-    Of `dataset_coco.json`: filename, filepath, cocoid, split, sentences. Of an annotations file, which holds one split, such as
-    `captions_val2014.json` or `nocaps_val_4500_captions.json`: all that its images say, and their `caption`s.
+    The rows of `dataset_coco.json` have the keys filename, filepath, cocoid, imgid, split and sentences. An annotations file,
+    such as `captions_val2014.json` or `nocaps_val_4500_captions.json`, has one split. Its rows have all keys of its images,
+    and the captions under `caption`.
 
     Raises:
-        EvaluationError: it is one of the two, and not whole.
+        EvaluationError: the file is a COCO file, but a key is missing or the split is unknown.
     """
     with path.open("rb") as file:
         if not file.read(64).lstrip().startswith(b"{"):
@@ -33,7 +34,7 @@ def rows(path: Path, split: str) -> list[dict[str, Any]] | None:
     try:
         content = json.loads(path.read_bytes())
     except ValueError:
-        return None  # one object a line, perhaps: `datasets` reads it or says what is wrong
+        return None  # perhaps JSON with one object per line: `datasets` reads it, or reports what is wrong
     images = content.get("images") if isinstance(content, dict) else None
     if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
         return None
@@ -60,7 +61,7 @@ def _karpathy(images: list[dict[str, Any]], split: str, path: Path) -> list[dict
         {
             "filename": image["filename"],
             "filepath": image.get("filepath"),
-            # Flickr30k's and Flickr8k's files of the same kind have no COCO id.
+            # Karpathy's files for Flickr30k and Flickr8k have no COCO id.
             "cocoid": image.get("cocoid"),
             "imgid": image.get("imgid"),
             "split": image["split"],

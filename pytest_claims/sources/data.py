@@ -1,4 +1,4 @@
-"""A claim's data set: images and references by id, read with `datasets`."""
+"""Reads a claim's data set with `datasets`: images and references by id."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class Split:
     """The rows of the paper's split, after filtering."""
 
     rows: Any
-    """`datasets.Dataset`, images not decoded."""
+    """The rows as a `datasets.Dataset`, with images not decoded."""
     columns: Columns
     index: Mapping[str, int]
-    """Id → row."""
+    """The number of the row of each id."""
     references: Mapping[str, tuple[str, ...]]
     facts: Mapping[str, Any]
-    """What was read: id, revision, where, images, fingerprint."""
+    """The facts of the dataset axis: id, revision, where, images, fingerprint and more."""
     folders: tuple[Path, ...]
-    """Where image paths in the rows may lead."""
+    """The folders that image paths in the rows may lead into."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -54,10 +54,10 @@ class Split:
         return tuple(sorted(self.index))
 
     def draw(self, size: int | None, seed: int) -> tuple[str, ...]:
-        """`size` ids drawn by `seed`, sorted; all of them if `size` is None or not smaller.
+        """A sample of `size` ids, sorted; all ids if `size` is None or at least their number.
 
-        The ids with the smallest SHA-256 of seed and id: a draw without replacement that depends on no library version and
-        on no order of rows, and in which a smaller sample is part of a larger one.
+        The sample consists of the ids with the smallest SHA-256 of seed and id. So it is drawn without replacement, does not
+        depend on a library version or on the order of the rows, and a smaller sample is a subset of a larger one.
         """
         ids = self.ids
         if size is None or size >= len(ids):
@@ -66,7 +66,7 @@ class Split:
         return tuple(sorted(ranked[:size]))
 
     def absent(self, ids: Sequence[str]) -> tuple[str, ...]:
-        """The ids whose row names a file that is nowhere; an image that is there and broken is not among them."""
+        """The ids whose row names an image file that does not exist. Images that exist but are broken do not count."""
         column = self.rows.features[self.columns.image]
         if getattr(column, "dtype", None) not in ("string", "large_string"):
             return ()
@@ -76,19 +76,21 @@ class Split:
         )
 
     def image(self, name: str) -> Image:
-        """The image as RGB, decoded as LAVIS does it: `Image.open(path).convert("RGB")`, EXIF orientation ignored.
+        """The image as RGB, decoded as LAVIS does: `Image.open(path).convert("RGB")`, which ignores the EXIF orientation.
 
         Raises:
-            EvaluationError: it is missing or cannot be decoded; the message names the id.
+            NotAttempted: the image file is missing.
+            EvaluationError: the image cannot be decoded. The message names the id.
         """
         value = self.rows[self.index[name]][self.columns.image]
         return pictures.decode(value, name, self.folders)
 
     def digest(self, name: str) -> str:
-        """The first 16 hexadecimal digits of SHA-256 over the image's bytes as they are stored.
+        """The first 16 hexadecimal digits of SHA-256 over the image's stored bytes.
 
         Raises:
-            EvaluationError: it is missing or cannot be read; the message names the id.
+            NotAttempted: the image file is missing.
+            EvaluationError: the image cannot be read. The message names the id.
         """
         return pictures.digest(self.rows[self.index[name]][self.columns.image], name, self.folders)
 
@@ -99,17 +101,17 @@ def load(
     folders: Sequence[Path],
     progress: ProgressMaker = silent,
 ) -> Split:
-    """Read a data set's split.
+    """Read the split of a data set.
 
     Args:
         dataset: the claim's data set.
-        columns: which column is what.
-        folders: where a local data set may lie.
-        progress: makes a progress bar, for a download.
+        columns: the names of the columns for images, references and ids.
+        folders: the folders that a local data set may lie in.
+        progress: makes a progress bar for a download.
 
     Raises:
-        NotAttempted: the data cannot be had here.
-        EvaluationError: they are there and are not what the claim says.
+        NotAttempted: the data are not available on this machine.
+        EvaluationError: the data are not as the claim says.
     """
     rows, home, commit = _rows(dataset, folders, progress)
     check_columns(dataset, columns, rows.column_names)
@@ -151,7 +153,11 @@ def load(
 
 
 def check_columns(dataset: Dataset, columns: Columns, known: Sequence[str]) -> None:
-    """Look whether a data set has the columns that a claim names; raises `EvaluationError`."""
+    """Check that a data set has the columns that a claim names.
+
+    Raises:
+        EvaluationError: a column is missing.
+    """
     wanted = [*columns.model_dump().items(), *(("where", column) for column in dataset.where or {})]
     for role, column in wanted:
         if column not in known:
@@ -162,15 +168,15 @@ def check_columns(dataset: Dataset, columns: Columns, known: Sequence[str]) -> N
 
 
 ABSENT = "absent"
-"""Stands for the bytes of an image that no folder holds: of a split, only the images of a sample need be here."""
+"""Replaces the digest of a missing image in the fingerprint. If a sample is drawn, the other images may be missing."""
 
 
 def _fingerprint(split: Split) -> tuple[str, str]:
-    """What tells one data set from another, and how many rows are there twice ("" if none is).
+    """The fingerprint of a data set, and its duplicate rows.
 
     Returns:
-        The first 16 digits of SHA-256 over each id, its references and its image's bytes, in the order of the ids; and the
-        rows whose image and references another row has too, in words.
+        The first 16 digits of SHA-256 over each id, its references and its image's bytes, in the order of the ids. Then a text
+        about the rows whose image and references are equal to those of another row ("" if there are none).
     """
     total = hashlib.sha256()
     seen: dict[str, str] = {}
@@ -179,7 +185,7 @@ def _fingerprint(split: Split) -> tuple[str, str]:
         try:
             picture = split.digest(name)
         except (EvaluationError, NotAttempted):
-            picture = ABSENT  # captioning says what is wrong with it, if it is drawn
+            picture = ABSENT  # if the image is drawn, captioning reports what is wrong
         content = json.dumps([list(split.references[name]), picture])
         total.update(json.dumps([name, content]).encode())
         if picture != ABSENT and (first := seen.setdefault(content, name)) != name:
@@ -189,7 +195,7 @@ def _fingerprint(split: Split) -> tuple[str, str]:
 
 
 def _id(value: Any, position: int, column: str, shown: str) -> str:
-    """Ids compare as text; a row without one cannot be named in a report."""
+    """The id of a row as text, since ids are compared as text. An empty id is refused."""
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise EvaluationError(
             f"The data set {shown}: row {position}: expected text or a whole number as id in column {column!r}, "
@@ -211,7 +217,7 @@ def _short(value: object, limit: int = 80) -> str:
 
 
 def _rows(dataset: Dataset, folders: Sequence[Path], progress: ProgressMaker) -> tuple[Any, Path | None, str | None]:
-    """The rows, the folder where the paths in them start, and the commit of a data set from the hub."""
+    """The rows, the folder that relative paths in them start from, and the commit (None if not from the hub)."""
     import datasets
 
     path = files.find(dataset.id, folders)
@@ -237,14 +243,15 @@ def _rows(dataset: Dataset, folders: Sequence[Path], progress: ProgressMaker) ->
                     "imagefolder", data_dir=str(path), split=dataset.split, cache_dir=_cache(_all(path), progress)
                 )
             else:
-                # The snapshot's folder, not the id: the same files online and offline, and no second question to the hub.
+                # With the snapshot's folder instead of the id, `datasets` reads the same files online and offline, and does
+                # not ask the hub again.
                 cache = _cache(_all(Path(str(fetched))), progress)
                 rows = datasets.load_dataset(str(fetched), split=dataset.split, cache_dir=cache)
     except (ValueError, OSError, RecursionError, datasets.exceptions.DatasetsError) as error:
         raise EvaluationError(f"The data set {dataset.id} cannot be read: {first_line(error)}.") from None
     image = [name for name, feature in rows.features.items() if isinstance(feature, datasets.Image)]
     for name in image:
-        # Decoding here would turn images by their EXIF tag, which LAVIS does not; and one at a time is enough.
+        # `datasets` would rotate images by their EXIF orientation, which LAVIS does not. So images are decoded later.
         rows = rows.cast_column(name, datasets.Image(decode=False))
     home = (path if path.is_dir() else path.parent) if path else None
     return rows, home or fetched, repo.commit if repo else None
@@ -255,10 +262,10 @@ def _all(folder: Path) -> list[Path]:
 
 
 def _cache(paths: Sequence[Path], progress: ProgressMaker) -> str:
-    """The folder where `datasets` keeps what it makes of these files.
+    """The cache folder of `datasets` for these files, named by a digest of their content.
 
-    By itself it takes a file for unchanged when name, size and time stamp are, and serves the rows of an older one. Here the
-    content names the folder.
+    By default, `datasets` takes a file for unchanged if its name, size and time stamp are unchanged, and then returns the rows
+    of the old content.
     """
     import datasets
 

@@ -1,7 +1,7 @@
-"""The files of a checkpoint: which of them loading opens, what none of them may do, and one digest of them all.
+"""Checks the files in a checkpoint's folder, and computes their digest.
 
-A folder decides every caption that its model gives, so that the digest covers each file that loading could open, wherever
-below the folder it lies. Nothing in it may lead out of it, or name code.
+The files determine every caption of the model. So the digest covers each file that loading may open, at any depth below the
+folder. No file may lead out of the folder or name code.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 KERNELS = ("eager", "sdpa")
-"""Ways to compute attention that are part of torch. Any other name is a library to load, or a repository to fetch."""
+"""The implementations of attention that need only torch. Any other name makes transformers load a library or a repository."""
 
 _NAMING_CODE = (
     "attn_implementation", "_attn_implementation", "_attn_implementation_internal", "experts_implementation",
@@ -35,16 +35,17 @@ _SETTINGS = (
 )  # fmt: skip
 
 MAX_SETTINGS = 10_000_000
-"""Bytes of a JSON file of settings; an index of shards has some 100 kB."""
+"""The most bytes of a JSON file of settings. An index of shards has about 100 kB."""
 
 BLOCK = 1 << 22
+"""Bytes that are read at a time."""
 
 
 def weights(folder: Path, label: str) -> tuple[str, ...]:
-    """The names, below the folder, of the safetensors files that loading opens; none where there are none.
+    """The names, relative to the folder, of the safetensors files that loading opens; empty if there are none.
 
     Raises:
-        EvaluationError: an index names what must not be opened, or what is not there.
+        EvaluationError: an index names a file that must not be opened, or that does not exist.
     """
     named = _json(folder / "config.json").get("transformers_weights")
     first = named or next((name for name in (SINGLE, INDEX) if (folder / name).is_file()), None)
@@ -81,10 +82,10 @@ def _inside(name: object, where: str) -> None:
 
 
 def check(folder: Path, label: str) -> None:
-    """Refuse a checkpoint that leads out of its folder, names code, or is not all that is loaded.
+    """Refuse a checkpoint that has a link out of its folder, names code, or contains an adapter.
 
     Raises:
-        EvaluationError: it does.
+        EvaluationError: the checkpoint is refused.
     """
     for name, path in _files(folder):
         if not _stays(folder, path):
@@ -113,7 +114,7 @@ def _harmless(value: object) -> bool:
 
 
 def _stays(folder: Path, path: Path) -> bool:
-    """Whether a file is what it seems: it lies in the folder, or is a snapshot's link into the hub cache that holds both."""
+    """Whether a file lies in the folder, or is a link from a snapshot of the hub's cache to the blobs of the same cache."""
     real, home = path.resolve(), folder.resolve()
     if real.is_relative_to(home):
         return True
@@ -127,19 +128,19 @@ def digest(
     *,
     endings: tuple[str, ...] = ("",),
 ) -> str:
-    """The first 16 digits of SHA-256 over the names and the bytes of every file, wherever below the folder it lies.
+    """The first 16 digits of SHA-256 over the names and the bytes of all files, at any depth below the folder.
 
-    Hidden files are left out: nothing loads them, and `_inside` keeps an index from naming one.
+    Hidden files are left out. Nothing loads them, and `_inside` refuses an index that names one.
 
     Args:
-        folder: the checkpoint's.
-        label: what messages call it.
-        progress: makes a progress bar of a total, a label and a unit.
-        endings: of the files that count. A snapshot of the hub's cache holds what somebody fetched of the repository, cards and
-            pickled weights among it, and has to give one digest wherever it is.
+        folder: the checkpoint's folder.
+        label: the name of the checkpoint in messages.
+        progress: makes a progress bar.
+        endings: only files with one of these suffixes count. A snapshot in the hub's cache may also hold other files that were
+            downloaded before, such as model cards and pickled weights; they must not change the digest.
 
     Raises:
-        EvaluationError: a file cannot be read, or is not what the hub's cache says it is.
+        EvaluationError: a file cannot be read, or differs from its digest in the hub's cache.
     """
     opened = [(name, path) for name, path in _files(folder) if name.endswith(endings) and path.is_file()]
     total = hashlib.sha256()
@@ -159,7 +160,7 @@ def digest(
 
 
 def _as_cached(path: Path, found: str, label: str) -> None:
-    """The hub's cache names large files by their SHA-256: one that is not its name was changed here."""
+    """Refuse a file of the hub's cache that was changed: the cache names large files by their SHA-256."""
     blob = path.resolve()
     if blob.parent.name == "blobs" and len(blob.name) == len(found) and blob.name != found:
         raise EvaluationError(
@@ -169,7 +170,10 @@ def _as_cached(path: Path, found: str, label: str) -> None:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Every file that is not hidden, by its name below the folder, in the order of the names. Linked folders are followed."""
+    """All files that are not hidden, each with its name relative to the folder, sorted by name.
+
+    A linked folder is returned as one entry, and is not entered.
+    """
     found: list[tuple[str, Path]] = []
     for place, folders, names in os.walk(folder, followlinks=False):
         for name in list(folders):
@@ -185,11 +189,11 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """A file of settings; empty where there is none, since what must be there is missed elsewhere."""
+    """The content of a JSON file of settings; empty if there is no valid file, since loading reports a missing file."""
     try:
         if not path.is_file() or path.stat().st_size > MAX_SETTINGS:
             return {}
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
-        return {}  # loading says what is wrong with it
+        return {}  # loading reports what is wrong
     return content if isinstance(content, dict) else {}

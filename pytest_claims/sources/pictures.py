@@ -1,4 +1,4 @@
-"""The images of a data set: found, decoded and digested as they are stored."""
+"""Finds, decodes and digests the images of a data set."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_PIXELS = 100_000_000
-"""A photograph has some 50 million pixels at most; more is a decompression bomb (PIL warns at 89 million)."""
+"""The most pixels of an image. A photograph has up to about 50 million. A larger image may be a decompression bomb (PIL warns
+at 89 million)."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""What data sets hold. PIL opens many more, of which EPS starts Ghostscript on a stranger's program."""
+"""The accepted formats, which are those of data sets. PIL opens more; for EPS, it runs an untrusted program in Ghostscript."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
-"""Files whose bytes `datasets` does not copy into its cache: rows name them, and they are read when they are captioned."""
+"""The suffixes of image files. `datasets` does not copy such files into its cache: the rows only name them."""
 
 
 def decode(value: Any, name: str, folders: Sequence[Path]) -> Image:
@@ -32,11 +33,11 @@ def decode(value: Any, name: str, folders: Sequence[Path]) -> Image:
     Args:
         value: `{"bytes", "path"}` as `datasets` gives it, bytes, or the name of a file.
         name: the image's id, for messages.
-        folders: where file names may lead.
+        folders: the folders that file names may lead into.
 
     Raises:
-        NotAttempted: no folder holds the file.
-        EvaluationError: it cannot be decoded, is too large or lies elsewhere.
+        NotAttempted: no folder has the file.
+        EvaluationError: the image cannot be decoded, is too large or lies outside the folders.
     """
     import PIL.Image
 
@@ -53,16 +54,16 @@ def decode(value: Any, name: str, folders: Sequence[Path]) -> Image:
         raise EvaluationError(f"Image {name}: cannot be decoded: not an image in a format that is read here.") from None
     except EvaluationError:
         raise
-    except Exception as error:  # noqa: BLE001 - PIL's formats raise what they like on damaged bytes: struct.error, IndexError…
+    except Exception as error:  # noqa: BLE001 - on damaged bytes, PIL raises any exception: struct.error, IndexError…
         raise EvaluationError(f"Image {name}: cannot be decoded: {first_line(error)}.") from None
 
 
 def digest(value: Any, name: str, folders: Sequence[Path]) -> str:
-    """The first 16 hexadecimal digits of SHA-256 over an image's bytes as they are stored; arguments as in `decode`.
+    """The first 16 hexadecimal digits of SHA-256 over an image's stored bytes. For the arguments see `decode`.
 
     Raises:
-        NotAttempted: no folder holds the file.
-        EvaluationError: it cannot be read, or lies elsewhere.
+        NotAttempted: no folder has the file.
+        EvaluationError: the file cannot be read, or lies outside the folders.
     """
     data, path = _content(value, name)
     if data is None:
@@ -74,7 +75,7 @@ def digest(value: Any, name: str, folders: Sequence[Path]) -> str:
 
 
 def _content(value: Any, name: str) -> tuple[bytes | None, str]:
-    """What a row holds of an image: its bytes, or the name of its file."""
+    """The bytes of an image and ""; or None and the name of its file."""
     data = value.get("bytes") if isinstance(value, dict) else value if isinstance(value, bytes) else None
     path = value.get("path") if isinstance(value, dict) else value
     if data is not None:
@@ -86,7 +87,7 @@ def _content(value: Any, name: str) -> tuple[bytes | None, str]:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow was built with; it refuses a list that holds another."""
+    """Those of `FORMATS` that the installed Pillow supports. `Image.open` refuses a list with an unknown format."""
     import PIL.Image
 
     PIL.Image.init()
@@ -97,8 +98,8 @@ def find(path: str, name: str, folders: Sequence[Path]) -> Path:
     """The file that a row names.
 
     Raises:
-        NotAttempted: no folder holds it.
-        EvaluationError: it lies elsewhere.
+        NotAttempted: no folder has the file.
+        EvaluationError: the file lies outside the folders.
     """
     if not Path(path).is_absolute():
         try:
@@ -109,10 +110,10 @@ def find(path: str, name: str, folders: Sequence[Path]) -> Path:
             return files.need(path, folders, f"Image {name}:")
         except EvaluationError as error:
             raise EvaluationError(f"Image {name}: {error}") from None
-    # `imagefolder` gives absolute paths below the folder that it was given.
+    # The loader `imagefolder` returns absolute paths below the given folder.
     try:
         inside = any(Path(path).resolve().is_relative_to(folder.resolve()) for folder in folders)
-    except (OSError, RuntimeError, ValueError):  # links in a circle, a NUL in the name
+    except (OSError, RuntimeError, ValueError):  # circular links, or a NUL in the name
         inside = False
     if not inside:
         raise EvaluationError(f"Image {name}: the path {path!r} leads out of the folders that the claim may read.")
@@ -120,7 +121,7 @@ def find(path: str, name: str, folders: Sequence[Path]) -> Path:
 
 
 def there(path: object, folders: Sequence[Path]) -> bool:
-    """Whether a file that a row names is there; one that is refused counts as there, since the run says why."""
+    """Whether the file that a row names exists. A file that is refused counts as existing, since the run reports the reason."""
     try:
         return not isinstance(path, str) or bool(find(path, "", folders))
     except NotAttempted:

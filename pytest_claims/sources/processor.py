@@ -1,4 +1,4 @@
-"""A checkpoint's processor: the image processor and the tokenizer, loaded, changed where a run asks for it, and digested."""
+"""A checkpoint's processor, which consists of image processor and tokenizer: loading, changes that a run asks for, digest."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCAL: Mapping[str, Any] = {"trust_remote_code": False, "local_files_only": True}
-"""What `from_pretrained` is always told: no code of the checkpoint runs, and nothing is fetched."""
+"""Arguments of every call of `from_pretrained`: no code of the checkpoint is run, and nothing is downloaded."""
 
 
 def load(path: Path, label: str) -> Any:
-    """The processor in a checkpoint's folder, with PIL's resize: LAVIS resizes with PIL, and torchvision is not needed.
+    """The processor in a checkpoint's folder, with PIL as its backend.
+
+    LAVIS resizes with PIL too, and torchvision is not needed.
 
     Raises:
-        EvaluationError: it cannot be loaded.
+        EvaluationError: the processor cannot be loaded.
     """
     import transformers
 
@@ -33,7 +35,7 @@ def load(path: Path, label: str) -> Any:
 
 @contextmanager
 def loading(label: str) -> Iterator[None]:
-    """Turn what `from_pretrained` raises into one sentence."""
+    """Turn an exception of `from_pretrained` into an `EvaluationError` of one sentence."""
     from safetensors import SafetensorError
 
     try:
@@ -43,7 +45,7 @@ def loading(label: str) -> Iterator[None]:
 
 
 def tokenizer_digest(processor: Any) -> str:
-    """SHA-256 over all that turns text into tokens and back, 16 digits."""
+    """The first 16 digits of SHA-256 over everything in the tokenizer that converts text to tokens and back."""
     tokenizer = processor.tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", None)
     text = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
@@ -51,7 +53,7 @@ def tokenizer_digest(processor: Any) -> str:
 
 
 def adjust(processor: Any, changed: Mapping[str, Any]) -> None:
-    """Change an image processor as a run asks for it; what the run does not name is left as the checkpoint has it.
+    """Change the settings of an image processor that a run names. All others stay as the checkpoint has them.
 
     Args:
         processor: the image processor.

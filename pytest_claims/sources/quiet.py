@@ -1,4 +1,4 @@
-"""Keeps the progress bars and the advice of libraries out of the terminal; their errors still come as exceptions."""
+"""Keeps progress bars and warnings of libraries out of the terminal. Their exceptions are not affected."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def transformers_quiet() -> Iterator[None]:
-    """Without transformers' loading bar and warnings."""
+    """Switch off transformers' progress bars and warnings in a context."""
     from transformers.utils import logging
 
-    # huggingface_hub warns whoever changes what this variable says.
+    # huggingface_hub warns if code changes the progress bars while this environment variable is set.
     touched = "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ
     level, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -31,7 +31,7 @@ def transformers_quiet() -> Iterator[None]:
 
 @contextmanager
 def datasets_quiet() -> Iterator[None]:
-    """Without `datasets`' bars."""
+    """Switch off the progress bars of `datasets` in a context."""
     import datasets
 
     shown = datasets.is_progress_bar_enabled()

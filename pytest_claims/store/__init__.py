@@ -1,7 +1,7 @@
-"""What a generation run leaves behind, so that it can go on after a kill, be used again, and be scored elsewhere.
+"""Stores the evidence of generation runs, so that a run can be resumed after a kill, used again, and scored elsewhere.
 
-One folder per recipe, named by its digest: `plan.json`, `references.jsonl`, `captions.jsonl`, `run.json` (docs/evidence.md).
-No torch: evidence is replayed on machines that have none.
+Each recipe has one folder, named by the digest of its plan. It holds `plan.json`, `references.jsonl`, `captions.jsonl` and
+`run.json` (docs/evidence.md). This package does not import torch, since evidence is replayed on machines without it.
 """
 
 from __future__ import annotations

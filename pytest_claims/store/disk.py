@@ -1,4 +1,4 @@
-"""Files of an evidence folder, read as if a stranger had written them."""
+"""Reads the files of an evidence folder as untrusted input."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from pytest_claims.strict_json import Source
 
 MAX_FACTS = 1_000_000
-"""Bytes of `plan.json` and of `run.json`, which have a few kilobytes."""
+"""The most bytes of `plan.json` and of `run.json`. Both usually have a few kilobytes."""
 
 MAX_LINES = 500_000_000
-"""Bytes of a file of lines; 5,000 images of COCO have 3 MB."""
+"""The most bytes of a `.jsonl` file. The captions of 5,000 images of COCO have 3 MB."""
 
 MAX_LINE = 4_000_000
-"""Bytes of a line."""
+"""The most bytes of a line."""
 
 _PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def open_plain(path: Path, flags: int) -> int:
-    """A descriptor of a plain file, never of what a symbolic link leads to.
+    """The file descriptor of a plain file. A symbolic link is refused, not followed.
 
     Raises:
-        OSError: it cannot be opened, or is no plain file.
+        OSError: the file cannot be opened, or is not a plain file.
     """
     if path.is_symlink():
         raise OSError(0, "is a symbolic link, expected a plain file")
@@ -46,7 +46,7 @@ def read(path: Path, limit: int) -> bytes | None:
     """The bytes of a file; None if there is none.
 
     Raises:
-        EvaluationError: it is not a plain file, too large, or not readable.
+        EvaluationError: the file is not plain, too large, or not readable.
     """
     try:
         with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
@@ -61,10 +61,10 @@ def read(path: Path, limit: int) -> bytes | None:
 
 
 def parse(text: bytes, where: Source) -> dict[str, Any]:
-    """One JSON object that is a line of a file; see `strict_json.parse`.
+    """The JSON object of a text that is one line of a file; see `strict_json.parse`.
 
     Raises:
-        EvaluationError: it is anything else.
+        EvaluationError: the text is too long, or is not one JSON object.
     """
     if len(text) > MAX_LINE:
         raise EvaluationError(f"{where.where}: more than {MAX_LINE:,} bytes are refused.")
@@ -75,7 +75,7 @@ def parse(text: bytes, where: Source) -> dict[str, Any]:
 
 
 def reason(error: OSError) -> str:
-    """What went wrong, in words and without the path."""
+    """The reason of an error in words, without the path."""
     return (error.strerror or str(error) or type(error).__name__).rstrip(".")
 
 

@@ -1,6 +1,7 @@
 """The evidence folder of one recipe on the disk, while a run writes it.
 
-A kill at any instant leaves whole, sealed lines and at most one torn one. What does not carry this user's seal is set aside.
+A run that is killed at any moment leaves complete, sealed lines and at most one torn line. A file with lines that do not carry
+this user's seal is set aside.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ if TYPE_CHECKING:
 
 
 class DiskFolder(Folder):
-    """Captions in a folder that later runs use again.
+    """The captions of a run, in a folder on the disk that later runs use again.
 
     Args:
-        recipe: what decides the captions.
-        digest: of the plan.
+        recipe: the recipe of the captions.
+        digest: the digest of the plan.
         path: the folder.
-        key: seals what is written.
-        batch: after how many lines the system is asked to put them on the disk.
+        key: the key that seals the lines.
+        batch: after how many lines the file is synced to the disk.
     """
 
     def __init__(self, recipe: Recipe, digest: str, *, path: Path, key: Key, batch: int) -> None:
@@ -57,22 +58,22 @@ class DiskFolder(Folder):
         self._key = key
         self._batch = batch
         self._lines: dict[str, bytes] = {}
-        """By id, as they stand in the file, and in its order."""
+        """The lines of the file by image id, in the order of the file."""
         self._run: RunFile | None = None
-        """Of an earlier run, if it is this user's and complete."""
+        """The `run.json` of an earlier run, if it is sealed by this user and complete."""
         self._started = self._when = now()
         self._handle: int | None = None
         self._size = 0
         self._unsynced = 0
 
-    # --- what is there ---
+    # --- reading what earlier runs left ---
 
     def resume(self, content: Mapping[str, Any], image_digest: Callable[[str], str]) -> None:
-        """Read what earlier runs left, and make the folder ready for this one.
+        """Read what earlier runs left, and prepare the folder for this run.
 
         Args:
-            content: of `plan.json`.
-            image_digest: an id → the digest of the image's bytes as they are now.
+            content: the content of `plan.json`.
+            image_digest: returns the digest of an image's current bytes, given its id.
 
         Raises:
             EvaluationError: the folder cannot be written.
@@ -82,7 +83,7 @@ class DiskFolder(Folder):
         with self._writing():
             self.path.mkdir(exist_ok=True)
             for left in self.path.glob(f".*{files.UNFINISHED}"):
-                left.unlink()  # by a run that was killed while it wrote a file; this process has the lock
+                left.unlink()  # a killed run left it; no running process needs it, since this one has the lock
             self._settle(PLAN, _whole(content))
             references = self.recipe.references
             lines = (ReferencesLine(id=name, references=list(references[name])) for name in sorted(references))
@@ -94,7 +95,7 @@ class DiskFolder(Folder):
                 self._started = str(run.started_at)
                 self._when = run.created_at or self._started
             if run is None or self.missing:
-                # From now until `finish` the folder says that it is not complete.
+                # Until `finish`, `run.json` says that the run is not complete.
                 self._write_run(None, {}, None)
             elif run.created_at is not None:
                 self._run = run
@@ -102,7 +103,7 @@ class DiskFolder(Folder):
             self.notes.append(self._key.note)
 
     def _settle(self, name: str, data: bytes) -> None:
-        """The recipe says what stands in these files: whatever else does is replaced."""
+        """Replace a file, unless it has exactly the content that the recipe determines."""
         try:
             found = disk.read(self.path / name, len(data))
         except EvaluationError:
@@ -116,7 +117,7 @@ class DiskFolder(Folder):
         try:
             data = disk.read(path, disk.MAX_LINES) or b""
         except EvaluationError:
-            data, foreign = b"", 1  # no plain file, or one that no run of ours leaves
+            data, foreign = b"", 1  # not a plain file, or larger than any run makes it
         *whole, torn = data.split(b"\n")
         for text in whole:
             line = self._ours(text)
@@ -141,7 +142,7 @@ class DiskFolder(Folder):
             files.write_whole(path, b"".join(self._lines.values()))
 
     def _ours(self, text: bytes) -> CaptionLine | None:
-        """A line that this user's runs wrote under this plan."""
+        """The values of a line, if this user's runs wrote it under this plan; else None."""
         try:
             values = disk.parse(text, Source(CAPTIONS, 1))
             line = read(CaptionLine, values, CAPTIONS)
@@ -173,10 +174,10 @@ class DiskFolder(Folder):
             return None
         return run if self._key.holds(self.digest, values) else None
 
-    # --- what comes ---
+    # --- writing new captions ---
 
     def append(self, caption: Caption, image_digest: str) -> None:
-        """See `Folder.append`; a caption is on its way to the disk when this returns, and on it after each batch."""
+        """See `Folder.append`. The line is written when this returns, and synced to the disk after each batch."""
         line = CaptionLine(
             id=caption.id,
             caption=caption.text,
@@ -205,13 +206,13 @@ class DiskFolder(Folder):
             while rest:
                 rest = rest[os.write(self._handle, rest) :]
         except OSError:
-            with suppress(OSError):  # a full disk still lets a file shrink: no torn line stays behind
+            with suppress(OSError):  # remove the torn line; a file can be shortened even if the disk is full
                 os.ftruncate(self._handle, self._size)
             raise
         self._size += len(data)
 
     def _sync(self) -> None:
-        """Ask the system to put the lines on the disk, and look whether they are still where the next run will look."""
+        """Sync the lines to the disk, and check that the file was not replaced, so that the next run will find them."""
         if self._handle is None:
             return
         os.fsync(self._handle)
@@ -230,9 +231,9 @@ class DiskFolder(Folder):
             with self._writing():
                 self._sync()
                 if list(self._lines) != sorted(self._lines):
-                    # Which image was ready first says nothing; in this order two runs can be compared line by line.
+                    # The order in which images were ready has no meaning. Sorted, two runs can be compared line by line.
                     files.write_whole(self.path / CAPTIONS, b"".join(self._lines[name] for name in sorted(self._lines)))
-                    self.close()  # the open handle belongs to the file that was replaced
+                    self.close()  # the open descriptor belongs to the replaced file
                 self._write_run(created, facts, head)
         if self.reused:
             facts["captions"] = f"{len(self.reused)} of {len(self._lines)} from evidence of {self._when}"
@@ -250,7 +251,7 @@ class DiskFolder(Folder):
         files.write_whole(self.path / RUN, _whole(self._sealed(values)))
 
     def close(self) -> None:
-        """Put what was written on the disk, as far as that goes; what comes after is no business of this run."""
+        """Sync and close the file. Errors are ignored, since `finish` has already synced a completed run."""
         if self._handle is not None:
             with suppress(OSError):
                 os.fsync(self._handle)
@@ -259,7 +260,7 @@ class DiskFolder(Folder):
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Turn what the file system says into one line for the person who must act."""
+        """Turn an `OSError` into an `EvaluationError` of one line, which says what is kept."""
         try:
             yield
         except OSError as error:
@@ -273,10 +274,10 @@ class DiskFolder(Folder):
 
 
 def _line(values: Mapping[str, Any]) -> bytes:
-    """Values as one line of JSON."""
+    """Values as one line of JSON, in bytes."""
     return (json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _whole(values: Mapping[str, Any]) -> bytes:
-    """Values as a file of JSON that people read."""
+    """Values as an indented JSON file, in bytes."""
     return (json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

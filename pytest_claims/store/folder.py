@@ -1,4 +1,4 @@
-"""The captions of one recipe while a run makes them: what is there already, what comes, and the evidence at the end."""
+"""The captions of one recipe while a run makes them: those of earlier runs, the new ones, and the evidence at the end."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ Provenance = dict[str, str | int | float | None]
 
 
 class Folder(ABC):
-    """Captions by image id.
+    """The captions of a run, by image id.
 
     Args:
-        recipe: what decides the captions.
-        digest: of the plan.
+        recipe: the recipe of the captions.
+        digest: the digest of the plan.
     """
 
     def __init__(self, recipe: Recipe, digest: str) -> None:
         self.recipe = recipe
         self.digest = digest
         self.reused: tuple[str, ...] = ()
-        """The ids whose captions were there before this run."""
+        """The ids whose captions come from earlier runs."""
         self.notes: list[str] = []
+        """Sentences about the evidence, for the reports."""
         self._captions: dict[str, Caption] = {}
 
     @property
@@ -48,25 +49,25 @@ class Folder(ABC):
         """Keep one caption.
 
         Args:
-            caption: of an image that is missing.
-            image_digest: of the bytes that were captioned.
+            caption: the caption of a missing image.
+            image_digest: the digest of the image's bytes.
 
         Raises:
-            EvaluationError: it cannot be kept.
+            EvaluationError: the caption cannot be kept.
         """
 
     @abstractmethod
     def finish(self, provenance: Mapping[str, str | int | float | None], head: Head | None = None) -> Evidence:
-        """The evidence of the run, all images captioned.
+        """The evidence of the run, after all images were captioned.
 
-        A run that had nothing to do keeps the time and the provenance of the run that did it.
+        If earlier runs had made all captions, the evidence has the time and the provenance of the run that completed them.
 
         Args:
             provenance: hardware, versions and timings of this run.
             head: the commit of the claim file's repository.
 
         Raises:
-            EvaluationError: it cannot be kept.
+            EvaluationError: the evidence cannot be kept.
         """
 
     def _evidence(self, created: str, provenance: Provenance) -> Evidence:
@@ -83,9 +84,9 @@ class Folder(ABC):
 
 
 class MemoryFolder(Folder):
-    """Captions that are gone when the process ends."""
+    """The captions of a run, in memory only."""
 
-    def append(self, caption: Caption, image_digest: str) -> None:  # noqa: ARG002 - nothing is compared with it later
+    def append(self, caption: Caption, image_digest: str) -> None:  # noqa: ARG002 - no later run needs it
         """See `Folder.append`."""
         self._captions[caption.id] = caption
 
@@ -95,10 +96,10 @@ class MemoryFolder(Folder):
 
 
 def with_head(provenance: Mapping[str, str | int | float | None], head: Head | None) -> Provenance:
-    """The provenance of a run, with the commit of the claim file's repository where there is one."""
+    """The provenance of a run, with the commit of the claim file's repository if it has one."""
     return dict(provenance) if head is None else {**provenance, "git": str(head)}
 
 
 def now() -> str:
-    """The time, as evidence states it: ISO 8601, UTC, whole seconds."""
+    """The current time in the format of evidence: ISO 8601, UTC, whole seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,6 +1,6 @@
-"""What stands in the files of an evidence folder, as strict models: the writer makes them, the reader validates with them.
+"""The format of the files in an evidence folder, as strict models. The writer makes them, and the reader validates with them.
 
-A key that is renamed or dropped, or that means something else, raises `SCHEMA`; docs/evidence.md describes the files.
+If a key is renamed, dropped or changes its meaning, increase the number in `SCHEMA`. docs/evidence.md describes the files.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pytest_claims.errors import EvaluationError
 
 SCHEMA = "pytest-claims/evidence/2"
-"""Of the whole folder."""
+"""The version of the format of the whole folder."""
 
 NAME = 32
-"""Hexadecimal digits of the plan's digest that name a folder: 128 bits, and short enough for any file system."""
+"""How many hexadecimal digits of the plan's digest name a folder: 128 bits, and short enough for any file system."""
 
 PLAN, REFERENCES, CAPTIONS, RUN = "plan.json", "references.jsonl", "captions.jsonl", "run.json"
 
 MAX_CAPTION = 100_000
-"""Characters. A caption has some sixty; more than this is another text by mistake."""
+"""The most characters of a caption. A caption usually has about sixty, so a longer text is a mistake."""
 
 MAX_PROVENANCE = 100
-"""Entries."""
+"""The most entries of a provenance."""
 
 Scalar = str | int | float | bool | None
 
@@ -35,18 +35,18 @@ M = TypeVar("M", bound="Stored")
 
 
 class Stored(BaseModel):
-    """Strict: true is no whole number, and no key is unknown."""
+    """A strict model: values are not converted (`true` is not a number), and unknown keys are refused."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class Open(Stored):
-    """What may hold further keys, which are shown and never compared by a key of ours."""
+    """A model with further keys allowed. They are shown in reports, and nothing reads one of them by name."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
 
-# --- plan.json: what `protocol.read_axes` compares has these types and no others ---
+# --- plan.json: `protocol.read_axes` relies on these types ---
 
 
 class CheckpointFacts(Open):
@@ -97,7 +97,7 @@ class PromptFacts(Open):
 
 
 class DecodingFacts(Open):
-    """See `protocol.Observed.decoding`; greedy search has no `length_penalty` and no `early_stopping`."""
+    """See `protocol.Observed.decoding`. Greedy search has no `length_penalty` and no `early_stopping`."""
 
     strategy: str
     num_beams: int
@@ -131,14 +131,14 @@ class ObservedFacts(Stored):
 
 
 class PlanFile(Open):
-    """`plan.json`: what decides a caption. Further keys are `Recipe.details`."""
+    """`plan.json`: everything that determines the captions. Further keys are `Recipe.details`."""
 
     asked: dict[str, Any]
     observed: ObservedFacts
     images: int
     population: int | None
     references: str
-    """`recipe.references_digest` of `references.jsonl`."""
+    """The digest of the references (`recipe.references_digest`)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> PlanFile:
@@ -152,7 +152,7 @@ class PlanFile(Open):
         return self
 
 
-# --- the files of lines ---
+# --- references.jsonl and captions.jsonl ---
 
 
 class ReferencesLine(Stored):
@@ -177,9 +177,9 @@ class CaptionLine(Stored):
     tokens: int | None
     truncated: bool
     image: str
-    """Digest of the bytes of the image that was captioned."""
+    """The digest of the image's bytes."""
     seal: str | None = None
-    """`seal.Key.seal` of the other keys. A line that is replayed needs none."""
+    """The seal of the other keys (`seal.Key.seal`). A replay needs no seal."""
 
     @model_validator(mode="after")
     def _short(self) -> CaptionLine:
@@ -199,12 +199,12 @@ class GitHead(Stored):
 
 
 class RunFile(Stored):
-    """`run.json`: when and on what the captions were generated."""
+    """`run.json`: when the captions were generated, and with which hardware and versions."""
 
     schema_: str | None = Field(default=None, alias="schema")
     started_at: str | None = None
     created_at: str | None
-    """When the run was completed; None until then."""
+    """When the run was completed; None if it was not."""
     git: GitHead | None = None
     provenance: dict[str, str | int | float | None]
     seal: str | None = None
@@ -227,19 +227,19 @@ class RunFile(Stored):
         return value
 
 
-# --- from values to models ---
+# --- validation ---
 
 
 def read(model: type[M], values: Any, where: str) -> M:
-    """Values of a file as their model.
+    """The validated model of the values in a file.
 
     Args:
-        model: what they must be.
-        values: what JSON gave.
-        where: file and line, for the message.
+        model: the class of the model.
+        values: the values that JSON gave.
+        where: the file and the line, for messages.
 
     Raises:
-        EvaluationError: they are something else; the message has the path to the key, and what was expected there.
+        EvaluationError: the values are not valid. The message has the path to the key, and what was expected there.
     """
     try:
         return model.model_validate(values)
@@ -248,7 +248,7 @@ def read(model: type[M], values: Any, where: str) -> M:
 
 
 def _sentence(model: type[BaseModel], detail: Any) -> str:
-    """What is wrong, in a sentence without its full stop."""
+    """The problem in one sentence, without the full stop."""
     path, expected = _walk(model, detail["loc"])
     shown = "".join(f"{part}: " for part in path)
     if detail["type"] == "value_error":
@@ -262,7 +262,7 @@ def _sentence(model: type[BaseModel], detail: Any) -> str:
 
 
 def _walk(model: Any, location: tuple[str | int, ...]) -> tuple[list[str], str]:
-    """The keys that lead to a place, and what is expected there. Pydantic adds the member of a union, which is no key."""
+    """The keys that lead to a place, and what is expected there. The member of a union that pydantic adds is left out."""
     path: list[str] = []
     for step in location:
         below = _below(model, step)
@@ -274,7 +274,7 @@ def _walk(model: Any, location: tuple[str | int, ...]) -> tuple[list[str], str]:
 
 
 def _below(model: Any, step: str | int) -> Any:
-    """The type of a key inside a type; None where it has no such key."""
+    """The type of the value at a key of a type; None if the type has no such key."""
     for kind in _members(model):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return {field.alias or name: field.annotation for name, field in kind.model_fields.items()}.get(str(step))
@@ -300,6 +300,6 @@ _WORDS: dict[Any, str] = {
 
 
 def shortened(value: Any) -> str:
-    """A value as a message shows it."""
+    """A value as text for a message, shortened to 100 characters."""
     text = "nothing" if value is None else repr(value)
     return text if len(text) <= 100 else text[:99] + "…"

@@ -1,4 +1,4 @@
-"""What decides a caption: the content of `plan.json`, and the digest that names an evidence folder."""
+"""The recipe of captions: everything that determines them. It gives `plan.json`, and the digest that names the folder."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Two runs with one recipe give the same captions; whatever cannot change a caption is left out."""
+    """Everything that determines the captions of a run, and nothing else. Runs with equal recipes give the same captions."""
 
     asked: Mapping[str, Any]
-    """`Plan.asked`: by this evidence is found where neither model nor data are at hand."""
+    """`CaptioningPlan.asked`. A replay, which has neither model nor data, finds its evidence by it."""
     observed: Observed
-    """What the run does, as it is compared with the paper."""
+    """The protocol of the run, which is compared with the paper's."""
     details: Mapping[str, Any]
-    """What else decides: image processing, token ids of the prompt, tokenizer, versions, kind of device, decoder."""
+    """What else affects captions: image processing, end tokens, model, tokenizer, versions, kind of device, decoder."""
     references: Mapping[str, tuple[str, ...]]
     """The ids that were drawn, each with its reference captions."""
     population: int | None
-    """Images of the split that the ids are a sample of; None: they are all of it."""
+    """The number of images in the split, if the ids are a sample of it; None if they are the whole split."""
 
     def content(self) -> dict[str, Any]:
-        """The content of `plan.json`, as it reads when it comes back from the file: reports show keys in this order."""
+        """The content of `plan.json`, in plain JSON values. Reports show its keys in this order."""
         values = {
             "schema": SCHEMA,
             "asked": self.asked,
@@ -44,22 +44,22 @@ class Recipe:
             **self.details,
         }
         plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
-        read(PlanFile, plain, PLAN)  # what no reader would take must not be written
+        read(PlanFile, plain, PLAN)  # so that no plan is written that the reader would refuse
         return plain
 
 
 def canonical(value: Any) -> str:
-    """JSON with one way to write each value: what digests and seals are taken over."""
+    """A value as canonical JSON: equal values give equal text. Digests and seals are taken over this text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def plan_digest(content: Mapping[str, Any]) -> str:
-    """SHA-256 of a plan's content; its first digits name the folder."""
+    """SHA-256 of a plan's content. Its first digits name the folder."""
     return digests.of(canonical(content))
 
 
 def references_digest(references: Mapping[str, tuple[str, ...]]) -> str:
-    """SHA-256 over ids and references, in the order of the ids."""
+    """SHA-256 over the ids and their references, in the order of the ids."""
     return digests.of(canonical([[name, list(references[name])] for name in sorted(references)]))
 
 
@@ -71,5 +71,5 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str
 
 
 def _equal(one: Any, other: Any) -> bool:
-    # 1 and True and 1.0 are equal to Python, and not the same setting.
+    # In Python, 1 == True == 1.0, but they are different settings.
     return canonical(one) == canonical(other)

@@ -1,6 +1,7 @@
-"""Evidence that somebody wrote → `Evidence`, without model and data; whatever is odd about it is refused with file and line.
+"""Replay: reads an evidence folder of unknown origin as `Evidence`, without model and data.
 
-Nothing here is believed: a replayed verdict says so, and is withheld unless the person who runs it accepts that.
+Invalid content is refused with file and line. Valid content is still not trusted: the verdict says that it was replayed, and it
+is withheld unless the person who runs the replay accepts it.
 """
 
 from __future__ import annotations
@@ -40,32 +41,32 @@ if TYPE_CHECKING:
     from pytest_claims.protocol import CaptioningPlan
 
 MAX_FOLDERS = 10_000
-"""Evidence folders that are looked at."""
+"""The most evidence folders that are read."""
 
 _FOLDER = re.compile(f"[0-9a-f]{{{NAME}}}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """Evidence out of a folder."""
+    """The content of an evidence folder."""
 
     evidence: Evidence
     plan: Mapping[str, Any]
     """The content of `plan.json`."""
     image_digests: Mapping[str, str]
-    """Id → the digest of the image's bytes that were captioned."""
+    """The digest of each image's bytes, by image id."""
 
 
 def replay(root: Path | None, plan: CaptioningPlan) -> Replayed:
     """The evidence for a plan.
 
     Args:
-        root: the folder of all evidence folders; None where nothing is kept.
-        plan: what the claim asks for.
+        root: the folder that holds all evidence folders; None if no evidence is kept.
+        plan: the plan of the claim.
 
     Raises:
-        NotAttempted: there is no evidence for the claim.
-        EvaluationError: there is some, and it is for another plan, is not complete, or is not what evidence must be.
+        NotAttempted: there is no evidence for the claim's checkpoint and data set.
+        EvaluationError: there is, but it belongs to another plan, is not complete, or is not valid.
     """
     if root is None:
         raise NotAttempted(
@@ -91,7 +92,7 @@ def replay(root: Path | None, plan: CaptioningPlan) -> Replayed:
 def _refusal(
     root: Path, found: Sequence[tuple[Path, dict[str, Any]]], asked: Mapping[str, Any], plan: CaptioningPlan
 ) -> EvaluationError | NotAttempted:
-    """No evidence matches: an error where some is about this checkpoint and data set, and else nothing was tried."""
+    """The exception if no evidence matches: an error if some is for the same checkpoint and data set, else `NotAttempted`."""
     if not found:
         return NotAttempted(
             f"There is no evidence below {shown(root)}.",
@@ -184,7 +185,7 @@ def _load(path: Path, content: Mapping[str, Any], run: RunFile, others: str) -> 
         captions=tuple(captions[name] for name in sorted(captions)),
         images=content["images"],
         population=content["population"],
-        # The values and not their model: reports show the keys in the order of the file.
+        # The values instead of their model, since reports show the keys in the order of the file.
         observed=Observed(**content["observed"]),
         provenance={**run.provenance, "replayed": digest},
         notes=(f"Replayed from evidence {digest[:NAME]} of {run.created_at}: nothing was generated here.{others}",),
@@ -207,7 +208,7 @@ def _references(path: Path, content: Mapping[str, Any]) -> dict[str, tuple[str, 
 
 
 def _lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Each line's values, and where it stands."""
+    """The values of each line, with the file and the line number."""
     data = disk.read(path, disk.MAX_LINES)
     if data is None:
         raise EvaluationError(f"{shown(path)}: is missing.")

@@ -1,7 +1,7 @@
-"""A seal on every line that this user's runs write, so that a folder which somebody else wrote is never taken for a run.
+"""Seals: a message authentication code on every line that this user's runs write to evidence.
 
-A fork can commit an evidence folder, or a whole `.pytest_cache`. It cannot know the key: 32 random bytes of each user, kept
-outside any repository. A line without a valid seal is computed again.
+A fork can commit an evidence folder, or a whole `.pytest_cache`. It cannot forge seals: the key is 32 random bytes per user,
+kept outside any repository. A caption without a valid seal is not used, but generated again.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 SIZE = 32
-"""Bytes of a key."""
+"""The number of bytes of a key."""
 
 SEAL = 16
-"""Bytes of a seal: a forger has one guess in 2¹²⁸."""
+"""The number of bytes of a seal. A forged seal is valid with a probability of 2⁻¹²⁸."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """The secret of one user, or of one process where none can be kept."""
+    """The secret key of a user; or of this process alone, if no key file can be kept."""
 
     secret: bytes = field(repr=False)
     note: str = ""
-    """Why nothing sealed with it is used again; empty for a key that is kept."""
+    """Why evidence with this key's seals cannot be used again; empty for a key that is kept in a file."""
 
     def seal(self, digest: str, values: Mapping[str, Any]) -> str:
-        """The seal of `values` under the plan with `digest`; a key `seal` among them does not count."""
+        """The seal of `values` under the plan with `digest`. An entry `seal` in `values` is ignored."""
         text = digest + canonical({key: value for key, value in values.items() if key != "seal"})
         return hmac.new(self.secret, text.encode(), hashlib.sha256).digest()[:SEAL].hex()
 
@@ -47,7 +47,7 @@ class Key:
         return isinstance(given, str) and hmac.compare_digest(given.encode(), self.seal(digest, values).encode())
 
     def draw(self, digest: str, seed: int, ids: Iterable[str], size: int) -> tuple[str, ...]:
-        """`size` of `ids`, sorted: always the same for this user, and nobody else knows which."""
+        """A sample of `size` ids, sorted. It is always the same for this user, and nobody else can predict it."""
         ranked = sorted(
             ids,
             key=lambda name: hmac.new(self.secret, f"audit:{digest}:{seed}:{name}".encode(), hashlib.sha256).digest(),
@@ -56,7 +56,7 @@ class Key:
 
 
 def path() -> Path:
-    """Where the key is kept: XDG's place for state that should outlive a program and is not worth a backup.
+    """The path of the key file, in the folder that the XDG Base Directory Specification intends for state.
 
     Raises:
         RuntimeError: the user has no home folder.
@@ -68,7 +68,7 @@ def path() -> Path:
 
 
 def load() -> Key:
-    """This user's key, made on first use; a key for this process alone where none can be kept."""
+    """This user's key. It is made on first use. If it cannot be kept, the key is for this process alone."""
     where = "its place"
     try:
         place = path()
@@ -102,7 +102,7 @@ def _read(place: Path) -> bytes | None:
 
 
 def _make(place: Path) -> bytes:
-    """The first of several processes wins."""
+    """The key after making the key file. If several processes make it at once, all use the key of the first."""
     files.write_whole(place, secrets.token_bytes(SIZE), private=True, keep=True)
     secret = _read(place)
     if secret is None:

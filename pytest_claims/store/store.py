@@ -1,4 +1,4 @@
-"""Where evidence is kept: one folder per recipe, which one process at a time writes."""
+"""The store of evidence: one folder per recipe. Only one process at a time writes to a folder."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """Where evidence is kept.
+    """The store of evidence.
 
     Args:
-        root: gives the folder of all evidence folders, called when the first run needs it; None where nothing is kept.
+        root: returns the folder that holds all evidence folders, or None to keep nothing. It is called when a run needs it.
     """
 
     def __init__(self, root: Callable[[], Path | None] = lambda: None) -> None:
@@ -39,17 +39,17 @@ class Store:
         return self._key
 
     def root(self) -> Path | None:
-        """The folder of all evidence folders, made if need be; None where nothing is kept.
+        """The folder that holds all evidence folders. It is made if it does not exist. None if no evidence is kept.
 
         Raises:
-            EvaluationError: it cannot be made.
+            EvaluationError: the folder cannot be made.
         """
         try:
             root = self._root()
             if root is not None:
                 root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            # `filename` is where it really failed; the cache folder's own path is not known if it cannot be made.
+            # If pytest's cache folder cannot be made, `root` is not known, and only `filename` says which path failed.
             where = f" {error.filename}" if error.filename else ""
             raise EvaluationError(
                 f"The evidence folder{where} cannot be made: {disk.reason(error)}. Name another with --claims-evidence=DIR."
@@ -65,13 +65,13 @@ class Store:
         batch: int = 1,
         say: Callable[[str], object] | None = None,
     ) -> Iterator[Folder]:
-        """The folder of a recipe, for this process alone; waits while another one has it.
+        """The folder of a recipe, locked for this process. If another process has the lock, wait for it.
 
         Args:
-            recipe: what decides the captions.
-            image_digest: an id → the digest of the image's bytes as they are now.
-            batch: after how many lines the system is asked to put them on the disk.
-            say: tells the user that another run is waited for.
+            recipe: the recipe of the captions.
+            image_digest: returns the digest of an image's current bytes, given its id.
+            batch: after how many lines the file is synced to the disk.
+            say: prints a message for the user if another run must be waited for.
 
         Raises:
             EvaluationError: the folder cannot be written.
@@ -94,7 +94,7 @@ class Store:
 
 @contextmanager
 def _locked(path: Path, say: Callable[[str], object] | None) -> Iterator[None]:
-    """A lock of the operating system: it goes with the process that holds it, however that ends."""
+    """Hold a lock of the operating system. The system releases it when the process ends, however it ends."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path.with_name(path.name + ".lock"))
