@@ -92,6 +92,9 @@ def check(folder: Path, label: str) -> None:
             raise EvaluationError(
                 f"{label}: {name} is a symbolic link that leads out of the folder; put the file itself there."
             )
+        if path.is_dir():
+            # `digest` does not enter it, and the index could name weights behind it.
+            raise EvaluationError(f"{label}: {name} is a symbolic link to a folder; put the folder itself there.")
     if (folder / "adapter_config.json").exists():
         raise EvaluationError(
             f"{label} holds an adapter (adapter_config.json): whether it is applied depends on what is installed. Merge "

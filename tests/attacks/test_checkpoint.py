@@ -177,6 +177,19 @@ def climb(folder: Path, secret: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def test_hide_weights_behind_a_linked_folder(pytester: pytest.Pytester) -> None:
+    """A link to a hidden folder of the checkpoint would keep weights out of its digest: such a link is refused."""
+    write_claim(pytester.path, count=4)
+    folder = model(pytester.path)
+    sharded(folder, "shards")
+    (folder / "shards").rename(folder / ".hidden")
+    (folder / "shards").symlink_to(".hidden")
+    status, (record,) = attempt(pytester)
+    assert status == 1
+    assert record["verdict"]["status"] == "error"
+    assert "shards is a symbolic link to a folder" in record["evidence"]["reason"]
+
+
 @pytest.mark.parametrize("way", [link_weights, link_folder, link_tokenizer, climb])
 def test_read_a_file_outside_through_the_model_folder(
     pytester: pytest.Pytester, way: Callable[[Path, Path], None]
