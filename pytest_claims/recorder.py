@@ -6,8 +6,10 @@ One registered object, on xdist's workers one that only counts. It knows what wa
 
 from __future__ import annotations
 
+import platform
 import shlex
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -125,6 +127,7 @@ class Recorder(Counter):
         self.other_collection_errors = False
         self.written: list[Path] = []
         self.problems: list[str] = []
+        self.started = datetime.now(UTC)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A claim file that cannot be read is a record too."""
@@ -246,6 +249,8 @@ class Recorder(Counter):
             exit_status=int(exitstatus),
             collected=len(self.records),
             deselected=self.deselected,
+            started_at=self.started.isoformat(timespec="seconds"),
+            hostname=platform.node(),
         )
 
     def _stand_in(self, nodeid: str, status: str, reason: str) -> None:

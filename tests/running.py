@@ -230,7 +230,9 @@ def without_timings(report: str) -> str:
         r'"seconds": [0-9.]+',
         r'"computed_at": "[^"]+"',
         r'(?m)^    "command": .*$',  # the session's; a claim's own stands deeper, and stays
+        r'"(started_at|hostname)": "[^"]*",?',
         r' time="[0-9.]+"',
+        r' (timestamp|hostname)="[^"]*"',
         r'<property name="command" .*/>',
     ):
         report = re.sub(pattern, "", report)
@@ -253,15 +255,18 @@ def check(json_text: str, xml_text: str, exit_status: int) -> None:
     records, info = report["records"], report["run"]
     for record in records:
         _check_record(record)
-    suite = ET.fromstring(xml_text).find("testsuite")  # noqa: S314 - our own
-    assert suite is not None
-    cases = suite.findall("testcase")
-    assert info["collected"] == len(records) == len(cases) == int(suite.attrib["tests"])
+    root = ET.fromstring(xml_text)  # noqa: S314 - our own
+    for suite in (root, *root):
+        assert int(suite.attrib["tests"]) == len(list(suite.iter("testcase")))
+        for tag, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+            if attribute in suite.attrib:
+                assert int(suite.attrib[attribute]) == len(list(suite.iter(tag)))
+    cases = {(case.attrib["classname"], case.attrib["name"]): case for case in root.iter("testcase")}
+    assert info["collected"] == len(records) == len(cases)
     assert info["exit_status"] == exit_status
-    for tag, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
-        assert int(suite.attrib[attribute]) == len(suite.findall(f"testcase/{tag}"))
-    for record, case in zip(records, cases, strict=True):
-        _check_case(record, case)
+    for record in records:
+        known = record["evidence"]["claim"]
+        _check_case(record, cases[known["file"], known["id"] or known["file"]])
     red = [record for record in records if record["evidence"]["test"]["result"] == "failed"]
     assert exit_status != 0 or not red, "a red claim in a green run"
 
@@ -291,7 +296,13 @@ def _check_record(record: dict[str, Any]) -> None:
 
 def _check_case(record: dict[str, Any], case: ET.Element) -> None:
     known, result, status = record["evidence"]["claim"], record["evidence"]["test"], record["verdict"]["status"]
-    assert case.attrib["name"] == (known["id"] or known["file"])
+    moved = record["evidence"]["moved"] or record["evidence"]["baseline"] in ("moved", "removed")
+    assert case.attrib["group"] == status + (" moved" if moved else "")
+    text = "".join(child.text or "" for child in case if child.tag != "system-out").splitlines()
+    if text:
+        assert text[0].startswith(f"{known['id'] or known['file']}: {status}")
+        assert text[-1] == f"claim: {known['file']}" + (f":{known['line']}" if known["line"] else "")
+        assert len(text) <= 15
     tags = {child.tag: child.get("type") for child in case if child.tag != "system-out"}
     if result["result"] == "passed":
         assert tags == {}

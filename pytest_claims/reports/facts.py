@@ -1,11 +1,11 @@
-"""The facts of a record as lines of text, for JUnit's system-out and for a failure in the terminal."""
+"""The facts of a record as lines of text: for JUnit's system-out, Markdown, and a failure in the terminal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pytest_claims.reports.format import ClaimCitation, Evidence, Record
 
@@ -24,6 +24,60 @@ def number(value: float | None, unit: str | None = None) -> str:
 def difference(value: float | None, unit: str | None = None) -> str:
     """A signed difference as a table shows it."""
     return "–" if value is None else f"{value:+z,.{_DIGITS.get(unit or '', 2)}f}"
+
+
+WORST_FIRST = ("error", "fail", "pending", "partial", "not_attempted", "pass")
+
+
+def worst_first(records: Sequence[Record]) -> list[Record]:
+    """What is red first, then by status; among equals, the order that the records have."""
+
+    def place(record: Record) -> tuple[bool, int]:
+        return record.evidence.test.result != "failed", WORST_FIRST.index(record.verdict.status)
+
+    return sorted(records, key=place)
+
+
+def moved(record: Record) -> bool:
+    """Whether the bar moved since the merge base, accepted or not."""
+    return bool(record.evidence.moved) or record.evidence.baseline in ("moved", "removed")
+
+
+def headline(record: Record) -> str:
+    """One line: `a-claim: fail, bleu4 30.39 against 43.7 %`."""
+    verdict, evidence, citation = record.verdict, record.evidence, record.verdict.claim_citation
+    said = [verdict.status, *(["the bar moved"] if moved(record) else [])]
+    if citation is not None and evidence.measured is not None:
+        sign = _SIGNS.get(evidence.unit or "", "")
+        measured = number(evidence.measured, evidence.unit)
+        said.append(f"{citation.reported_metric} {measured} against {evidence.reported}{sign}")
+    return f"{record.name}: {', '.join(said)}"
+
+
+def properties(record: Record) -> Iterator[tuple[str, str]]:
+    """The facts that a program looks for, by name; for the JUnit report of pytest itself."""
+    verdict, evidence, claim = record.verdict, record.evidence, record.evidence.claim
+    found = {
+        "status": verdict.status,
+        "kind": verdict.kind,
+        "metric": verdict.claim_citation and verdict.claim_citation.reported_metric,
+        "reported": evidence.reported,
+        "unit": evidence.unit,
+        "measured": evidence.measured,
+        "difference": evidence.difference,
+        "outcome": evidence.outcome,
+        "match": verdict.protocol_match,
+        "confidence": verdict.confidence,
+        "images": evidence.n,
+        "moved": ", ".join(change.key for change in evidence.moved) or None,
+        "file": claim.file,
+        "line": claim.line,
+        "verdict": verdict.id,
+        "evidence": evidence.digest,
+    }
+    for name, value in found.items():
+        if value is not None:
+            yield f"claim.{name}", str(value)
 
 
 def lines(record: Record) -> Iterator[str]:
