@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ import pytest_claims.items
 import pytest_claims.metrics
 import pytest_claims.recorder
 import pytest_claims.reports.junit
+import pytest_claims.reports.markdown
 import pytest_claims.reports.terminal
 import pytest_claims.run
 import pytest_claims.store  # noqa: F401
@@ -143,11 +145,13 @@ class Run:
         self.out = result.stdout.str()
         self.err = result.stderr.str()
         self.result = result
-        self.json = self.xml = ""
+        self.json = self.xml = self.markdown = ""
         if (folder / "verdicts.json").exists():
             self.json = (folder / "verdicts.json").read_text(encoding="utf-8")
             self.xml = (folder / "verdicts.xml").read_text(encoding="utf-8")
+            self.markdown = (folder / "verdicts.md").read_text(encoding="utf-8")
             check(self.json, self.xml, self.ret)
+            check_markdown(self.markdown, json.loads(self.json)["records"])
 
     @property
     def reported(self) -> bool:
@@ -201,7 +205,7 @@ def run(pytester: pytest.Pytester, *args: str | Path, child: bool = False, twice
     runs = []
     for name in ("first", "second") if twice else ("first",):
         folder = pytester.path / "reports" / name
-        reports = [f"--claims-report={folder / f'verdicts.{suffix}'}" for suffix in ("xml", "json")]
+        reports = [f"--claims-report={folder / f'verdicts.{suffix}'}" for suffix in ("xml", "json", "md")]
         command = [*args, *reports, *LEAN]
         if child:
             result = pytester.runpytest_subprocess(*command)
@@ -209,13 +213,14 @@ def run(pytester: pytest.Pytester, *args: str | Path, child: bool = False, twice
             result = pytester.runpytest_inprocess(*command, no_reraise_ctrlc=True)
         runs.append(Run(result, folder))
         if name == "first":
-            for suffix in ("json", "xml"):
+            for suffix in ("json", "xml", "md"):
                 assert (folder / f"verdicts.{suffix}").exists() == runs[0].reported
     if twice:
         first, second = runs
         assert second.ret == first.ret
         assert without_timings(second.json) == without_timings(first.json)
         assert without_timings(second.xml) == without_timings(first.xml)
+        assert without_timings(second.markdown) == without_timings(first.markdown)
     return runs[0]
 
 
@@ -234,6 +239,7 @@ def without_timings(report: str) -> str:
         r' time="[0-9.]+"',
         r' (timestamp|hostname)="[^"]*"',
         r'<property name="command" .*/>',
+        r"(?m)^(command: .* --claims-report=|started: |host: ).*$",
     ):
         report = re.sub(pattern, "", report)
     return report
@@ -269,6 +275,22 @@ def check(json_text: str, xml_text: str, exit_status: int) -> None:
         _check_case(record, cases[known["file"], known["id"] or known["file"]])
     red = [record for record in records if record["evidence"]["test"]["result"] == "failed"]
     assert exit_status != 0 or not red, "a red claim in a green run"
+
+
+def check_markdown(text: str, records: list[dict[str, Any]]) -> None:
+    """What must be true of the Markdown report of any run."""
+    assert len(text.encode()) < 60_000
+    assert [line for line in text.splitlines() if re.match(r"\s*::|\s*##", line)] == []
+    counts = Counter(record["verdict"]["status"] for record in records)
+    for status, count in counts.items():
+        assert re.search(rf"(: |, ){count:,} {status}[,.]", text.splitlines()[3])
+    red = sum(record["evidence"]["test"]["result"] == "failed" for record in records)
+    assert not records or (f"**{red:,} red.**" if red else "None is red.") in text
+    rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) == len(records) or "**Cut to fit:**" in text
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == 9 for row in rows)
+    assert text.count("\n```") % 2 == 0
+    assert text.count("<details>") == text.count("</details>")
 
 
 def _check_record(record: dict[str, Any]) -> None:

@@ -43,14 +43,19 @@ def moved(record: Record) -> bool:
     return bool(record.evidence.moved) or record.evidence.baseline in ("moved", "removed")
 
 
+def reported(record: Record) -> str:
+    """The value as the paper prints it, with its unit; empty where nothing is known of a claim."""
+    evidence = record.evidence
+    return f"{evidence.reported}{_SIGNS.get(evidence.unit or '', '')}" if evidence.reported is not None else ""
+
+
 def headline(record: Record) -> str:
     """One line: `a-claim: fail, bleu4 30.39 against 43.7 %`."""
     verdict, evidence, citation = record.verdict, record.evidence, record.verdict.claim_citation
     said = [verdict.status, *(["the bar moved"] if moved(record) else [])]
     if citation is not None and evidence.measured is not None:
-        sign = _SIGNS.get(evidence.unit or "", "")
         measured = number(evidence.measured, evidence.unit)
-        said.append(f"{citation.reported_metric} {measured} against {evidence.reported}{sign}")
+        said.append(f"{citation.reported_metric} {measured} against {reported(record)}")
     return f"{record.name}: {', '.join(said)}"
 
 
@@ -100,7 +105,7 @@ def _lines(record: Record) -> Iterator[str]:
         yield f"next step: {evidence.next_step}"
     if citation is None:
         return
-    yield f"reported: {evidence.reported}{sign} {citation.reported_metric}"
+    yield f"reported: {reported(record)} {citation.reported_metric}"
     if evidence.measured is not None:
         yield f"measured: {number(evidence.measured, unit)}{sign} ({difference(evidence.difference, unit)})"
         yield f"outcome: {evidence.outcome}"
