@@ -82,14 +82,18 @@ class ClaimItem(pytest.Item):
         )
         seconds = round(time.perf_counter() - started, 3)
         self.record = record.of_verdict(verdict, nodeid=self.nodeid, result=result, message=message, seconds=seconds)
+        # pytest's own JUnit report shows them.
+        told = {name: text.line(value) for name, value in facts.properties(self.record)}
+        others = [entry for entry in self.user_properties if entry[0] not in told]
+        self.user_properties[:] = [*others, *told.items()]
         if result is Result.SKIPPED:
             pytest.skip(text.line(f"{message} {verdict.next_step}"))
         if result is Result.EXPECTED:
             pytest.xfail(text.line(message))
         if result is Result.FAILED:
-            # The message ends with the verdict's reason, which must not be shown twice.
-            told = [fact for fact in facts.lines(self.record) if not fact.startswith("reason: ")]
-            raise ClaimFailed("\n".join(map(text.line, [message, *told])))
+            # The message ends with the verdict's reason: once is enough.
+            shown = [fact for fact in facts.lines(self.record) if not fact.startswith("reason: ")]
+            raise ClaimFailed("\n".join(map(text.line, [message, *shown])))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The facts of a red claim, without a traceback."""

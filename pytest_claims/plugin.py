@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="PATH",
-        help="write a verdict report: .xml (JUnit) or .json (records); repeatable",
+        help="write a verdict report: .xml (JUnit), .json (records) or .md (summary); repeatable",
     )
     add("--claims-gate", metavar="partial|pass", help="the lowest status that stays green (default: partial)")
     add("--claims-require-attempt", action="store_true", help="a claim that could not be attempted fails")

@@ -6,8 +6,10 @@ So every report names the claims that never ran (`-x`, Ctrl-C, a crashed worker)
 
 from __future__ import annotations
 
+import platform
 import shlex
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -132,6 +134,8 @@ class Recorder(Counter):
         """The reports that were written."""
         self.problems: list[str] = []
         """Why reports could not be written."""
+        self.started = datetime.now(UTC)
+        """When the session began; reports state it."""
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Make a record for a claim file that cannot be read."""
@@ -262,6 +266,8 @@ class Recorder(Counter):
             exit_status=int(exitstatus),
             collected=len(self.records),
             deselected=self.deselected,
+            started_at=self.started.isoformat(timespec="seconds"),
+            hostname=platform.node(),
         )
 
     def _stand_in(self, nodeid: str, status: str, reason: str) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-REPORT_FORMATS = (".xml", ".json")
+REPORT_FORMATS = (".xml", ".json", ".md")
 """The suffixes of report files; the suffix selects the format."""
 
 
@@ -88,7 +88,10 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
 def _report(folder: Path, value: str) -> Path:
     path = folder / value
     if path.suffix.lower() not in REPORT_FORMATS:
-        raise SettingsError(f"--claims-report={value}: expected a file name that ends in {' or '.join(REPORT_FORMATS)}")
+        *others, last = REPORT_FORMATS
+        raise SettingsError(
+            f"--claims-report={value}: expected a file name that ends in {', '.join(others)} or {last}, or github"
+        )
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where the name is too long
         raise SettingsError(f"--claims-report={value}: is a folder, expected a file")
     return path

@@ -20,6 +20,7 @@ import pytest_claims.metrics
 import pytest_claims.recorder
 import pytest_claims.reports.json
 import pytest_claims.reports.junit
+import pytest_claims.reports.markdown
 import pytest_claims.reports.terminal
 import pytest_claims.run  # noqa: F401
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ import pytest_claims.items
 import pytest_claims.metrics
 import pytest_claims.recorder
 import pytest_claims.reports.junit
+import pytest_claims.reports.markdown
 import pytest_claims.reports.terminal
 import pytest_claims.run
 import pytest_claims.store  # noqa: F401
@@ -143,11 +145,13 @@ class Run:
         self.out = result.stdout.str()
         self.err = result.stderr.str()
         self.result = result
-        self.json = self.xml = ""
+        self.json = self.xml = self.markdown = ""
         if (folder / "verdicts.json").exists():
             self.json = (folder / "verdicts.json").read_text(encoding="utf-8")
             self.xml = (folder / "verdicts.xml").read_text(encoding="utf-8")
+            self.markdown = (folder / "verdicts.md").read_text(encoding="utf-8")
             check(self.json, self.xml, self.ret)
+            check_markdown(self.markdown, json.loads(self.json)["records"])
 
     @property
     def reported(self) -> bool:
@@ -201,7 +205,7 @@ def run(pytester: pytest.Pytester, *args: str | Path, child: bool = False, twice
     runs = []
     for name in ("first", "second") if twice else ("first",):
         folder = pytester.path / "reports" / name
-        reports = [f"--claims-report={folder / f'verdicts.{suffix}'}" for suffix in ("xml", "json")]
+        reports = [f"--claims-report={folder / f'verdicts.{suffix}'}" for suffix in ("xml", "json", "md")]
         command = [*args, *reports, *LEAN]
         if child:
             result = pytester.runpytest_subprocess(*command)
@@ -209,13 +213,14 @@ def run(pytester: pytest.Pytester, *args: str | Path, child: bool = False, twice
             result = pytester.runpytest_inprocess(*command, no_reraise_ctrlc=True)
         runs.append(Run(result, folder))
         if name == "first":
-            for suffix in ("json", "xml"):
+            for suffix in ("json", "xml", "md"):
                 assert (folder / f"verdicts.{suffix}").exists() == runs[0].reported
     if twice:
         first, second = runs
         assert second.ret == first.ret
         assert without_timings(second.json) == without_timings(first.json)
         assert without_timings(second.xml) == without_timings(first.xml)
+        assert without_timings(second.markdown) == without_timings(first.markdown)
     return runs[0]
 
 
@@ -230,8 +235,11 @@ def without_timings(report: str) -> str:
         r'"seconds": [0-9.]+',
         r'"computed_at": "[^"]+"',
         r'(?m)^    "command": .*$',  # the session's; a claim's own stands deeper, and stays
+        r'"(started_at|hostname)": "[^"]*",?',
         r' time="[0-9.]+"',
+        r' (timestamp|hostname)="[^"]*"',
         r'<property name="command" .*/>',
+        r"(?m)^(command: .* --claims-report=|started: |host: ).*$",
     ):
         report = re.sub(pattern, "", report)
     return report
@@ -253,17 +261,36 @@ def check(json_text: str, xml_text: str, exit_status: int) -> None:
     records, info = report["records"], report["run"]
     for record in records:
         _check_record(record)
-    suite = ET.fromstring(xml_text).find("testsuite")  # noqa: S314 - our own
-    assert suite is not None
-    cases = suite.findall("testcase")
-    assert info["collected"] == len(records) == len(cases) == int(suite.attrib["tests"])
+    root = ET.fromstring(xml_text)  # noqa: S314 - our own
+    for suite in (root, *root):
+        assert int(suite.attrib["tests"]) == len(list(suite.iter("testcase")))
+        for tag, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+            if attribute in suite.attrib:
+                assert int(suite.attrib[attribute]) == len(list(suite.iter(tag)))
+    cases = {(case.attrib["classname"], case.attrib["name"]): case for case in root.iter("testcase")}
+    assert info["collected"] == len(records) == len(cases)
     assert info["exit_status"] == exit_status
-    for tag, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
-        assert int(suite.attrib[attribute]) == len(suite.findall(f"testcase/{tag}"))
-    for record, case in zip(records, cases, strict=True):
-        _check_case(record, case)
+    for record in records:
+        known = record["evidence"]["claim"]
+        _check_case(record, cases[known["file"], known["id"] or known["file"]])
     red = [record for record in records if record["evidence"]["test"]["result"] == "failed"]
     assert exit_status != 0 or not red, "a red claim in a green run"
+
+
+def check_markdown(text: str, records: list[dict[str, Any]]) -> None:
+    """What must be true of the Markdown report of any run."""
+    assert len(text.encode()) < 60_000
+    assert [line for line in text.splitlines() if re.match(r"\s*::|\s*##", line)] == []
+    counts = Counter(record["verdict"]["status"] for record in records)
+    for status, count in counts.items():
+        assert re.search(rf"(: |, ){count:,} {status}[,.]", text.splitlines()[3])
+    red = sum(record["evidence"]["test"]["result"] == "failed" for record in records)
+    assert not records or (f"**{red:,} red.**" if red else "None is red.") in text
+    rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) == len(records) or "**Cut to fit:**" in text
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == 9 for row in rows)
+    assert text.count("\n```") % 2 == 0
+    assert text.count("<details>") == text.count("</details>")
 
 
 def _check_record(record: dict[str, Any]) -> None:
@@ -291,7 +318,13 @@ def _check_record(record: dict[str, Any]) -> None:
 
 def _check_case(record: dict[str, Any], case: ET.Element) -> None:
     known, result, status = record["evidence"]["claim"], record["evidence"]["test"], record["verdict"]["status"]
-    assert case.attrib["name"] == (known["id"] or known["file"])
+    moved = record["evidence"]["moved"] or record["evidence"]["baseline"] in ("moved", "removed")
+    assert case.attrib["group"] == status + (" moved" if moved else "")
+    text = "".join(child.text or "" for child in case if child.tag != "system-out").splitlines()
+    if text:
+        assert text[0].startswith(f"{known['id'] or known['file']}: {status}")
+        assert text[-1] == f"claim: {known['file']}" + (f":{known['line']}" if known["line"] else "")
+        assert len(text) <= 15
     tags = {child.tag: child.get("type") for child in case if child.tag != "system-out"}
     if result["result"] == "passed":
         assert tags == {}

@@ -108,8 +108,11 @@ def document(pytester: pytest.Pytester) -> str:
     [
         ('tests="2"', 'tests="two"'),
         ('tests="2"', 'tests="-2"'),
-        ('<testsuite name="claims"', '<testsuite name="pytest"'),
-        ('<testsuite name="claims"', '<testsuite hostname="h" name="claims"'),
+        ('<testsuites name="claims"', '<testsuites name="pytest"'),
+        ('<testsuite name="claims/paper.yaml"', '<testsuite id="1" name="claims/paper.yaml"'),
+        ('timestamp="2', 'timestamp="x2'),
+        ('group="fail"', 'group="failed"'),
+        ('group="fail"', 'file="claims/paper.yaml" group="fail"'),
         ('<property name="gate"', '<property name="tool"'),
         ('<property name="gate"', '<property name="colour"'),
         ('name="one"', 'name="two"'),

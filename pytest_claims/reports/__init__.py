@@ -20,8 +20,11 @@ def write(path: Path, run: RunInfo, records: Sequence[Record]) -> None:
     Raises:
         ClaimsError: the report cannot be written. An earlier report of that name is still there.
     """
-    if path.suffix.lower() == ".xml":
+    suffix = path.suffix.lower()
+    if suffix == ".xml":
         from pytest_claims.reports import junit as format_module
+    elif suffix == ".md":
+        from pytest_claims.reports import markdown as format_module  # type: ignore[no-redef]
     else:
         from pytest_claims.reports import json as format_module  # type: ignore[no-redef]
     text = format_module.render(run, records)

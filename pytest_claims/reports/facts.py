@@ -1,11 +1,11 @@
-"""The facts of a record as lines of text, for JUnit's system-out and for a failure in the terminal."""
+"""The facts of a record as lines of text: for JUnit's system-out, Markdown, and a failure in the terminal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pytest_claims.reports.format import ClaimCitation, Evidence, Record
 
@@ -24,6 +24,65 @@ def number(value: float | None, unit: str | None = None) -> str:
 def difference(value: float | None, unit: str | None = None) -> str:
     """A signed difference as text for a table; `–` for None."""
     return "–" if value is None else f"{value:+z,.{_DIGITS.get(unit or '', 2)}f}"
+
+
+WORST_FIRST = ("error", "fail", "pending", "partial", "not_attempted", "pass")
+
+
+def worst_first(records: Sequence[Record]) -> list[Record]:
+    """What is red first, then by status; among equals, the order that the records have."""
+
+    def place(record: Record) -> tuple[bool, int]:
+        return record.evidence.test.result != "failed", WORST_FIRST.index(record.verdict.status)
+
+    return sorted(records, key=place)
+
+
+def moved(record: Record) -> bool:
+    """Whether the bar moved since the merge base, accepted or not."""
+    return bool(record.evidence.moved) or record.evidence.baseline in ("moved", "removed")
+
+
+def reported(record: Record) -> str:
+    """The value as the paper prints it, with its unit; empty where nothing is known of a claim."""
+    evidence = record.evidence
+    return f"{evidence.reported}{_SIGNS.get(evidence.unit or '', '')}" if evidence.reported is not None else ""
+
+
+def headline(record: Record) -> str:
+    """One line: `a-claim: fail, bleu4 30.39 against 43.7 %`."""
+    verdict, evidence, citation = record.verdict, record.evidence, record.verdict.claim_citation
+    said = [verdict.status, *(["the bar moved"] if moved(record) else [])]
+    if citation is not None and evidence.measured is not None:
+        measured = number(evidence.measured, evidence.unit)
+        said.append(f"{citation.reported_metric} {measured} against {reported(record)}")
+    return f"{record.name}: {', '.join(said)}"
+
+
+def properties(record: Record) -> Iterator[tuple[str, str]]:
+    """The facts that a program looks for, by name; for the JUnit report of pytest itself."""
+    verdict, evidence, claim = record.verdict, record.evidence, record.evidence.claim
+    found = {
+        "status": verdict.status,
+        "kind": verdict.kind,
+        "metric": verdict.claim_citation and verdict.claim_citation.reported_metric,
+        "reported": evidence.reported,
+        "unit": evidence.unit,
+        "measured": evidence.measured,
+        "difference": evidence.difference,
+        "outcome": evidence.outcome,
+        "match": verdict.protocol_match,
+        "confidence": verdict.confidence,
+        "images": evidence.n,
+        "moved": ", ".join(change.key for change in evidence.moved) or None,
+        "file": claim.file,
+        "line": claim.line,
+        "verdict": verdict.id,
+        "evidence": evidence.digest,
+    }
+    for name, value in found.items():
+        if value is not None:
+            yield f"claim.{name}", str(value)
 
 
 def lines(record: Record) -> Iterator[str]:
@@ -46,7 +105,7 @@ def _lines(record: Record) -> Iterator[str]:
         yield f"next step: {evidence.next_step}"
     if citation is None:
         return
-    yield f"reported: {evidence.reported}{sign} {citation.reported_metric}"
+    yield f"reported: {reported(record)} {citation.reported_metric}"
     if evidence.measured is not None:
         yield f"measured: {number(evidence.measured, unit)}{sign} ({difference(evidence.difference, unit)})"
         yield f"outcome: {evidence.outcome}"

@@ -250,6 +250,8 @@ class RunInfo(Model):
     exit_status: int
     collected: int
     deselected: int
+    started_at: str = Field(default="", description="ISO 8601, UTC; empty: not known")
+    hostname: str = Field(default="", description="of the machine that wrote the report; empty: not known")
 
 
 class Report(Model):

@@ -21,7 +21,13 @@ ACTS = re.compile(r"\s*::|.*##\w*\[")
 def harmless(pytester: pytest.Pytester, *args: str) -> str:
     """Run pytest in a process of its own, with reports; no line of output or report acts. Gives the output."""
     result = pytester.runpytest_subprocess(
-        *args, "-rA", "-p", "no:cacheprovider", "--claims-report=v.xml", "--claims-report=v.json"
+        *args,
+        "-rA",
+        "-p",
+        "no:cacheprovider",
+        "--claims-report=v.xml",
+        "--claims-report=v.json",
+        "--claims-report=v.md",
     )
     out = result.stdout.str() + "\n" + result.stderr.str()
     told = [out, *(report.read_text(encoding="utf-8") for report in sorted(Path.cwd().glob("v.*")))]
