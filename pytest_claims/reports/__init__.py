@@ -22,6 +22,8 @@ def write(path: Path, run: RunInfo, records: Sequence[Record]) -> None:
     """
     if path.suffix.lower() == ".xml":
         from pytest_claims.reports import junit as format_module
+    elif path.suffix.lower() == ".html":
+        from pytest_claims.reports import html as format_module  # type: ignore[no-redef]
     else:
         from pytest_claims.reports import json as format_module  # type: ignore[no-redef]
     text = format_module.render(run, records)
