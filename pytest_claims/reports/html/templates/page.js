@@ -55,7 +55,8 @@
     }
     get("_shown").textContent = `${shown} of ${rows.length + members.length} claims shown.`;
   };
-  for (const control of Object.values(filters)) control.addEventListener("input", filter);
+  filters.text.addEventListener("input", filter);
+  for (const choice of [filters.paper, filters.metric]) choice.addEventListener("change", filter);
   for (const button of document.querySelectorAll(".counts button")) {
     button.addEventListener("click", () => {
       const status = button.dataset.status;
@@ -91,7 +92,7 @@
       sort(key, sorted.key === key && !sorted.down);
     });
   }
-  menu.addEventListener("input", () => sort(menu.value, false));
+  menu.addEventListener("change", () => sort(menu.value, false));
   filter();
 
   // --- galleries ---
@@ -215,7 +216,7 @@
     const turn = (step) => { page += step; show(); where.scrollIntoView({ block: "nearest" }); };
     details.addEventListener("toggle", () => { if (details.open) open(); });
     query.addEventListener("input", select);
-    order.addEventListener("input", select);
+    order.addEventListener("change", select);
     previous.addEventListener("click", () => turn(-1));
     next.addEventListener("click", () => turn(1));
     details.querySelector(".clear").addEventListener("click", () => { clear(); select(); });
