@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import jinja2
 import numpy
 import pydantic
 import pytest
@@ -18,6 +19,7 @@ import pytest_claims.bench
 import pytest_claims.items
 import pytest_claims.metrics
 import pytest_claims.recorder
+import pytest_claims.reports.html
 import pytest_claims.reports.json
 import pytest_claims.reports.junit
 import pytest_claims.reports.markdown
@@ -27,7 +29,7 @@ import pytest_claims.run  # noqa: F401
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["numpy", "pydantic", "yaml"]
+__all__ = ["jinja2", "numpy", "pydantic", "yaml"]
 
 
 @pytest.fixture(scope="session", autouse=True)

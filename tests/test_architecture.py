@@ -14,7 +14,20 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pytest_claims"
-HEAVY = ("torch", "transformers", "datasets", "nltk", "PIL", "tqdm", "numpy", "pydantic", "yaml")
+HEAVY = (
+    "torch",
+    "transformers",
+    "datasets",
+    "nltk",
+    "PIL",
+    "tqdm",
+    "numpy",
+    "pydantic",
+    "yaml",
+    "jinja2",
+    "markupsafe",
+    "svg",
+)
 AT_THE_TOP = {
     "torch": ("beam",),
     "numpy": ("metrics",),

@@ -12,7 +12,20 @@ import pytest
 
 from tests.running import put
 
-HEAVY = ("torch", "transformers", "datasets", "nltk", "numpy", "pydantic", "yaml", "PIL", "tqdm", "jinja2", "lxml")
+HEAVY = (
+    "torch",
+    "transformers",
+    "datasets",
+    "nltk",
+    "numpy",
+    "pydantic",
+    "yaml",
+    "PIL",
+    "tqdm",
+    "jinja2",
+    "svg",
+    "lxml",
+)
 
 CHILD = """
 import json, sys

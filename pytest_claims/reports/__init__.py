@@ -25,6 +25,8 @@ def write(path: Path, run: RunInfo, records: Sequence[Record]) -> None:
         from pytest_claims.reports import junit as format_module
     elif suffix == ".md":
         from pytest_claims.reports import markdown as format_module  # type: ignore[no-redef]
+    elif suffix == ".html":
+        from pytest_claims.reports import html as format_module  # type: ignore[no-redef]
     else:
         from pytest_claims.reports import json as format_module  # type: ignore[no-redef]
     text = format_module.render(run, records)

@@ -1,0 +1,172 @@
+"""Records → what the page's templates show."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_claims.reports import facts
+from pytest_claims.reports.html import origin, plots
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from markupsafe import Markup
+
+    from pytest_claims.reports.format import Reading, Record, RunInfo
+    from pytest_claims.reports.html.embed import Shown
+
+UNITS: Mapping[str | None, str] = {"percent": " %", "million": " million", "billion": " billion"}
+
+_RANK = ("fail", "error", "pending", "partial", "pass", "not_attempted")
+"""By status, what a reader wants to see first."""
+
+_WORST_FIRST = ("drift", "unknown", "proxy", "not observed", "none")
+
+_DECIDE = ("--claims-sample", "--claims-set", "--claims-model", "--claims-device", "--claims-data")
+"""Options without which a command would run something else than the session did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One record, and what is computed of it."""
+
+    record: Record
+    anchor: str
+    """The HTML id: the claim's id where that is unique, so that a link to it can be written by hand."""
+    folded: bool
+    """It was not attempted, and there is nothing to say of it alone."""
+    paper: str
+    metric: str
+    unit: str
+    points: str
+    """The unit of a difference."""
+    measured: str
+    difference: str
+    interval: str
+    sort: Mapping[str, Any]
+    """Column → what it is sorted by."""
+    plot: Markup | None
+    large: Markup | None
+    gallery: Shown | None
+    histogram: Markup | None
+    axes: Sequence[Reading]
+    origin: origin.Origin | None
+    reproduce: str
+    refute: str
+
+
+def claims(run: RunInfo, records: Sequence[Record], galleries: Mapping[str, Shown]) -> list[Claim]:
+    """One view per record, in the order of the records."""
+    anchors = _anchors(records)
+    options = _options(run.command)
+    return [
+        _claim(number, record, anchors[number], options, galleries.get(record.evidence.claim.nodeid))
+        for number, record in enumerate(records)
+    ]
+
+
+def folded(all_claims: Sequence[Claim]) -> list[tuple[str, list[Claim]]]:
+    """Claims that were not attempted, by reason."""
+    reasons: dict[str, list[Claim]] = {}
+    for claim in all_claims:
+        if claim.folded:
+            reasons.setdefault(claim.record.evidence.reason, []).append(claim)
+    return list(reasons.items())
+
+
+def red(run: RunInfo, records: Sequence[Record]) -> bool:
+    """Whether the session is red, for whatever reason."""
+    return run.exit_status != 0 or any(record.evidence.test.result == "failed" for record in records)
+
+
+def answer(run: RunInfo, records: Sequence[Record]) -> str:
+    """The gate's answer in one line."""
+    failed = sum(record.evidence.test.result == "failed" for record in records)
+    attempted = sum(record.verdict.status != "not_attempted" for record in records)
+    total = f"{attempted:,} of {len(records):,} {'claim was' if len(records) == 1 else 'claims were'} attempted"
+    if failed:
+        verb = "does" if failed == 1 else "do"
+        return f"The gate “{run.gate}” is red: {failed:,} of {len(records):,} {verb} not clear it. {total}."
+    if run.exit_status:
+        return (
+            f"No claim misses the gate “{run.gate}”, but the session ended with exit status {run.exit_status}. {total}."
+        )
+    return f"The gate “{run.gate}” is green. {total}."
+
+
+def _claim(number: int, record: Record, anchor: str, options: Sequence[str], gallery: Shown | None) -> Claim:
+    verdict, evidence = record.verdict, record.evidence
+    citation, unit = verdict.claim_citation, evidence.unit
+    reported = citation.reported_value if citation else None
+    interval, tolerance = evidence.interval, evidence.tolerance
+    drawn = reported is not None and evidence.measured is not None
+    shares = tolerance is not None and tolerance.pass_ and evidence.difference is not None
+    command = evidence.command if citation is None else shlex.join([*_split(evidence.command), *options])
+    metric = citation.reported_metric if citation else ""
+    return Claim(
+        record=record,
+        anchor=anchor,
+        folded=verdict.status == "not_attempted" and not evidence.axes and not evidence.needs,
+        paper=record.paper.title if record.paper else "",
+        metric=metric,
+        unit=UNITS.get(unit, ""),
+        points=" points" if unit == "percent" else UNITS.get(unit, ""),
+        measured=facts.number(evidence.measured, unit),
+        difference=facts.difference(evidence.difference, unit),
+        interval=f"{facts.number(interval.low, unit)} – {facts.number(interval.high, unit)}" if interval else "",
+        sort={
+            "claim": record.name.lower(),
+            "metric": metric,
+            "reported": reported,
+            "measured": evidence.measured,
+            # In pass bands, so that BLEU and parameter counts can stand in one order.
+            "difference": round(abs(evidence.difference or 0.0) / tolerance.pass_, 6) if shares and tolerance else None,
+            "match": verdict.protocol_match or "",
+            "status": _RANK.index(verdict.status),
+        },
+        plot=plots.bands(reported, evidence, number) if drawn and reported is not None else None,
+        large=plots.bands_with_axis(reported, evidence, number) if drawn and reported is not None else None,
+        gallery=gallery,
+        histogram=plots.histogram(gallery.histogram, number, f"{metric} of each image")
+        if gallery and gallery.histogram
+        else None,
+        axes=sorted(evidence.axes, key=lambda reading: _WORST_FIRST.index(reading.consequence)),
+        origin=origin.of(record),
+        reproduce=command,
+        # An empty folder of evidence: nothing that was computed before is used.
+        refute=f"{command} --claims-evidence=fresh-evidence",
+    )
+
+
+def _anchors(records: Sequence[Record]) -> list[str]:
+    """An HTML id per record: letters, digits, `.`, `_`, `-`; unique, and none of the page's own, which begin with `_`."""
+    taken: set[str] = set()
+    anchors = []
+    for record in records:
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", record.name).lstrip("_") or "claim"
+        anchor, count = plain, 2
+        while anchor in taken:
+            anchor, count = f"{plain}-{count}", count + 1
+        taken.add(anchor)
+        anchors.append(anchor)
+    return anchors
+
+
+def _options(command: str) -> list[str]:
+    """Of the session's command line, the options that decide what is evaluated, in their order."""
+    words, found = _split(command), []
+    for place, word in enumerate(words):
+        if word.partition("=")[0] in _DECIDE:
+            found.append(word)
+            found += words[place + 1 : place + 2] if "=" not in word else []
+    return found
+
+
+def _split(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:  # not a command that a shell could run; it is shown as it is
+        return [command]
