@@ -403,7 +403,7 @@ def test_a_session_writes_it(pytester: pytest.Pytester) -> None:
     put(pytester.path, of_status("pass", "good"), of_status("fail", "bad"))
     plain(pytester, "claims", "--claims-report=verdicts.html")
     found = Page((pytester.path / "verdicts.html").read_text(encoding="utf-8"))
-    assert [attrs["id"] for tag, attrs in found.tags if tag == "article"] == ["good", "bad"]
+    assert [attrs["id"] for tag, attrs in found.tags if tag == "article"] == ["bad", "good"]
     assert "The gate “partial” is red: 1 of 2 does not clear it." in found.text
 
 
