@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pytest_claims import machine
+from pytest_claims.errors import ClaimsError
 from pytest_claims.progress import silent
+from pytest_claims.protocol import CaptioningPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import torch
@@ -17,10 +20,14 @@ if TYPE_CHECKING:
     from pytest_claims.evidence import Evidence
     from pytest_claims.preflight import Preflight
     from pytest_claims.progress import ProgressMaker
-    from pytest_claims.protocol import CaptioningPlan, Plan
+    from pytest_claims.protocol import Plan
     from pytest_claims.sources.checkpoint import Loaded
     from pytest_claims.sources.data import Split
     from pytest_claims.store import Store
+
+
+THREADS = 4
+"""Threads that make thumbnails."""
 
 
 class Evaluator(Protocol):
@@ -120,6 +127,24 @@ class Bench:
             self._split = None
             self._split = (key, data.load(stated, columns, plan.folders, self.progress))
         return self._split[1]
+
+    def thumbnails(self, plan: Plan, ids: Sequence[str]) -> list[str]:
+        """The images of a plan in small, as `data:` addresses, "" for one that cannot be shown; empty if no image is here."""
+        if self.replay or not isinstance(plan, CaptioningPlan):
+            return []
+        from pytest_claims.sources import pictures
+
+        split = self.split(plan)
+
+        def small(name: str) -> str:
+            try:
+                return pictures.thumbnail(split.image(name))
+            except ClaimsError:
+                return ""
+
+        # PIL releases the interpreter's lock while it decodes.
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="thumbnails") as pool:
+            return list(pool.map(small, ids))
 
     def device(self, plan: CaptioningPlan) -> torch.device:
         """The device that a plan runs on.

@@ -65,6 +65,8 @@ class ClaimItem(pytest.Item):
         super().__init__(**kwargs)
         self.claim = claim
         self.record: Record | None = None
+        self.gallery: str | None = None
+        """`Gallery` as JSON text, if a report shows it."""
 
     def runtest(self) -> None:
         """Verify the claim, keep the record, and tell pytest the result."""
@@ -86,6 +88,8 @@ class ClaimItem(pytest.Item):
         told = {name: text.line(value) for name, value in facts.properties(self.record)}
         others = [entry for entry in self.user_properties if entry[0] not in told]
         self.user_properties[:] = [*others, *told.items()]
+        if chosen.shows_outputs and (outputs := session.gallery(self.claim, verdict)) is not None:
+            self.gallery = outputs.model_dump_json()
         if result is Result.SKIPPED:
             pytest.skip(text.line(f"{message} {verdict.next_step}"))
         if result is Result.EXPECTED:
@@ -120,7 +124,8 @@ def annotate(report: pytest.TestReport, item: Any) -> None:
         if found is not None:
             report.claims_record = found.dump()  # type: ignore[attr-defined]
             report.claims_status = found.verdict.status  # type: ignore[attr-defined]
-            item.record = None
+            report.claims_gallery = item.gallery  # type: ignore[attr-defined]
+            item.record = item.gallery = None
         if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
             # Show the place of the claim, not the line in this module that called `pytest.skip`.
             report.longrepr = (claim.display, claim.line, report.longrepr[2])

@@ -34,6 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PATH",
         help="write a verdict report: .xml (JUnit), .json (records) or .md (summary); repeatable",
     )
+    add(
+        "--claims-images",
+        default="thumbnails",
+        metavar="thumbnails|none",
+        help="whether an HTML report shows images (default: thumbnails of 160 pixels)",
+    )
     add("--claims-gate", metavar="partial|pass", help="the lowest status that stays green (default: partial)")
     add("--claims-require-attempt", action="store_true", help="a claim that could not be attempted fails")
     add("--claims-sample", type=int, metavar="N", help="evaluate N images (the protocol rules apply)")
@@ -108,7 +114,7 @@ def _asked(config: pytest.Config) -> bool:
     """Whether an option or ini value of the plugin is set, or xdist's workers may collect claims instead of this process."""
     given = (value for name, value in vars(config.option).items() if name.startswith("claims_"))
     # `is not False`, since 0 equals False, and `--claims-sample=0` must be seen to be refused.
-    if any(value is not None and value is not False and value not in ([], "auto") for value in given):
+    if any(value is not None and value is not False and value not in ([], "auto", "thumbnails") for value in given):
         return True
     return bool(config.getini("claims_gate")) or getattr(config.option, "dist", "no") != "no"
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
-    from pytest_claims.reports.format import Record, RunInfo
+    from pytest_claims.reports.format import Gallery, Record, RunInfo
     from pytest_claims.settings import Settings
     from pytest_claims.spec import Claim
 
@@ -128,6 +128,8 @@ class Recorder(Counter):
         self.records: dict[str, str] = {}
         """`Record.dump` by node id."""
         self._sorted: list[Record] = []
+        self.galleries: dict[str, str] = {}
+        """`Gallery` as JSON text by node id, if a report shows it."""
         self.other_collection_errors = False
         """Whether pytest failed to collect something other than a claim file."""
         self.written: list[Path] = []
@@ -183,6 +185,8 @@ class Recorder(Counter):
         nodeid, record = report.nodeid, getattr(report, "claims_record", None)
         if record is not None:
             self._keep(nodeid, record)
+        if gallery := getattr(report, "claims_gallery", None):
+            self.galleries[nodeid] = gallery
         if nodeid not in self.expected:
             return
         if nodeid in self.records:
@@ -216,7 +220,7 @@ class Recorder(Counter):
         settings = state.settings_of(self.config)
         for path in settings.reports:
             try:
-                reports.write(path, self._run_info(settings, session.exitstatus), self.sorted())
+                reports.write(path, self._run_info(settings, session.exitstatus), self.sorted(), self._galleries())
                 self.written.append(path)
             except ClaimsError as error:
                 self.problems.append(str(error))
@@ -245,6 +249,19 @@ class Recorder(Counter):
         """
         for problem in self.problems:
             print(line(problem), file=sys.stderr)
+
+    def _galleries(self) -> dict[str, Gallery]:
+        """The outputs by node id. Thumbnails came with one claim of each evidence, and belong to all of them."""
+        if not self.galleries:
+            return {}
+        from pytest_claims.reports.format import Gallery
+
+        found = {nodeid: Gallery.model_validate_json(text) for nodeid, text in sorted(self.galleries.items())}
+        made = {gallery.evidence: gallery.thumbnails for gallery in found.values() if gallery.thumbnails}
+        return {
+            nodeid: gallery.model_copy(update={"thumbnails": made.get(gallery.evidence, [""] * len(gallery.ids))})
+            for nodeid, gallery in found.items()
+        }
 
     def _keep(self, nodeid: str, record: str) -> None:
         self.records[nodeid] = record

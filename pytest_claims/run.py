@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_claims import protocol, soundness, verdict
 from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted, SettingsError, nearest
+from pytest_claims.reports.format import Gallery
 from pytest_claims.verdict import Status, Verdict
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Session:
         self.baseline = baseline
         self.through = through
         self._extra = metrics
+        self._shown: set[str] = set()
+        """The evidence whose thumbnails were made."""
         self._corpora: dict[int, tuple[Evidence, Corpus]] = {}
 
     def verify(self, claim: Claim) -> Verdict:
@@ -109,6 +112,28 @@ class Session:
             readings=plan.expected,
             candidate=plan.candidate,
             needs=(*found.lines, *(("also", str(problem)) for problem in found.problems if problem is not worst)),
+        )
+
+    def gallery(self, claim: Claim, verdict: Verdict) -> Gallery | None:
+        """What was generated behind a verdict, image by image; None where nothing was.
+
+        Thumbnails come with the first claim of each evidence only: the others show the same images.
+        """
+        evidence, score = verdict.evidence, verdict.score
+        if evidence is None or score is None or not evidence.captions:
+            return None
+        ids = [caption.id for caption in evidence.captions]
+        thumbnails: list[str] = []
+        if self.settings.thumbnails and evidence.digest not in self._shown:
+            self._shown.add(evidence.digest)
+            thumbnails = self.bench.thumbnails(protocol.plan(claim, self.settings), ids)
+        return Gallery(
+            evidence=evidence.digest,
+            ids=ids,
+            captions=[caption.text for caption in evidence.captions],
+            references=[list(caption.references) for caption in evidence.captions],
+            scores=list(score.per_image),
+            thumbnails=thumbnails,
         )
 
     def metric(self, plan: Plan) -> Metric | None:

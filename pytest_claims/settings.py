@@ -30,6 +30,8 @@ class Settings:
     """The options of one session."""
 
     reports: tuple[Path, ...] = ()
+    thumbnails: bool = True
+    """Whether an HTML report shows images."""
     gate: Gate = Gate.PARTIAL
     require_attempt: bool = False
     dry_run: bool = False
@@ -50,6 +52,11 @@ class Settings:
     audit: int | None = None
     """How many captions from earlier evidence are generated again and compared; None: none."""
 
+    @property
+    def shows_outputs(self) -> bool:
+        """Whether a report shows what was generated, image by image."""
+        return any(path.suffix.lower() == ".html" for path in self.reports)
+
 
 def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) -> Settings:
     """Validate the options.
@@ -68,6 +75,7 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
     gate = _gate(option("claims_gate"), ini("claims_gate"))
     return Settings(
         reports=tuple(_report(folder, value) for value in option("claims_report")),
+        thumbnails=_images(option("claims_images")),
         gate=gate,
         # The gate `pass` must not be green if a claim was not attempted.
         require_attempt=option("claims_require_attempt") or gate is Gate.PASS,
@@ -104,6 +112,14 @@ def _installed(package: str) -> bool:
     """Whether a package can be imported; a folder of that name without code, such as one of drawings, is none."""
     spec = importlib.util.find_spec(package)
     return spec is not None and spec.origin is not None
+
+
+def _images(value: str) -> bool:
+    if value not in ("thumbnails", "none"):
+        raise SettingsError(
+            f"--claims-images={value}: expected thumbnails or none{nearest(value, ['thumbnails', 'none'])}"
+        )
+    return value == "thumbnails"
 
 
 def _gate(option: str | None, ini: str) -> Gate:

@@ -152,7 +152,9 @@ def test_no_circles() -> None:
 LONG_FILES: dict[str, str] = {}
 """Files of more than 400 lines, each with its reason."""
 
-LONG_FUNCTIONS: dict[str, str] = {}
+LONG_FUNCTIONS = {
+    "pytest_claims.plugin.pytest_addoption": "a list of options, one after the other",
+}
 """Functions of more than 60 lines, each with its reason."""
 
 

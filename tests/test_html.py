@@ -20,6 +20,7 @@ from pytest_claims.errors import SettingsError
 from pytest_claims.reports import html
 from pytest_claims.reports.html import embed, origin, plots, view
 from tests.pages import BLEU, gallery, record, session
+from tests.running import of_status, plain, put
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -395,6 +396,15 @@ def test_a_folder_named_svg_is_no_package(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(tmp_path)
     assert not settings._installed("drawings_of_mine")
     assert not settings._installed("no_such_package_at_all")
+
+
+def test_a_session_writes_it(pytester: pytest.Pytester) -> None:
+    """`--claims-report=verdicts.html` writes a page with a row and a section for each claim that the session verified."""
+    put(pytester.path, of_status("pass", "good"), of_status("fail", "bad"))
+    plain(pytester, "claims", "--claims-report=verdicts.html")
+    found = Page((pytester.path / "verdicts.html").read_text(encoding="utf-8"))
+    assert [attrs["id"] for tag, attrs in found.tags if tag == "article"] == ["bad", "good"]
+    assert "The gate “partial” is red: 1 of 2 does not clear it." in found.text
 
 
 def test_a_file_that_cannot_be_read_has_its_place(tmp_path: Path) -> None:

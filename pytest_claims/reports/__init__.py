@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pytest_claims import files
 from pytest_claims.errors import ClaimsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pytest_claims.reports.format import Record, RunInfo
+    from pytest_claims.reports.format import Gallery, Record, RunInfo
 
 
-def write(path: Path, run: RunInfo, records: Sequence[Record]) -> None:
+def write(
+    path: Path, run: RunInfo, records: Sequence[Record], galleries: Mapping[str, Gallery] = MappingProxyType({})
+) -> None:
     """Write a report atomically, in the format of its suffix.
+
+    Args:
+        path: the file.
+        run: what is said of the session.
+        records: one per claim, or per file that stands for claims.
+        galleries: what was generated behind each claim, by its node id; only the HTML report shows it.
 
     Raises:
         ClaimsError: the report cannot be written. An earlier report of that name is still there.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".xml":
-        from pytest_claims.reports import junit as format_module
-    elif suffix == ".md":
-        from pytest_claims.reports import markdown as format_module  # type: ignore[no-redef]
-    elif suffix == ".html":
-        from pytest_claims.reports import html as format_module  # type: ignore[no-redef]
-    else:
-        from pytest_claims.reports import json as format_module  # type: ignore[no-redef]
-    text = format_module.render(run, records)
+    text = _render(path.suffix.lower(), run, records, galleries)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_whole(path, text.encode())
@@ -37,3 +37,22 @@ def write(path: Path, run: RunInfo, records: Sequence[Record]) -> None:
         # mkdir's own message, "File exists", would be misleading.
         reason = f"{path.parent} is a file" if isinstance(error, FileExistsError) else error.strerror
         raise ClaimsError(f"The report {path} cannot be written: {reason}.") from None
+
+
+def _render(suffix: str, run: RunInfo, records: Sequence[Record], galleries: Mapping[str, Gallery]) -> str:
+    # Each format is imported when a report of it is written: the HTML report brings jinja2 and a plotting library.
+    if suffix == ".html":
+        from pytest_claims.reports import html
+
+        return html.render(run, records, galleries)
+    if suffix == ".xml":
+        from pytest_claims.reports import junit
+
+        return junit.render(run, records)
+    if suffix == ".md":
+        from pytest_claims.reports import markdown
+
+        return markdown.render(run, records)
+    from pytest_claims.reports import json
+
+    return json.render(run, records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 from io import BytesIO
 from pathlib import Path
@@ -56,6 +57,22 @@ def decode(value: Any, name: str, folders: Sequence[Path]) -> Image:
         raise
     except Exception as error:  # noqa: BLE001 - on damaged bytes, PIL raises any exception: struct.error, IndexError…
         raise EvaluationError(f"Image {name}: cannot be decoded: {first_line(error)}.") from None
+
+
+THUMBNAIL = 160
+"""The longest side of a thumbnail, in pixels."""
+
+LOSSLESS = 64 * 64
+"""Pixels up to which a thumbnail is a PNG: JPEG would blur what little a picture of this size shows."""
+
+
+def thumbnail(image: Image) -> str:
+    """An RGB image in small, as a `data:` address: at most `THUMBNAIL` pixels wide and high, some 6 kB."""
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    kind = "png" if image.width * image.height <= LOSSLESS else "jpeg"
+    data = BytesIO()
+    image.save(data, kind, quality=70)
+    return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
 
 
 def digest(value: Any, name: str, folders: Sequence[Path]) -> str:

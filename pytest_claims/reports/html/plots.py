@@ -49,7 +49,7 @@ class Scale:
         """Three to seven round values."""
         rough = (self.high - self.low) / 4
         power = 10.0 ** math.floor(math.log10(rough))
-        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+        step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
         return [index * step for index in range(first, last + 1)]
 
