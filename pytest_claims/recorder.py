@@ -20,7 +20,7 @@ from pytest_claims.files import CLAIM_SUFFIXES
 from pytest_claims.text import line
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from pytest_claims.reports.format import Record, RunInfo
@@ -126,6 +126,7 @@ class Recorder(Counter):
         self.records: dict[str, Record] = {}
         self.other_collection_errors = False
         self.written: list[Path] = []
+        self.annotations: list[str] = []
         self.problems: list[str] = []
         self.started = datetime.now(UTC)
 
@@ -207,12 +208,24 @@ class Recorder(Counter):
             _fail(session)
         settings = state.settings_of(self.config)
         for path in settings.reports:
-            try:
-                reports.write(path, self._run_info(settings, session.exitstatus), self.sorted())
-                self.written.append(path)
-            except ClaimsError as error:
-                self.problems.append(str(error))
-                _fail(session)
+            self._report(session, path, reports.write)
+        if settings.github is not None:
+            from pytest_claims.reports import github
+
+            self._report(session, settings.github, github.append)
+            self.annotations += github.annotate(self.sorted(), self.config.invocation_params.dir)
+
+    def _report(
+        self, session: pytest.Session, path: Path, write: Callable[[Path, RunInfo, Sequence[Record]], None]
+    ) -> None:
+        """Write one report; what keeps it from being written is said at the end, and the session is red."""
+        run = self._run_info(state.settings_of(self.config), session.exitstatus)
+        try:
+            write(path, run, self.sorted())
+            self.written.append(path)
+        except ClaimsError as error:
+            self.problems.append(str(error))
+            _fail(session)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The verdict table."""
@@ -229,11 +242,16 @@ class Recorder(Counter):
         for problem in self.problems:
             terminalreporter.write_line(line(problem), red=True)
         self.problems.clear()
+        for annotation in self.annotations:
+            terminalreporter.write_line(annotation)
+        self.annotations.clear()
 
     def pytest_unconfigure(self) -> None:
         """Say what no summary said: there is none without a terminal, and under --no-summary in some releases of pytest."""
         for problem in self.problems:
             print(line(problem), file=sys.stderr)
+        for annotation in self.annotations:
+            print(annotation)
 
     def sorted(self) -> list[Record]:
         """The records in an order that does not depend on who ran first."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims.errors import SettingsError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
 REPORT_FORMATS = (".xml", ".json", ".md")
+GITHUB = "github"
+"""Stands for the summary and the annotations of a GitHub workflow, in place of a report's path."""
 
 
 class Gate(StrEnum):
@@ -28,6 +30,8 @@ class Settings:
     """The options of one session."""
 
     reports: tuple[Path, ...] = ()
+    github: Path | None = None
+    """The summary of the step of a GitHub workflow, where it was asked for; None: neither summary nor annotations."""
     gate: Gate = Gate.PARTIAL
     require_attempt: bool = False
     dry_run: bool = False
@@ -65,7 +69,8 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
         raise SettingsError(f"--claims-sample={sample}: expected a number of images of at least 1")
     gate = _gate(option("claims_gate"), ini("claims_gate"))
     return Settings(
-        reports=tuple(_report(folder, value) for value in option("claims_report")),
+        reports=tuple(_report(folder, value) for value in option("claims_report") if value != GITHUB),
+        github=_github() if GITHUB in option("claims_report") else None,
         gate=gate,
         # Whoever asks for a pass is not served by a claim that nobody tried.
         require_attempt=option("claims_require_attempt") or gate is Gate.PASS,
@@ -89,11 +94,24 @@ def _report(folder: Path, value: str) -> Path:
     if path.suffix.lower() not in REPORT_FORMATS:
         *others, last = REPORT_FORMATS
         raise SettingsError(
-            f"--claims-report={value}: expected a file name that ends in {', '.join(others)} or {last}, or github"
+            f"--claims-report={value}: expected a file name that ends in {', '.join(others)} or {last}, or {GITHUB}"
         )
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where the name is too long
         raise SettingsError(f"--claims-report={value}: is a folder, expected a file")
     return path
+
+
+def _github() -> Path:
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if os.environ.get("GITHUB_ACTIONS") == "true" and summary:
+        return Path(summary)
+    missing = (
+        "GITHUB_STEP_SUMMARY is not set" if os.environ.get("GITHUB_ACTIONS") == "true" else "GITHUB_ACTIONS is not true"
+    )
+    raise SettingsError(
+        f"--claims-report={GITHUB}: expected a step of a GitHub workflow, but {missing}; "
+        "elsewhere --claims-report=verdicts.md writes the same summary"
+    )
 
 
 def _gate(option: str | None, ini: str) -> Gate:
