@@ -31,8 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--claims-report",
         action="append",
         default=[],
-        metavar="PATH",
-        help="write a verdict report: .xml (JUnit), .json (records) or .md (summary); repeatable",
+        metavar="PATH|github",
+        help="write a report: .xml (JUnit), .json (records), .md (Markdown), or github (job summary, annotations); repeatable",
     )
     add(
         "--claims-images",

@@ -10,6 +10,7 @@ import platform
 import shlex
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,7 @@ from pytest_claims.files import CLAIM_SUFFIXES
 from pytest_claims.text import line
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from pytest_claims.reports.format import Gallery, Record, RunInfo
@@ -134,6 +135,8 @@ class Recorder(Counter):
         """Whether pytest failed to collect something other than a claim file."""
         self.written: list[Path] = []
         """The reports that were written."""
+        self.annotations: list[str] = []
+        """The annotations of `--claims-report=github`, not printed yet."""
         self.problems: list[str] = []
         """Why reports could not be written."""
         self.started = datetime.now(UTC)
@@ -219,12 +222,24 @@ class Recorder(Counter):
             _fail(session)
         settings = state.settings_of(self.config)
         for path in settings.reports:
-            try:
-                reports.write(path, self._run_info(settings, session.exitstatus), self.sorted(), self._galleries())
-                self.written.append(path)
-            except ClaimsError as error:
-                self.problems.append(str(error))
-                _fail(session)
+            self._report(session, path, partial(reports.write, galleries=self._galleries()))
+        if settings.github is not None:
+            from pytest_claims.reports import github
+
+            self._report(session, settings.github, github.append)
+            self.annotations += github.annotate(self.sorted(), self.config.invocation_params.dir)
+
+    def _report(
+        self, session: pytest.Session, path: Path, write: Callable[[Path, RunInfo, Sequence[Record]], None]
+    ) -> None:
+        """Write one report; what keeps it from being written is said at the end, and the session is red."""
+        run = self._run_info(state.settings_of(self.config), session.exitstatus)
+        try:
+            write(path, run, self.sorted())
+            self.written.append(path)
+        except ClaimsError as error:
+            self.problems.append(str(error))
+            _fail(session)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the table of verdicts."""
@@ -241,6 +256,9 @@ class Recorder(Counter):
         for problem in self.problems:
             terminalreporter.write_line(line(problem), red=True)
         self.problems.clear()
+        for annotation in self.annotations:
+            terminalreporter.write_line(annotation)
+        self.annotations.clear()
 
     def pytest_unconfigure(self) -> None:
         """Print problems that no summary showed.
@@ -249,6 +267,8 @@ class Recorder(Counter):
         """
         for problem in self.problems:
             print(line(problem), file=sys.stderr)
+        for annotation in self.annotations:
+            print(annotation)
 
     def _galleries(self) -> dict[str, Gallery]:
         """The outputs by node id. Thumbnails came with one claim of each evidence, and belong to all of them."""

@@ -6,16 +6,18 @@ import importlib.util
 import os
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims.errors import SettingsError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
 REPORT_FORMATS = (".xml", ".json", ".md", ".html")
 """The suffixes of report files; the suffix selects the format."""
+GITHUB = "github"
+"""Stands for the summary and the annotations of a GitHub workflow, in place of a report's path."""
 
 
 class Gate(StrEnum):
@@ -30,6 +32,8 @@ class Settings:
     """The options of one session."""
 
     reports: tuple[Path, ...] = ()
+    github: Path | None = None
+    """The summary of the step of a GitHub workflow, where it was asked for; None: neither summary nor annotations."""
     thumbnails: bool = True
     """Whether an HTML report shows images."""
     gate: Gate = Gate.PARTIAL
@@ -74,7 +78,8 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
         raise SettingsError(f"--claims-sample={sample}: expected a number of images of at least 1")
     gate = _gate(option("claims_gate"), ini("claims_gate"))
     return Settings(
-        reports=tuple(_report(folder, value) for value in option("claims_report")),
+        reports=tuple(_report(folder, value) for value in option("claims_report") if value != GITHUB),
+        github=_github() if GITHUB in option("claims_report") else None,
         thumbnails=_images(option("claims_images")),
         gate=gate,
         # The gate `pass` must not be green if a claim was not attempted.
@@ -99,7 +104,7 @@ def _report(folder: Path, value: str) -> Path:
     if path.suffix.lower() not in REPORT_FORMATS:
         *others, last = REPORT_FORMATS
         raise SettingsError(
-            f"--claims-report={value}: expected a file name that ends in {', '.join(others)} or {last}, or github"
+            f"--claims-report={value}: expected a file name that ends in {', '.join(others)} or {last}, or {GITHUB}"
         )
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where the name is too long
         raise SettingsError(f"--claims-report={value}: is a folder, expected a file")
@@ -120,6 +125,19 @@ def _images(value: str) -> bool:
             f"--claims-images={value}: expected thumbnails or none{nearest(value, ['thumbnails', 'none'])}"
         )
     return value == "thumbnails"
+
+
+def _github() -> Path:
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if os.environ.get("GITHUB_ACTIONS") == "true" and summary:
+        return Path(summary)
+    missing = (
+        "GITHUB_STEP_SUMMARY is not set" if os.environ.get("GITHUB_ACTIONS") == "true" else "GITHUB_ACTIONS is not true"
+    )
+    raise SettingsError(
+        f"--claims-report={GITHUB}: expected a step of a GitHub workflow, but {missing}; "
+        "elsewhere --claims-report=verdicts.md writes the same summary"
+    )
 
 
 def _gate(option: str | None, ini: str) -> Gate:
