@@ -28,8 +28,6 @@ import pytest_claims.store  # noqa: F401
 from pytest_claims.reports.format import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pytest
 
 RECORD = {
@@ -56,80 +54,8 @@ EVIDENCE = {
 
 STATUSES = ("pass", "partial", "fail", "pending", "not_attempted", "error")
 
-CAPTIONS = {"1": "a dog runs on the beach", "2": "two men play a game of chess", "3": "a red bus stops at the corner"}
-
-
-def claim(name: str = "one", **changes: Any) -> dict[str, Any]:
-    """A claim of a perfect BLEU-1, which `put` makes true; `changes` replace whole keys."""
-    value = changes.pop("value", "100.0")
-    return {
-        "id": name,
-        "citation": {"section": "Table 1", "row": "ours", "column": "B@1", "quoted_text": f"ours {value}"},
-        "reported": {"metric": "bleu1", "value": Digits(value), "unit": "percent"},
-        "tolerance": {"pass": 0, "partial": 20},
-        **changes,
-    }
-
-
-STATUS: Mapping[str, dict[str, Any]] = {
-    "pass": {},
-    "partial": {"value": "90.0"},
-    "fail": {"value": "50.0"},
-    "pending": {"run": {"dataset": {"id": "other"}}},
-    "not_attempted": {"run": {"predictions": {"path": "missing.json"}}},
-    "error": {"run": {"references": {"captions": "no-such-key"}}},
-}
-"""What makes `claim` come out with a status."""
-
-
-def of_status(status: str, name: str | None = None, **changes: Any) -> dict[str, Any]:
-    """A claim that comes out with `status`, by default named after it."""
-    return claim(name or status.replace("_", "-"), **STATUS[status], **changes)
-
-
 LEAN = ("-p", "no:hypothesispytest", "-p", "no:anyio")
 """Plugins that have no part in any claim, and cost a second each time that pytester makes them load again."""
-
-
-class Digits:
-    """A number as it is to be printed into a claim file."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-def put(
-    folder: Path, *claims: dict[str, Any], name: str = "claims/paper.yaml", captions: Mapping[str, str] = CAPTIONS
-) -> Path:
-    """A claim file with `claims`, and beside it released captions that equal their references."""
-    file = folder / name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    document = {
-        "paper": {"arxiv_id": None, "title": "A paper", "source_url": "https://example.org/paper"},
-        "protocol": {"dataset": {"id": "tiny", "images": len(captions)}, "metric": "coco-caption"},
-        "run": {
-            "evaluator": "predictions",
-            "predictions": {"path": "out.json", "id": "image_id", "caption": "caption"},
-            "references": {"path": "refs.json"},
-        },
-        "claims": list(claims or [claim()]),
-    }
-    file.write_text(yaml_of(document), encoding="utf-8")
-    rows = [{"image_id": key, "caption": text} for key, text in captions.items()]
-    (file.parent / "out.json").write_text(json.dumps(rows))
-    (file.parent / "refs.json").write_text(json.dumps({"annotations": rows}))
-    return file
-
-
-def yaml_of(value: Any) -> str:
-    """`value` as YAML's flow style, which JSON is; numbers with their own digits."""
-    if isinstance(value, Digits):
-        return value.text
-    if isinstance(value, dict):
-        return "{" + ",\n ".join(f"{json.dumps(key)}: {yaml_of(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",\n ".join(map(yaml_of, value)) + "]"
-    return json.dumps(value)
 
 
 class Run:
@@ -193,14 +119,14 @@ class Run:
         return [line for line in self.out.splitlines() if line.startswith(starts)]
 
 
-def run(pytester: pytest.Pytester, *args: str | Path, child: bool = False, twice: bool = True) -> Run:
-    """Run pytest with both reports, and check them; a second run of the same must report the same.
+def run(pytester: pytest.Pytester, *args: str | Path, child: bool = False, twice: bool = False) -> Run:
+    """Run pytest with both reports, and check them.
 
     Args:
         pytester: pytest's fixture.
         args: the command line, without reports.
         child: in a process of its own, for what would end this one.
-        twice: False where the first run leaves something that changes the second.
+        twice: run it a second time; that must report the same.
     """
     runs = []
     for name in ("first", "second") if twice else ("first",):

@@ -10,34 +10,12 @@ import pytest
 import torch
 import transformers
 
+from tests.builders import captioning, changed, claim, write
+
 __all__ = ["MODEL", "SHAPES", "datasets", "rows", "torch", "transformers", "warm", "write_claim", "write_rows"]
 
 SHAPES = Path(__file__).parents[1] / "claims" / "shapes"
 MODEL = SHAPES / "model"
-
-CLAIM = """\
-paper: {{arxiv_id: null, source_url: README.md, title: shapes}}
-protocol:
-  checkpoint: {{id: model}}
-  dataset: {{id: {data}, split: test, images: {images}}}
-  image: {{size: 64, resize: bicubic}}
-  prompt: a photo of
-  decoding: {{strategy: beam, num_beams: 5, max_new_tokens: 30, min_new_tokens: 1}}
-  precision: float32
-  metric: coco-caption
-run:
-  evaluator: captioning
-  columns: {{image: image, references: caption, id: filename}}
-{run}
-claims:
-"""
-
-ENTRY = """\
-  - id: {metric}
-    citation: {{section: Results, row: shapes, column: {metric}, quoted_text: "{value}"}}
-    reported: {{metric: {metric}, value: {value}, unit: percent}}
-    tolerance: {{pass: 5, partial: 90%, min_sample: {min_sample}}}
-"""
 
 
 def rows(count: int) -> list[dict[str, Any]]:
@@ -66,8 +44,8 @@ def write_claim(
     metrics: tuple[str, ...] = ("bleu4",),
     value: str = "70.0",
     min_sample: int = 4,
-    run: str = "",
     content: list[dict[str, Any]] | None = None,
+    **changes: Any,
 ) -> Path:
     """A claim file with its data below `folder`/claims; the model is found with `--claims-data=SHAPES`.
 
@@ -78,16 +56,16 @@ def write_claim(
         metrics: one claim each.
         value: what is reported.
         min_sample: of the tolerance.
-        run: more lines of the run section.
         content: rows instead of the first `count` shipped ones.
+        changes: of the claim file, as `tests.builders` has them.
     """
     content = rows(count) if content is None else content
     write_rows(folder / "claims" / "rows.parquet", content)
-    path = folder / "claims" / "small.yaml"
-    text = CLAIM.format(data="rows.parquet", images=len(content) if images is None else images, run=run)
-    text += "".join(ENTRY.format(metric=metric, value=value, min_sample=min_sample) for metric in metrics)
-    path.write_text(text, encoding="utf-8")
-    return path
+    tolerance = {"pass": 5, "partial": "90%", "min_sample": min_sample}
+    claims = [claim(metric, metric=metric, value=value, tolerance=tolerance) for metric in metrics]
+    columns = {"image": "image", "references": "caption", "id": "filename"}
+    document = captioning(*claims, images=len(content) if images is None else images, run__columns=columns)
+    return write(folder / "claims" / "small.yaml", changed(document, **changes))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,45 +3,26 @@
 from __future__ import annotations
 
 import json
-import subprocess
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.attacks.repository import git
+from tests.builders import claim, predictions, released, yaml_of
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-CLAIM = """\
-paper: {arxiv_id: "2205.02655", title: MAGIC}
-protocol: {dataset: {id: two, images: 2}, metric: coco-caption, prompt: a photo of}
-run:
-  evaluator: predictions
-  predictions: {path: out.json, id: image_id, caption: caption}
-  references: {path: refs.json}
-claims:
-  - id: bleu1
-    citation: {section: Table 1, row: MAGIC, column: B@1, quoted_text: "100.0"}
-    reported: {metric: bleu1, value: 100.0, unit: percent}
-    tolerance: {pass: 1.0, partial: 5%}
-"""
-
-
-def git(folder: Path, *command: str) -> None:
-    """Run git with an identity of its own."""
-    subprocess.run(
-        ["git", "-C", folder, "-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false", *command],
-        check=True,
-        capture_output=True,
-    )
+PERFECT = claim("bleu1", tolerance={"pass": Decimal("1.0"), "partial": "5%"})
+CLAIM = yaml_of(predictions(PERFECT, protocol__prompt="a photo of"))
 
 
 @pytest.fixture
 def repository(pytester: pytest.Pytester) -> Path:
     """A repository with a claim that passes, committed on main, and a branch to change it on."""
     claims = pytester.mkdir("claims")
-    outputs = [{"image_id": i, "caption": "a dog runs on the grass"} for i in (1, 2)]
-    (claims / "out.json").write_text(json.dumps(outputs))
-    (claims / "refs.json").write_text(json.dumps({"1": ["a dog runs on the grass"], "2": ["a dog runs on the grass"]}))
+    released(claims)
     (claims / "claim.yaml").write_text(CLAIM)
     git(pytester.path, "init", "-q", "-b", "main")
     git(pytester.path, "add", "-A")
@@ -76,7 +57,7 @@ def test_a_moved_bar_is_red(
     """A change of value, tolerance, protocol or expectation is shown in every report, and red until it is accepted."""
     text = repository.read_text().replace(before, after)
     if key == "value":
-        text = text.replace('quoted_text: "100.0"', 'quoted_text: "99.0"').replace("pass: 1.0", "pass: 1.0")
+        text = text.replace("ours 100.0", "ours 99.0")
     repository.write_text(text)
     old, new = change.split(" → ")
     result, record = run(pytester, "--claims-base=main")
@@ -92,7 +73,7 @@ def test_a_moved_bar_is_red(
 
 def test_what_does_not_move_the_bar(pytester: pytest.Pytester, repository: Path) -> None:
     """Comments, notes, formatting and a new claim file move no bar."""
-    text = CLAIM.replace("title: MAGIC", "title: The MAGIC paper").replace('"100.0"}', '"100.0", notes: seen}')
+    text = CLAIM.replace("title: A paper", "title: The paper").replace("ours 100.0}", "ours 100.0, notes: seen}")
     repository.write_text(f"# a comment\n{text}")
     result, record = run(pytester, "--claims-base=main")
     assert result.ret == 0

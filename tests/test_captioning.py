@@ -92,7 +92,7 @@ def test_claims_of_one_file_share_one_run(pytester: pytest.Pytester, monkeypatch
 @pytest.mark.parametrize("batch", [1, 3, 16])
 def test_batch_size_changes_nothing(pytester: pytest.Pytester, batch: int) -> None:
     """In float32 the batch size, which also decides who is decoded beside whom, changes no caption."""
-    write_claim(pytester.path, count=9, run=f"  batch_size: {batch}")
+    write_claim(pytester.path, count=9, run__batch_size=batch)
     _, (record,) = run(pytester)
     assert record["verdict"]["score"] == bleu4(stock(9))
     assert record["evidence"]["provenance"]["batch_size"] == batch
@@ -256,7 +256,7 @@ def test_cuda_is_not_attempted_without_one(pytester: pytest.Pytester) -> None:
     """A claim that needs CUDA is skipped with the command that would run it; an explicit device overrides the requirement."""
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
-    write_claim(pytester.path, count=4, run="  requires: {device: cuda}")
+    write_claim(pytester.path, count=4, run__requires={"device": "cuda"})
     result, (record,) = run(pytester)
     assert result.ret == 0
     assert record["verdict"]["status"] == "not_attempted"

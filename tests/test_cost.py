@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.running import put
+from tests.builders import put
 
 HEAVY = (
     "torch",

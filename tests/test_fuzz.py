@@ -18,7 +18,7 @@ from pytest_claims.run import Session
 from pytest_claims.settings import Settings
 from pytest_claims.spec import load
 from pytest_claims.verdict import Status
-from tests.claim_files import PREDICTIONS, REFERENCES, caption_files, claim_file
+from tests.builders import PREDICTIONS, REFERENCES, caption_files, claim_file
 from tests.test_spec import EXAMPLES, KEYS, VALUES, places
 
 if TYPE_CHECKING:

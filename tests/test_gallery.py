@@ -12,7 +12,8 @@ import pytest
 from pytest_claims.errors import SettingsError
 from pytest_claims.settings import read
 from pytest_claims.sources.pictures import THUMBNAIL, thumbnail
-from tests.running import LEAN, put
+from tests.builders import put
+from tests.running import LEAN
 from tests.shapes import SHAPES, warm, write_claim
 
 if TYPE_CHECKING:

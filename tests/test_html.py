@@ -19,8 +19,9 @@ from pytest_claims import reports, settings
 from pytest_claims.errors import SettingsError
 from pytest_claims.reports import html
 from pytest_claims.reports.html import embed, origin, plots, view
+from tests.builders import of_status, put
 from tests.pages import BLEU, gallery, record, session
-from tests.running import of_status, plain, put
+from tests.running import plain
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import hub
+from tests.builders import Document, captioning, claim, write
 from tests.hub import BLIP2, FLICKR_COMMIT, MODEL_COMMIT, Hub, Served, cache, flickr_files, model_files
 from tests.shapes import rows, write_rows
 
@@ -110,26 +111,11 @@ def test_offline_without_a_copy(tmp_path: Path) -> None:
     )
 
 
-SMALL = """\
-paper: {arxiv_id: null, source_url: README.md, title: shapes}
-protocol:
-  dataset: {id: rows.parquet, split: test, images: 2}
-  image: {size: 64, resize: bicubic}
-  prompt: a photo of
-  decoding: {strategy: beam, num_beams: 5, max_new_tokens: 30, min_new_tokens: 1}
-  precision: float32
-  metric: coco-caption
-run: {evaluator: captioning}
-claims:
-"""
+def small(name: str, **changes: Any) -> Document:
+    """A claim of a file that `captioning` gives, with a protocol of its own."""
+    tolerance = {"pass": 5, "partial": "90%", "min_sample": 2}
+    return claim(name, metric="bleu4", value="70.0", tolerance=tolerance, **changes)
 
-ENTRY = """\
-  - id: {name}
-    citation: {{section: Results, row: shapes, column: B@4, quoted_text: "70.0"}}
-    reported: {{metric: bleu4, value: 70.0, unit: percent}}
-    tolerance: {{pass: 5, partial: 90%, min_sample: 2}}
-    protocol: {protocol}
-"""
 
 PROBLEMS = {
     "gated": (
@@ -200,11 +186,11 @@ def test_what_can_go_wrong_with_a_download(tmp_path: Path) -> None:
     }
     claims = tmp_path / "claims"
     write_rows(claims / "rows.parquet", rows(2))
-    text = SMALL
+    wanted = []
     for name in ("good", "changed", *PROBLEMS):
-        revision = "v1" if name == "vanished" else "null"
-        text += ENTRY.format(name=name, protocol=f"{{checkpoint: {{id: acme/{name}, revision: {revision}}}}}")
-    (claims / "small.yaml").write_text(text, encoding="utf-8")
+        checkpoint = {"id": f"acme/{name}", "revision": "v1" if name == "vanished" else None}
+        wanted.append(small(name, protocol__checkpoint=checkpoint))
+    write(claims / "small.yaml", captioning(*wanted))
     with Hub(repos) as server:
         _, records = hub.run(tmp_path, HF_ENDPOINT=server.url, HF_HUB_ETAG_TIMEOUT="1", HF_HUB_DOWNLOAD_TIMEOUT="5")
     found = {
@@ -239,17 +225,14 @@ def test_a_dry_run_asks_the_hub_and_fetches_no_data(tmp_path: Path) -> None:
 
     A data set that is the whole of Flickr30k, and one with other columns, are seen before they are downloaded.
     """
-    data = "{{checkpoint: {{id: acme/good}}, dataset: {{id: {name}, revision: {revision}, images: 4, where: {where}}}}}"
-    claims = tmp_path / "claims"
-    claims.mkdir()
-    text = SMALL
-    text += ENTRY.format(name="filtered", protocol=data.format(
-        name="nlphuji/flickr30k", revision="refs/convert/parquet", where="{split: test}"))  # fmt: skip
-    text += ENTRY.format(name="whole", protocol=data.format(name="lmms-lab/flickr30k", revision="null", where="null"))
-    text += ENTRY.format(
-        name="columns", protocol=data.format(name="acme/other", revision="null", where="{domain: near}")
-    )
-    (claims / "small.yaml").write_text(text, encoding="utf-8")
+    named: dict[str, dict[str, Any]] = {
+        "filtered": {"id": "nlphuji/flickr30k", "revision": "refs/convert/parquet", "where": {"split": "test"}},
+        "whole": {"id": "lmms-lab/flickr30k"},
+        "columns": {"id": "acme/other", "where": {"domain": "near"}},
+    }
+    claims = [small(name, protocol__dataset={**data, "images": 4}) for name, data in named.items()]
+    document = captioning(*claims, protocol__checkpoint__id="acme/good", protocol__dataset={"split": "test"})
+    write(tmp_path / "claims" / "small.yaml", document)
     files = flickr_files(4)
     size = len(files["TEST/test/0000.parquet"])
     repos = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.builders import captioning, claim, write
 from tests.shapes import MODEL, rows, torch, transformers, write_rows
 
 if TYPE_CHECKING:
@@ -157,30 +158,12 @@ def flan_t5(folder: Path) -> None:
     blip2(folder, transformers.T5Config(**shape, **VOCABULARY), "$A </s>")
 
 
-CLAIM = """\
-paper: {{arxiv_id: null, source_url: README.md, title: tiny}}
-protocol:
-  checkpoint: {{id: model}}
-  dataset: {{id: rows.parquet, split: test, images: 5}}
-  image: {{size: {size}, resize: bicubic}}
-  prompt: {prompt}
-  decoding: {{strategy: beam, num_beams: 3, max_new_tokens: 6, min_new_tokens: 2}}
-  precision: float32
-  metric: coco-caption
-run: {{evaluator: captioning, batch_size: {batch}}}
-claims:
-  - id: tiny
-    citation: {{section: Results, row: tiny, column: B@1, quoted_text: "70.0"}}
-    reported: {{metric: bleu1, value: 70.0, unit: percent}}
-    tolerance: {{pass: 5, partial: 90%, min_sample: 2}}
-"""
-
 FLAN_T5 = (
     "transformers.generate (The language model is T5ForConditionalGeneration, an encoder-decoder, so it is decoded by the "
     "stock `generate`)"
 )
 REFUSED = f"which transformers {transformers.__version__} does not load as a model that turns images into text."
-CROPPED = "'shortest_edge=32 crop=32x32'"
+CROPPED = "shortest_edge=32 crop=32x32"
 
 
 def evidence(folder: Path, *, size: object = SIDE, prompt: str = "a photo of", batch: int = 2) -> tuple[Evidence, Any]:
@@ -191,11 +174,17 @@ def evidence(folder: Path, *, size: object = SIDE, prompt: str = "a photo of", b
     from pytest_claims.spec import load
 
     write_rows(folder / "rows.parquet", rows(5))
-    path = folder / "tiny.yaml"
-    path.write_text(CLAIM.format(size=size, prompt=json.dumps(prompt), batch=batch), encoding="utf-8")
-    (claim,) = load(path)
-    found = Bench().evaluate(protocol.plan(claim, Settings()))
-    readings = protocol.read_axes(claim.protocol, found.observed, min_sample=2)
+    document = captioning(
+        claim("tiny", value="70.0", tolerance={"pass": 5, "partial": "90%", "min_sample": 2}),
+        images=5,
+        protocol__image__size=size,
+        protocol__prompt=prompt,
+        protocol__decoding={"strategy": "beam", "num_beams": 3, "max_new_tokens": 6, "min_new_tokens": 2},
+        run__batch_size=batch,
+    )
+    (tiny,) = load(write(folder / "tiny.yaml", document))
+    found = Bench().evaluate(protocol.plan(tiny, Settings()))
+    readings = protocol.read_axes(tiny.protocol, found.observed, min_sample=2)
     differing = {r.axis: r.run for r in readings if r.consequence not in (protocol.Consequence.NONE, "not observed")}
     return found, differing
 

@@ -11,7 +11,8 @@ import pytest
 
 import pytest_claims.evaluation.predictions as evaluator
 from pytest_claims.globs import below_claims, matches
-from tests.running import STATUSES, claim, of_status, plain, put, run
+from tests.builders import claim, of_status, put
+from tests.running import STATUSES, plain, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,7 @@ def test_no_configuration_needed(
     """Without any configuration, and wherever pytest is started, the YAML below `claims` is found and verified."""
     put(pytester.path, name="claims/deep/paper.yaml")
     monkeypatch.chdir(pytester.path / start)
-    assert run(pytester, *args).results == {"one": "passed"}
+    assert run(pytester, *args, twice=True).results == {"one": "passed"}
 
 
 def test_a_named_file_is_always_read(pytester: pytest.Pytester) -> None:
@@ -126,7 +127,7 @@ def test_a_malformed_file(pytester: pytest.Pytester) -> None:
     """A malformed file is an error of one line per problem, without a traceback; the other files run; the exit code is 1."""
     put(pytester.path, claim("good"), name="claims/good.yaml")
     (pytester.path / "claims/bad.yaml").write_text(BROKEN)
-    found = run(pytester, "claims")
+    found = run(pytester, "claims", twice=True)
     assert found.ret == 1
     assert found.results == {"claims/bad.yaml": "failed", "good": "passed"}
     bad = found.records["claims/bad.yaml"]
@@ -326,7 +327,7 @@ def test_selected_by_node_id(pytester: pytest.Pytester) -> None:
     put(pytester.path, claim("a"), claim("b"))
     command = run(pytester, "claims").records["b"]["evidence"]["command"]
     assert command == "pytest claims/paper.yaml::b"
-    assert set(run(pytester, command.removeprefix("pytest "), twice=False).records) == {"b"}
+    assert set(run(pytester, command.removeprefix("pytest ")).records) == {"b"}
 
 
 @pytest.mark.parametrize("args", [["-x"], ["--maxfail=1"]])
@@ -342,7 +343,7 @@ def test_stopping_at_a_red_claim(pytester: pytest.Pytester, args: list[str]) -> 
 def test_last_failed(pytester: pytest.Pytester) -> None:
     """--lf runs the claims that were red, and only those."""
     put(pytester.path, claim("a"), of_status("fail", "b"), of_status("error", "c"), of_status("partial", "d"))
-    assert len(run(pytester, "claims", twice=False).records) == 4
+    assert len(run(pytester, "claims").records) == 4
     assert set(run(pytester, "claims", "--lf").records) == {"b", "c"}
 
 
@@ -350,7 +351,7 @@ def test_dry_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> 
     """--claims-dry-run evaluates nothing, shows the plan of every claim with its deviations, and is green."""
     monkeypatch.setattr(evaluator, "evaluate", None)
     put(pytester.path, claim("a"), of_status("pending", "b"))
-    found = run(pytester, "claims", "--claims-dry-run")
+    found = run(pytester, "claims", "--claims-dry-run", twice=True)
     assert found.ret == 0
     assert found.statuses == {"a": "not_attempted", "b": "not_attempted"}
     lines = found.out.splitlines()
@@ -398,7 +399,7 @@ def test_claims_of_a_checkpoint_are_neighbours(pytester: pytest.Pytester) -> Non
 def test_pytests_own_options(pytester: pytest.Pytester, args: list[str]) -> None:
     """The options of pytest itself change what is shown, never the records nor the exit code; there is no traceback."""
     put(pytester.path, *(of_status(status) for status in STATUSES))
-    found = run(pytester, "claims", *args, twice=False)
+    found = run(pytester, "claims", *args)
     assert found.ret == 1
     assert found.statuses == {status.replace("_", "-"): status for status in STATUSES}
     assert "Traceback" not in found.out + found.err
@@ -518,7 +519,7 @@ def test_an_evaluator_that_crashes(pytester: pytest.Pytester, breaking: Callable
     """An exception that nobody foresaw is an error of that claim, in one line with its place, and hides no other claim."""
     three(pytester)
     breaking(RuntimeError("a fault\nof two lines"))
-    found = run(pytester, "claims")
+    found = run(pytester, "claims", twice=True)
     assert found.statuses == {"a": "pass", "b": "error", "c": "pass"}
     assert re.fullmatch(r"RuntimeError: a fault \(at .*test_plugin\.py:\d+\)", found.records["b"]["evidence"]["reason"])
     assert "Traceback" not in found.out
@@ -614,7 +615,7 @@ def test_a_teardown_that_fails(pytester: pytest.Pytester) -> None:
         "import pytest\n@pytest.hookimpl(trylast=True)\n"
         "def pytest_runtest_teardown(item):\n    if item.name == 'b': raise OSError('no disk')"
     )
-    found = run(pytester, "claims")
+    found = run(pytester, "claims", twice=True)
     assert found.ret == 1
     assert found.statuses["b"] == "pass"
     assert found.results == {"a": "passed", "b": "failed", "c": "passed"}
@@ -672,8 +673,8 @@ def excited(pytester: pytest.Pytester, name: str = "exclamations") -> None:
     put(
         pytester.path,
         claim(
-            reported={"metric": name, "value": 50, "unit": "percent"},
-            citation={"section": "1", "row": "r", "column": "c", "quoted_text": "50"},
+            metric=name,
+            value="50",
             protocol={"metric": "excited"},
         ),
         captions={"1": "yes!", "2": "no", "3": "a dog!", "4": "a cat"},
@@ -684,7 +685,7 @@ def test_the_metric_of_a_plugin(pytester: pytest.Pytester) -> None:
     """A metric that a conftest adds can be named in a claim, is scored, and signs the verdict."""
     pytester.makeconftest(metric())
     excited(pytester)
-    found = run(pytester, "claims")
+    found = run(pytester, "claims", twice=True)
     assert found.statuses == {"one": "pass"}
     record = found.records["one"]
     assert record["verdict"]["score"] == 0.5
@@ -756,7 +757,7 @@ def test_a_fault_of_ours_is_shown_short(pytester: pytest.Pytester, monkeypatch: 
 
     monkeypatch.setattr(record, "of_verdict", crash)
     put(pytester.path)
-    found = run(pytester, "claims", twice=False)
+    found = run(pytester, "claims")
     assert found.ret == 1
     assert set(found.records) == {"one"}
     assert "a fault of ours" in found.out

@@ -20,7 +20,7 @@ from pytest_claims.run import Session
 from pytest_claims.settings import Settings
 from pytest_claims.spec import load
 from pytest_claims.verdict import Status, Verdict
-from tests.claim_files import PREDICTIONS, REFERENCES, caption_files, claim_file
+from tests.builders import PREDICTIONS, REFERENCES, caption_files, claim_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,8 @@ import pytest
 
 from pytest_claims.reports import github
 from pytest_claims.reports.format import Record
-from tests.running import STATUSES, Run, claim, of_status, plain, put, run
+from tests.builders import claim, of_status, put
+from tests.running import STATUSES, Run, plain, run
 from tests.test_settings import Reader
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_claims.reports import junit
 from pytest_claims.reports.format import Record, RunInfo
-from tests.running import STATUSES, claim, of_status, put, run, schema
+from tests.builders import claim, of_status, put
+from tests.running import STATUSES, run, schema
 
 if TYPE_CHECKING:
     import pytest

@@ -21,7 +21,6 @@ __all__ = ["warm"]  # a fixture of this module
 
 COUNT = 12
 BATCH = 4
-RUN = "  batch_size: 4"
 METRICS = ("bleu1", "bleu4")
 
 KILLS = int(os.environ.get("PYTEST_CLAIMS_KILLS", "0"))
@@ -131,7 +130,7 @@ def essence(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def finished(tmp_path_factory: pytest.TempPathFactory, warm: None) -> Path:  # noqa: ARG001 - it must come first
     """A folder with a claim file, and an undisturbed run of it: e/, v.json, v.xml."""
     folder = tmp_path_factory.mktemp("finished")
-    write_claim(folder, count=COUNT, metrics=METRICS, run=RUN)
+    write_claim(folder, count=COUNT, metrics=METRICS, run__batch_size=4)
     code, output = child(folder)
     assert code == 0, output
     return folder

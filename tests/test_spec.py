@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pytest_claims.errors import SpecError
 from pytest_claims.spec import METRICS, Claim, MetricInfo, PredictionsRun, load, loads, nodes, schema, to_unit, units
-from tests.claim_files import claim_file
+from tests.builders import claim_file
 
 SHIPPED = sorted((Path(__file__).parents[1] / "claims").rglob("*.yaml"))
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.running import STATUSES, Run, claim, of_status, put, run, without_timings
+from tests.builders import claim, of_status, put
+from tests.running import STATUSES, Run, run, without_timings
 from tests.test_plugin import BROKEN, excited, metric
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ xdist = pytest.importorskip("xdist", reason="pytest-xdist is not installed")
 
 def both(pytester: pytest.Pytester, args: Sequence[str] = (), distributed: Sequence[str] = ("-n", "2")) -> Run:
     """Run with and without xdist; the records must be the same."""
-    alone = run(pytester, "claims", "-p", "no:cacheprovider", *args, twice=False)
-    found = run(pytester, "claims", "-p", "no:cacheprovider", *args, *distributed, twice=False)
+    alone = run(pytester, "claims", "-p", "no:cacheprovider", *args)
+    found = run(pytester, "claims", "-p", "no:cacheprovider", *args, *distributed)
     assert found.ret == alone.ret
     assert json.loads(without_records(found)) == json.loads(without_records(alone))
     assert without_timings(found.xml) == without_timings(alone.xml)
@@ -66,7 +67,7 @@ def test_a_worker_that_dies(pytester: pytest.Pytester) -> None:
     excited(pytester)
     (pytester.path / "claims/paper.yaml").rename(pytester.path / "claims/killer.yaml")
     put(pytester.path, *(claim(name) for name in "abc"), name="claims/deep/paper.yaml")
-    found = run(pytester, "claims", "-n", "1", twice=False)
+    found = run(pytester, "claims", "-n", "1")
     assert found.ret == 1
     assert found.statuses == {"a": "pass", "b": "pass", "c": "pass", "one": "error"}
     reason = found.records["one"]["evidence"]["reason"]
@@ -79,7 +80,7 @@ def test_workers_that_all_die(pytester: pytest.Pytester) -> None:
     excited(pytester)
     (pytester.path / "claims/paper.yaml").rename(pytester.path / "claims/killer.yaml")
     put(pytester.path, *(claim(name) for name in "abc"), name="claims/zzz/paper.yaml")
-    found = run(pytester, "claims", "-n", "1", "--max-worker-restart=0", twice=False)
+    found = run(pytester, "claims", "-n", "1", "--max-worker-restart=0")
     assert found.ret != 0
     assert found.statuses == {"a": "not_attempted", "b": "not_attempted", "c": "not_attempted", "one": "error"}
 
@@ -87,7 +88,7 @@ def test_workers_that_all_die(pytester: pytest.Pytester) -> None:
 def test_stopping_at_a_red_claim(pytester: pytest.Pytester) -> None:
     """Under -x every claim stands in the report, run or not."""
     put(pytester.path, of_status("fail", "a"), *(claim(name) for name in "bcdef"))
-    found = run(pytester, "claims", "-n", "2", "-x", twice=False)
+    found = run(pytester, "claims", "-n", "2", "-x")
     assert found.ret != 0
     assert set(found.records) == set("abcdef")
     assert found.statuses["a"] == "fail"

@@ -5,39 +5,32 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.builders import Document, claim, predictions, released, write
 from tests.running import LEAN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 TEXTS = {"1": "a dog runs on the beach", "2": "two men play chess", "3": "a red bus at the corner"}
 
-ENTRY = """\
-  - id: {name}
-    citation: {{section: Table 1, row: ours, column: B@{order}, quoted_text: "ours {value}"}}
-    reported: {{metric: bleu{order}, value: {value}, unit: percent}}
-    tolerance: {{pass: {pass_}, partial: {partial}}}
-"""
 
-HEAD = """\
-paper: {arxiv_id: "2205.02655", title: A paper}
-protocol: {dataset: {id: three, images: 3}, metric: coco-caption}
-run:
-  evaluator: predictions
-  predictions: {path: out.json, id: image_id, caption: caption}
-  references: {path: refs.json}
-claims:
-"""
-
-
-def entry(name: str = "bleu1", *, order: int = 1, value: str = "100.0", pass_: str = "1.0", partial: str = "5%") -> str:
+def entry(
+    name: str = "bleu1",
+    *,
+    order: int = 1,
+    value: str = "100.0",
+    pass_: str = "1.0",
+    partial: str = "5%",
+    **changes: Any,
+) -> Document:
     """A claim of a perfect score."""
-    return ENTRY.format(name=name, order=order, value=value, pass_=pass_, partial=partial)
+    tolerance = {"pass": Decimal(pass_), "partial": partial}
+    return claim(name, metric=f"bleu{order}", value=value, tolerance=tolerance, **changes)
 
 
 def git(folder: Path, *command: str) -> str:
@@ -51,21 +44,12 @@ def git(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-def captions(folder: Path, texts: Mapping[str, str] = TEXTS, references: Mapping[str, str] | None = None) -> None:
-    """Released captions, and their references."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = [{"image_id": name, "caption": text} for name, text in texts.items()]
-    (folder / "out.json").write_text(json.dumps(rows))
-    found = texts if references is None else references
-    (folder / "refs.json").write_text(json.dumps({name: [text] for name, text in found.items()}))
-
-
 @pytest.fixture
 def claims(pytester: pytest.Pytester) -> Path:
     """The folder claims/ of a repository: claim.yaml with BLEU-1 and BLEU-2, committed on main; HEAD is a branch of it."""
     folder = pytester.mkdir("claims")
-    captions(folder)
-    (folder / "claim.yaml").write_text(HEAD + entry("bleu1") + entry("bleu2", order=2))
+    released(folder, TEXTS)
+    write(folder / "claim.yaml", predictions(entry("bleu1"), entry("bleu2", order=2)))
     pytester.makefile(".ini", pytest="[pytest]\naddopts = -p no:cacheprovider\n")
     (pytester.path / "conftest.py").write_text('"""Nothing."""\n')
     git(pytester.path, "init", "-q", "-b", "main")

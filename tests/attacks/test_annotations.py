@@ -13,7 +13,8 @@ from pytest_claims import text
 from pytest_claims.reports import github
 from pytest_claims.reports.format import Record
 from tests.attacks.test_printing import PWN
-from tests.running import claim, of_status, plain, put, run
+from tests.builders import claim, of_status, put
+from tests.running import plain, run
 
 OURS = re.compile(r"::(error|warning|notice) (?:file=([^:,]*),)?(?:line=(\d+),)?title=([^:,]*)::([^\n\r]*)")
 """A command of ours, whole: its properties hold neither `:` nor `,`, so the first `::` behind them ends them."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.attacks.shop import attempt, deviates, edit, model
-from tests.running import claim, put
+from tests.builders import claim, parameters, put, write
 from tests.shapes import MODEL, warm, write_claim
 
 __all__ = ["warm"]  # a fixture of this module
@@ -92,8 +92,7 @@ def test_deselect_what_would_run_the_candidate(pytester: pytest.Pytester) -> Non
 @pytest.mark.parametrize("name", ["one", "org/model"])
 def test_let_released_captions_pass_for_the_candidate(pytester: pytest.Pytester, name: str) -> None:
     """A claim that re-scores captions runs no candidate: no record of kind PRE, and never green."""
-    file = put(pytester.path, claim())
-    file.write_text(file.read_text().replace('"protocol": {', '"protocol": {"checkpoint": {"id": "org/model"},'))
+    put(pytester.path, protocol__checkpoint__id="org/model")
     result = pytester.runpytest_inprocess("claims", f"--claims-model={name}={MODEL}", "--claims-report=v.json")
     assert result.ret == USAGE
     result.stderr.fnmatch_lines(["*the claim one runs no checkpoint (evaluator predictions)*"])
@@ -105,12 +104,8 @@ def test_let_a_counted_configuration_pass_for_the_candidate(pytester: pytest.Pyt
     """So does one that counts a configuration which ships."""
     folder = pytester.mkdir("claims")
     (folder / "config.json").write_text((MODEL / "config.json").read_text())
-    (folder / "c.yaml").write_text(
-        "paper: {arxiv_id: null, title: x, source_url: y}\n"
-        "run: {evaluator: parameters, config: {path: config.json}}\n"
-        "claims:\n  - id: size\n    citation: {section: a, row: b, column: c, quoted_text: '821696'}\n"
-        "    reported: {metric: total_parameters, value: 821696, unit: count}\n    tolerance: {pass: 0, partial: 10}\n"
-    )
+    size = claim("size", metric="total_parameters", value="821696", unit="count", tolerance__partial=10)
+    write(folder / "c.yaml", parameters(size))
     result = pytester.runpytest_inprocess("claims", f"--claims-model=size={MODEL}")
     assert result.ret == USAGE
 
@@ -118,8 +113,7 @@ def test_let_a_counted_configuration_pass_for_the_candidate(pytester: pytest.Pyt
 def test_mix_a_claim_that_runs_it_with_one_that_does_not(pytester: pytest.Pytester) -> None:
     """Where one claim of the checkpoint runs the candidate, the others that name it are errors, of kind POST."""
     write_claim(pytester.path, count=6)
-    other = put(pytester.path, claim(), name="claims/released.yaml")
-    other.write_text(other.read_text().replace('"protocol": {', '"protocol": {"checkpoint": {"id": "model"},'))
+    put(pytester.path, name="claims/released.yaml", protocol__checkpoint__id="model")
     status, records = attempt(pytester, f"--claims-model=model={MODEL}")
     found = {record["evidence"]["claim"]["id"]: record for record in records}
     assert status == 1
@@ -131,7 +125,8 @@ def test_mix_a_claim_that_runs_it_with_one_that_does_not(pytester: pytest.Pytest
 @pytest.mark.parametrize("way", ["offline", "needs cuda", "no data"])
 def test_have_the_candidate_skipped(pytester: pytest.Pytester, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A claim that could not be attempted is red where a candidate was named, under every gate."""
-    path = write_claim(pytester.path, count=4, run="  requires: {device: cuda}" if way == "needs cuda" else "")
+    device = "cuda" if way == "needs cuda" else "cpu"
+    path = write_claim(pytester.path, count=4, run__requires={"device": device})
     if way == "no data":
         (path.parent / "rows.parquet").unlink()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -226,8 +221,7 @@ def test_an_honest_candidate_is_exact(pytester: pytest.Pytester) -> None:
 
 def test_the_reference_is_not_at_hand(pytester: pytest.Pytester) -> None:
     """Where the reference cannot be looked at, a note says that nothing was compared."""
-    path = write_claim(pytester.path, count=4)
-    path.write_text(path.read_text().replace("{id: model}", "{id: ./elsewhere}"))
+    write_claim(pytester.path, count=4, protocol__checkpoint__id="./elsewhere")
     candidate = model(pytester.path, "candidate")
     _, (record,) = attempt(pytester, f"--claims-model=./elsewhere={candidate}")
     (note,) = record["evidence"]["notes"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import hub
+from tests.builders import claim, parameters, write
 from tests.hub import Hub, Served
 from tests.test_parameters import OPT_TOTAL, small_opt
 
@@ -24,32 +25,26 @@ try:
 except ImportError:  # a release that has no bounds
     counter = None
 else:
-    counter.DEADLINE, counter.MEMORY = {deadline}, 2**30
-"""
-"""Bounds that a test can wait for; the code is the same."""
+    counter.MEMORY = 2**30
 
-CLAIMS = f"""
-paper: {{arxiv_id: null, title: A paper, source_url: "https://example.org"}}
-protocol: {{metric: parameter-count}}
-run: {{evaluator: parameters}}
-claims:
-- id: attack
-  citation: {{section: Table 1, row: ours, column: total, quoted_text: "{OPT_TOTAL}"}}
-  reported: {{metric: total_parameters, value: {OPT_TOTAL}, unit: count}}
-  tolerance: {{pass: 0, partial: 50%}}
-  run: {{config: {{path: attack.json}}}}
-- id: honest
-  citation: {{section: Table 1, row: ours, column: total, quoted_text: "{OPT_TOTAL}"}}
-  reported: {{metric: total_parameters, value: {OPT_TOTAL}, unit: count}}
-  tolerance: {{pass: 0, partial: 0}}
-  run: {{config: {{path: honest.json}}}}
+def pytest_runtest_setup(item):
+    if counter is not None:
+        counter.DEADLINE = {deadline} if item.name == "attack" else 100
 """
+"""Bounds that a test can wait for. The code is the same. The honest claim has time on a busy machine."""
 
-TIME = "the configuration was not counted within 8 s, and counting it was stopped. Expected a model of at most some thousand"
+SIZE = {"metric": "total_parameters", "value": str(OPT_TOTAL), "unit": "count"}
+CLAIMS = parameters(
+    claim("attack", **SIZE, tolerance__partial="50%", run__config__path="attack.json"),
+    claim("honest", **SIZE, tolerance__partial=0, run__config__path="honest.json"),
+    protocol__metric="parameter-count",
+)
+
+TIME = "the configuration was not counted within 2 s, and counting it was stopped. Expected a model of at most some thousand"
 MEMORY = "Expected a model that can be built, without its weights, in 1 GiB of memory."
 
 
-def attack(folder: Path, config: dict[str, Any], *, deadline: float = 8.0) -> str:
+def attack(folder: Path, config: dict[str, Any], *, deadline: float = 2) -> str:
     """Count `config` and after it an honest one; gives the reason for the error that the first must be.
 
     The hub that it may ask for a backbone is a server on loopback, which must see no request.
@@ -57,7 +52,7 @@ def attack(folder: Path, config: dict[str, Any], *, deadline: float = 8.0) -> st
     claims = folder / "claims"
     claims.mkdir()
     (folder / "conftest.py").write_text(CONFTEST.format(deadline=deadline))
-    (claims / "paper.yaml").write_text(CLAIMS)
+    write(claims / "paper.yaml", CLAIMS)
     (claims / "attack.json").write_text(json.dumps(config))
     (claims / "honest.json").write_text(json.dumps(small_opt()))
     resnet = {"model_type": "resnet", "architectures": ["ResNetBackbone"]}
@@ -89,15 +84,13 @@ def test_fill_the_memory_with_a_list_of_layers(tmp_path: Path) -> None:
 def test_keep_the_machine_busy_with_depths(tmp_path: Path) -> None:
     """A depth that stands in a list is bounded like a number of layers."""
     config = {"model_type": "swin", "architectures": ["SwinModel"], "depths": [10**7], "num_heads": [3]}
-    reason = attack(tmp_path, config)
-    assert TIME in reason or MEMORY in reason
+    assert TIME in attack(tmp_path, config)
 
 
 def test_keep_the_machine_busy_with_encoder_layers(tmp_path: Path) -> None:
     """The layers of an encoder, under their own name, are bounded too."""
     config = {"model_type": "bart", "architectures": ["BartModel"], "encoder_layers": 10**7, "d_model": 16}
-    reason = attack(tmp_path, config)
-    assert TIME in reason or MEMORY in reason
+    assert TIME in attack(tmp_path, config)
 
 
 def test_make_counting_fetch_a_backbone_by_name(tmp_path: Path) -> None:
@@ -108,7 +101,7 @@ def test_make_counting_fetch_a_backbone_by_name(tmp_path: Path) -> None:
         "use_timm_backbone": False,
         "backbone": "acme/backbone",
     }
-    assert "offline" in attack(tmp_path, config).lower()
+    assert "offline" in attack(tmp_path, config, deadline=100).lower()
 
 
 def test_make_counting_fetch_a_pretrained_backbone(tmp_path: Path) -> None:
@@ -117,7 +110,7 @@ def test_make_counting_fetch_a_pretrained_backbone(tmp_path: Path) -> None:
         "model_type": "detr", "architectures": ["DetrModel"], "use_timm_backbone": False, "backbone": "acme/backbone",
         "use_pretrained_backbone": True, "backbone_kwargs": {"use_pretrained_backbone": True},
     }  # fmt: skip
-    assert "offline" in attack(tmp_path, config).lower()
+    assert "offline" in attack(tmp_path, config, deadline=100).lower()
 
 
 def test_leave_a_process_behind(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.attacks.shop import attempt, deviates
+from tests.builders import claim, predictions, write
 from tests.shapes import rows, warm, write_claim, write_rows
 
 if TYPE_CHECKING:
@@ -29,21 +30,19 @@ def axis(record: dict[str, Any], name: str = "dataset") -> dict[str, str]:
 @pytest.mark.parametrize(
     "run",
     [
-        '  dataset: {where: {split: "test"}}',
-        "  dataset: {revision: easier}",
-        "  columns: {references: easier}",
-        "  columns: {id: other_id}",
-        "  columns: {image: easier_image}",
+        {"dataset": {"where": {"split": "test"}}},
+        {"dataset": {"revision": "easier"}},
+        {"columns": {"references": "easier"}},
+        {"columns": {"id": "other_id"}},
+        {"columns": {"image": "easier_image"}},
     ],
 )
-def test_name_in_the_run_what_the_paper_does_not(pytester: pytest.Pytester, run: str) -> None:
+def test_name_in_the_run_what_the_paper_does_not(pytester: pytest.Pytester, run: dict[str, Any]) -> None:
     """A filter, a column or a revision that only the run names is a difference, not a detail."""
     content = rows(8)
     for number, row in enumerate(content):
         row |= {"split": "test", "easier": ["a red circle"], "other_id": str(number), "easier_image": row["image"]}
-    path = write_claim(pytester.path, content=content)
-    text = path.read_text().replace("  columns: {image: image, references: caption, id: filename}\n", "")
-    path.write_text(text.replace("  evaluator: captioning\n", f"  evaluator: captioning\n{run}\n"))
+    write_claim(pytester.path, content=content, run={"evaluator": "captioning", **run})
     status, (record,) = attempt(pytester)
     assert status == 1
     assert record["verdict"]["protocol_match"] == "drift"
@@ -53,9 +52,8 @@ def test_name_in_the_run_what_the_paper_does_not(pytester: pytest.Pytester, run:
 def test_a_column_that_the_protocol_states_is_exact(pytester: pytest.Pytester) -> None:
     """Columns under their own names are stated once, in the protocol."""
     content = [{"name": row["filename"], "picture": row["image"], "texts": row["caption"]} for row in rows(6)]
-    path = write_claim(pytester.path, content=content)
-    text = path.read_text().replace("  columns: {image: image, references: caption, id: filename}\n", "")
-    path.write_text(text.replace("images: 6}", "images: 6, columns: {image: picture, references: texts, id: name}}"))
+    columns = {"image": "picture", "references": "texts", "id": "name"}
+    write_claim(pytester.path, content=content, run__columns=..., protocol__dataset__columns=columns)
     _, (record,) = attempt(pytester)
     assert record["verdict"]["protocol_match"] == "exact"
 
@@ -65,7 +63,7 @@ def pinned(pytester: pytest.Pytester, count: int = 8) -> Path:
     path = write_claim(pytester.path, count=count)
     _, (record,) = attempt(pytester)
     fingerprint = axis(record)["run"].rpartition("fingerprint=")[2]
-    path.write_text(path.read_text().replace(f"images: {count}}}", f"images: {count}, fingerprint: '{fingerprint}'}}"))
+    write_claim(pytester.path, count=count, protocol__dataset__fingerprint=fingerprint)
     _, (record,) = attempt(pytester)
     assert record["verdict"]["protocol_match"] == "exact"
     return path
@@ -188,15 +186,12 @@ def test_score_references_against_themselves(pytester: pytest.Pytester, referenc
     content = [{"id": n, "caption": f"a dog runs on beach {n}"} for n in range(3)]
     (folder / "rows.json").write_text(json.dumps(content))
     (folder / "link.json").symlink_to(folder / "rows.json")
-    (folder / "c.yaml").write_text(
-        "paper: {arxiv_id: null, title: x, source_url: y}\n"
-        "protocol: {dataset: {id: three, images: 3}, metric: coco-caption}\n"
-        "run:\n  evaluator: predictions\n"
-        "  predictions: {path: rows.json, id: id, caption: caption}\n"
-        f"  references: {{path: {references}, id: id, captions: caption}}\n"
-        "claims:\n  - id: one\n    citation: {section: a, row: b, column: c, quoted_text: '99.0'}\n"
-        "    reported: {metric: bleu1, value: 99.0, unit: percent}\n    tolerance: {pass: 1.0, partial: 5}\n"
+    document = predictions(
+        claim(value="99.0", tolerance={"pass": 1, "partial": 5}),
+        run__predictions={"path": "rows.json", "id": "id", "caption": "caption"},
+        run__references={"path": references, "id": "id", "captions": "caption"},
     )
+    write(folder / "c.yaml", document)
     status, (record,) = attempt(pytester)
     assert status == 1
     assert record["verdict"]["status"] == "error"

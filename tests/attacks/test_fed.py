@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,7 +32,7 @@ PROMPTS = {
 def test_feed_another_prompt_that_reads_alike(pytester: pytest.Pytester, name: str) -> None:
     """A prompt with another token than the paper's is drift, and the report shows what was fed, character by character."""
     prompt, shown = PROMPTS[name]
-    write_claim(pytester.path, count=8, run=f"  prompt: {json.dumps(prompt)}")
+    write_claim(pytester.path, count=8, run__prompt=prompt)
     status, (record,) = attempt(pytester)
     assert status == 1
     assert record["verdict"]["protocol_match"] == "drift"
@@ -96,8 +95,7 @@ def test_let_the_tokenizer_read_another_prompt(pytester: pytest.Pytester) -> Non
 @pytest.mark.parametrize("prompt", ["a photo of ", " A photo of", "a photo of:", "", "two\nlines"])
 def test_an_honest_odd_prompt_is_exact(pytester: pytest.Pytester, prompt: str) -> None:
     """A protocol that really states an odd prompt is met by a run that feeds it."""
-    path = write_claim(pytester.path, count=4)
-    path.write_text(path.read_text().replace("prompt: a photo of", f"prompt: {json.dumps(prompt)}"))
+    write_claim(pytester.path, count=4, protocol__prompt=prompt)
     _, (record,) = attempt(pytester)
     axis = next(found for found in record["evidence"]["axes"] if found["axis"] == "prompt")
     assert axis["consequence"] == "none"

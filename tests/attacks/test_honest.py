@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.attacks.shop import edit, model
+from tests.builders import captioning, claim, yaml_of
 from tests.shapes import rows, warm, write_rows
 
 if TYPE_CHECKING:
@@ -55,32 +55,15 @@ KEYS = {"mean": "image_mean", "std": "image_std", "normalize": "do_normalize", "
 FILTERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 
 
-def claim(folder: Path, prompt: str, image: dict[str, Any], decoding: dict[str, Any]) -> Any:
+def stated(folder: Path, prompt: str, image: dict[str, Any], decoding: dict[str, Any]) -> Any:
     """A claim on two images that states all of this."""
     from pytest_claims.spec import loads
 
-    document = {
-        "paper": {"arxiv_id": None, "title": "x", "source_url": "y"},
-        "protocol": {
-            "checkpoint": {"id": "model"},
-            "dataset": {"id": "rows.parquet", "images": 2},
-            "image": image,
-            "prompt": prompt,
-            "decoding": decoding,
-            "precision": "float32",
-            "metric": "coco-caption",
-        },
-        "run": {"evaluator": "captioning"},
-        "claims": [
-            {
-                "id": "one",
-                "citation": {"section": "a", "row": "b", "column": "c", "quoted_text": "50.5"},
-                "reported": {"metric": "bleu4", "value": 50.5, "unit": "percent"},
-                "tolerance": {"pass": 1, "partial": 5},
-            }
-        ],
-    }
-    return loads(yaml.safe_dump(document, allow_unicode=True).encode(), path=folder / "c.yaml", display="c.yaml")[0]
+    one = claim(metric="bleu4", value="50.5", tolerance={"pass": 1, "partial": 5})
+    document = captioning(
+        one, protocol__dataset__split=..., protocol__image=image, protocol__prompt=prompt, protocol__decoding=decoding
+    )
+    return loads(yaml_of(document).encode(), path=folder / "c.yaml", display="c.yaml")[0]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
@@ -102,10 +85,10 @@ def test_a_run_that_does_what_the_protocol_states_is_exact(
     edit(
         model(folder, "model") / "processor_config.json", image_processor__resample=FILTERS[image["resize"]], **changes
     )
-    stated = claim(folder, prompt, image, decoding)
-    plan = protocol.plan(stated, Settings())
+    judged = stated(folder, prompt, image, decoding)
+    plan = protocol.plan(judged, Settings())
     assert isinstance(plan, protocol.CaptioningPlan)
     assert protocol.match(plan.expected) is protocol.Match.EXACT
     observed = prepare(plan, Bench()).recipe.observed
-    readings = protocol.read_axes(stated.protocol, observed, min_sample=2)
+    readings = protocol.read_axes(judged.protocol, observed, min_sample=2)
     assert protocol.deviations(readings) == (), json.dumps([prompt, image, decoding])

@@ -11,7 +11,8 @@ import pytest
 
 from pytest_claims.reports import markdown
 from pytest_claims.reports.format import Record, RunInfo
-from tests.running import claim, of_status, put, run
+from tests.builders import claim, of_status, put
+from tests.running import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.attacks.repository import HEAD as TOP
-from tests.attacks.repository import TEXTS, captions, claims, compare, entry, git, move
+from tests.attacks.repository import TEXTS, claims, compare, entry, git, move
+from tests.builders import Document, captioning, predictions, released, write, yaml_of
 from tests.shapes import torch
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["claims", "torch"]  # a fixture of this module; what an inner run must not be the first to import
 
-LOOSE = entry("bleu1", pass_="9", partial="20%") + entry("bleu2", order=2)
+
+def loose(name: str = "bleu1", **changes: Any) -> Document:
+    """A claim file with a looser band for BLEU-1."""
+    return predictions(entry(name, pass_="9", partial="20%", **changes), entry("bleu2", order=2))
 
 
 @pytest.mark.usefixtures("claims")
@@ -34,38 +37,38 @@ def test_nothing_moved(pytester: pytest.Pytester) -> None:
 
 def rename_id(claims: Path) -> None:
     """Another id, and a looser band."""
-    (claims / "claim.yaml").write_text(TOP + LOOSE.replace("id: bleu1", "id: unigrams"))
+    write(claims / "claim.yaml", loose("unigrams"))
 
 
 def rename_file(claims: Path) -> None:
     """Another file, and a looser band."""
     (claims / "claim.yaml").unlink()
-    (claims / "other.yaml").write_text(TOP + LOOSE)
+    write(claims / "other.yaml", loose())
 
 
 def rename_both(claims: Path) -> None:
     """Another file, another id, and a looser band."""
     (claims / "claim.yaml").unlink()
-    (claims / "other.yaml").write_text(TOP + LOOSE.replace("id: bleu1", "id: unigrams"))
+    write(claims / "other.yaml", loose("unigrams"))
 
 
 def move_down(claims: Path) -> None:
     """Into a folder below, with its data, and a looser band."""
     for name in ("claim.yaml", "out.json", "refs.json"):
         move(claims / name, claims / "deep" / name)
-    (claims / "deep" / "claim.yaml").write_text(TOP + LOOSE)
+    write(claims / "deep" / "claim.yaml", loose())
 
 
 def split(claims: Path) -> None:
     """Into two files, one of them looser."""
-    (claims / "claim.yaml").write_text(TOP + entry("bleu2", order=2))
-    (claims / "first.yaml").write_text(TOP + entry("bleu1", pass_="9", partial="20%"))
+    write(claims / "claim.yaml", predictions(entry("bleu2", order=2)))
+    write(claims / "first.yaml", predictions(entry("bleu1", pass_="9", partial="20%")))
 
 
 def link(claims: Path) -> None:
     """Into a link to a looser file that is not below claims/."""
     elsewhere = claims.parent / "elsewhere.yaml"
-    elsewhere.write_text(TOP + LOOSE)
+    write(elsewhere, loose())
     (claims / "claim.yaml").unlink()
     (claims / "claim.yaml").symlink_to(elsewhere)
 
@@ -74,13 +77,12 @@ def link_folder(claims: Path) -> None:
     """The whole folder into a link."""
     move(claims, claims.parent / "elsewhere")
     claims.symlink_to(claims.parent / "elsewhere")
-    (claims / "claim.yaml").write_text(TOP + LOOSE)
+    write(claims / "claim.yaml", loose())
 
 
 def other_words(claims: Path) -> None:
     """The same cell in other spelling, another id, and a looser band."""
-    text = LOOSE.replace("Table 1, row: ours", "table  1, row: OURS").replace("id: bleu1", "id: x")
-    (claims / "claim.yaml").write_text(TOP + text)
+    write(claims / "claim.yaml", loose("x", citation__section="table  1", citation__row="OURS"))
 
 
 @pytest.mark.parametrize("how", [rename_id, rename_file, rename_both, move_down, split, link, link_folder, other_words])
@@ -99,14 +101,14 @@ def test_merge_two_files(pytester: pytest.Pytester, claims: Path) -> None:
     """Two files made one are two claims still."""
     shutil.copy(claims / "claim.yaml", claims / "kept.yaml")
     git(pytester.path, "checkout", "-q", "main")
-    (claims / "claim.yaml").write_text(TOP + entry("bleu1"))
-    (claims / "kept.yaml").write_text(TOP + entry("bleu2", order=2))
+    write(claims / "claim.yaml", predictions(entry("bleu1")))
+    write(claims / "kept.yaml", predictions(entry("bleu2", order=2)))
     git(pytester.path, "add", "-A")
     git(pytester.path, "commit", "-qm", "two files")
     git(pytester.path, "checkout", "-q", "change")
     git(pytester.path, "reset", "-q", "--hard", "main")
     (claims / "kept.yaml").unlink()
-    (claims / "claim.yaml").write_text(TOP + entry("bleu1") + entry("bleu2", order=2, pass_="3"))
+    write(claims / "claim.yaml", predictions(entry("bleu1"), entry("bleu2", order=2, pass_="3")))
     found = compare(pytester)
     assert found.moved == ["tolerance.pass: 1.0 → 3"]
 
@@ -139,25 +141,25 @@ def test_turn_a_claim_file_into_a_link(pytester: pytest.Pytester, claims: Path, 
 
 def drop_one(claims: Path) -> None:
     """One of two claims."""
-    (claims / "claim.yaml").write_text(TOP + entry("bleu2", order=2))
+    write(claims / "claim.yaml", predictions(entry("bleu2", order=2)))
 
 
 def drop_and_replace(claims: Path) -> None:
     """One of two, with an easier one in its place."""
     easy = entry("bleu3", order=3, value="99.0")
-    (claims / "claim.yaml").write_text(TOP + easy + entry("bleu2", order=2))
+    write(claims / "claim.yaml", predictions(easy, entry("bleu2", order=2)))
 
 
 def drop_to_the_attic(claims: Path) -> None:
     """Into a folder that nobody runs."""
     move(claims / "claim.yaml", claims.parent / "attic" / "claims" / "claim.yaml")
-    (claims / "claim.yaml").write_text(TOP + entry("bleu2", order=2))
+    write(claims / "claim.yaml", predictions(entry("bleu2", order=2)))
 
 
 def drop_by_its_ending(claims: Path) -> None:
     """Into a file that is no YAML any more."""
     move(claims / "claim.yaml", claims / "claim.yaml.txt")
-    (claims / "claim.yaml").write_text(TOP + entry("bleu2", order=2))
+    write(claims / "claim.yaml", predictions(entry("bleu2", order=2)))
 
 
 @pytest.mark.parametrize("how", [drop_one, drop_and_replace, drop_to_the_attic, drop_by_its_ending])
@@ -192,16 +194,16 @@ def test_remove_every_claim(pytester: pytest.Pytester, claims: Path, way: str, o
 
 def test_put_another_claim_under_the_same_id(pytester: pytest.Pytester, claims: Path) -> None:
     """The id stays, and claims something else: what it claimed is named."""
-    other = entry("bleu1", order=4).replace("row: ours", "row: theirs")
-    (claims / "claim.yaml").write_text(TOP + other + entry("bleu2", order=2))
+    other = entry("bleu1", order=4, citation__row="theirs")
+    write(claims / "claim.yaml", predictions(other, entry("bleu2", order=2)))
     found = compare(pytester)
     assert {"citation.row: ours → theirs", "citation.column: B@1 → B@4", "metric: bleu1 → bleu4"} <= set(found.moved)
 
 
 def test_a_session_that_asks_for_less_removes_nothing(pytester: pytest.Pytester, claims: Path) -> None:
     """What was not asked for is not missing: another file, one claim of a file, an ignored or deselected one."""
-    captions(claims / "other")
-    (claims / "other" / "other.yaml").write_text(TOP + entry("bleu4", order=4))
+    released(claims / "other", TEXTS)
+    write(claims / "other" / "other.yaml", predictions(entry("bleu4", order=4)))
     git(pytester.path, "add", "-A")
     git(pytester.path, "commit", "-qm", "another")
     git(pytester.path, "branch", "-f", "main")
@@ -235,7 +237,7 @@ def test_edit_the_data_and_move_them(pytester: pytest.Pytester, claims: Path) ->
     """Data that moved with their claim are compared where they are now."""
     for name in ("claim.yaml", "out.json", "refs.json"):
         move(claims / name, claims / "deep" / name)
-    captions(claims / "deep", EASIER)
+    released(claims / "deep", EASIER)
     found = compare(pytester)
     assert {"data out.json: claims/out.json → edited", "data refs.json: claims/refs.json → edited"} == set(found.moved)
 
@@ -250,7 +252,7 @@ def test_put_easier_data_before_the_folder_that_holds_them(pytester: pytest.Pyte
     git(pytester.path, "commit", "-qm", "data elsewhere")
     git(pytester.path, "branch", "-f", "main")
     assert compare(pytester, f"--claims-data={outside}").moved == []
-    captions(claims, EASIER)
+    released(claims, EASIER)
     found = compare(pytester, f"--claims-data={outside}")
     assert "data refs.json: not in the repository → claims/refs.json" in found.moved
 
@@ -260,12 +262,7 @@ def test_edit_a_file_of_the_model(pytester: pytest.Pytester, claims: Path) -> No
     (claims / "model" / "sub").mkdir(parents=True)
     for name in ("config.json", "sub/weights.safetensors", "tokenizer.json"):
         (claims / "model" / name).write_text("{}")
-    (claims / "claim.yaml").write_text(
-        TOP.partition("protocol:")[0]
-        + "protocol:\n  checkpoint: {id: model}\n  dataset: {id: rows.parquet, images: 2}\n  image: {size: 8}\n"
-        "  prompt: x\n  decoding: {strategy: greedy}\n  metric: coco-caption\n"
-        "run: {evaluator: captioning, requires: {device: cuda}}\nclaims:\n" + entry("bleu1")
-    )
+    write(claims / "claim.yaml", captioning(entry("bleu1"), run__requires={"device": "cuda"}))
     git(pytester.path, "add", "-A")
     git(pytester.path, "commit", "-qm", "a model")
     git(pytester.path, "branch", "-f", "main")
@@ -369,7 +366,7 @@ def test_change_a_plugin_of_the_repository(pytester: pytest.Pytester) -> None:
 
 def test_run_from_another_repository(pytester: pytest.Pytester, claims: Path) -> None:
     """The repository is that of the given paths, not of the working folder."""
-    (claims / "claim.yaml").write_text(TOP + LOOSE)
+    write(claims / "claim.yaml", loose())
     other = pytester.path.parent / f"{pytester.path.name}-other"
     other.mkdir()
     git(other, "init", "-q", "-b", "main")
@@ -392,7 +389,7 @@ def test_point_git_at_another_repository(
     other.mkdir()
     git(other, "init", "-q", "-b", "main")
     git(other, "commit", "-q", "--allow-empty", "-m", "x")
-    (claims / "claim.yaml").write_text(TOP + LOOSE)
+    write(claims / "claim.yaml", loose())
     git(pytester.path, "add", "-A")
     git(pytester.path, "commit", "-qm", "loose")
     git(pytester.path, "replace", "main:claims/claim.yaml", "HEAD:claims/claim.yaml")
@@ -421,7 +418,7 @@ def test_a_partial_clone_that_is_offline(pytester: pytest.Pytester, claims: Path
     """Where git has the name of a file and not its content, it cannot look: an error, never a new claim."""
     blob = git(pytester.path, "rev-parse", "main:claims/claim.yaml").strip()
     (pytester.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
-    (claims / "claim.yaml").write_text(TOP + LOOSE)
+    write(claims / "claim.yaml", loose())
     result = pytester.runpytest_inprocess("claims", "--claims-base=main")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --claims-base=main: git cat-file: *"])
@@ -453,15 +450,15 @@ SAME = {
     "keys in another order": lambda text: text.replace(
         "metric: bleu1, value: 100.0, unit: percent", "unit: percent, value: 100.0, metric: bleu1"
     ),
-    "claims in another order": lambda _: TOP + entry("bleu2", order=2) + entry("bleu1"),
+    "claims in another order": lambda _: yaml_of(predictions(entry("bleu2", order=2), entry("bleu1"))),
     "a moved anchor": lambda text: text.replace(f"tolerance: {BAND}", f"tolerance: &t {BAND}", 1).replace(
         f"tolerance: {BAND}", "tolerance: *t"
     ),
     "a default that is written down": lambda text: text.replace("path: refs.json", "path: refs.json, captions: caption"),
     "a setting that repeats the protocol": lambda text: text.replace("  references:", "  metric: coco-caption\n  references:"),
     "block style": lambda text: text.replace(
-        "protocol: {dataset: {id: three, images: 3}, metric: coco-caption}",
-        "protocol:\n  metric: coco-caption\n  dataset:\n    images: 3\n    id: three",
+        "protocol:\n  dataset: {id: tiny, images: 3}\n  metric: coco-caption",
+        "protocol:\n  metric: coco-caption\n  dataset:\n    images: 3\n    id: tiny",
     ),
 }  # fmt: skip
 
@@ -501,8 +498,8 @@ def test_configuration_and_code_that_say_the_same(pytester: pytest.Pytester) -> 
 
 def test_a_new_claim_is_listed(pytester: pytest.Pytester, claims: Path) -> None:
     """A claim that the base does not have is new, not red, and named."""
-    with (claims / "claim.yaml").open("a") as file:
-        file.write(entry("bleu4", order=4))
+    every = predictions(entry("bleu1"), entry("bleu2", order=2), entry("bleu4", order=4))
+    write(claims / "claim.yaml", every)
     found = compare(pytester)
     assert (found.status, found.moved) == (0, [])
     assert found.standing == {"bleu1": "unchanged", "bleu2": "unchanged", "bleu4": "new"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.attacks.repository import HEAD, captions, claims, compare, entry, git, move
-from tests.running import LEAN, claim, of_status, put, run
+from tests.attacks.repository import TEXTS, claims, compare, entry, git, move
+from tests.builders import captioning, claim, of_status, predictions, put, released, write
+from tests.running import LEAN, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,11 +41,11 @@ def test_rename_a_claim_out_of_the_selection(pytester: pytest.Pytester, claims: 
 def test_move_a_claim_into_a_file_that_is_not_run(pytester: pytest.Pytester, claims: Path) -> None:
     """A file that stood at the base, and that this session was not asked for, is a place to hide a claim."""
     other = pytester.path / "other" / "claims"
-    captions(other)
-    (other / "claim.yaml").write_text(HEAD + entry("bleu3", order=3))
+    released(other, TEXTS)
+    write(other / "claim.yaml", predictions(entry("bleu3", order=3)))
     commit(pytester)
-    (other / "claim.yaml").write_text(HEAD + entry("bleu3", order=3) + entry("bleu1"))
-    (claims / "claim.yaml").write_text(HEAD + entry("bleu2", order=2))
+    write(other / "claim.yaml", predictions(entry("bleu3", order=3), entry("bleu1")))
+    write(claims / "claim.yaml", predictions(entry("bleu2", order=2)))
     found = compare(pytester)
     assert found.status == 1
     assert found.standing["bleu1"] == "removed"
@@ -55,8 +56,8 @@ def test_make_the_folder_a_virtual_environment(pytester: pytest.Pytester, claims
     """Pytest passes a virtual environment by: one file makes every claim of a folder vanish, and their files stay."""
     deep = claims / "deep"
     move(claims / "claim.yaml", deep / "claim.yaml")
-    captions(deep)
-    (claims / "kept.yaml").write_text(HEAD + entry("bleu3", order=3))
+    released(deep, TEXTS)
+    write(claims / "kept.yaml", predictions(entry("bleu3", order=3)))
     commit(pytester)
     (deep / marker).parent.mkdir(exist_ok=True)
     (deep / marker).touch()
@@ -67,7 +68,7 @@ def test_make_the_folder_a_virtual_environment(pytester: pytest.Pytester, claims
 
 def test_take_the_place_of_a_removed_claim(pytester: pytest.Pytester, claims: Path) -> None:
     """A claim that takes another's node id is in the report beside it, not in place of it."""
-    (claims / "claim.yaml").write_text(HEAD + entry("bleu1", order=2))
+    write(claims / "claim.yaml", predictions(entry("bleu1", order=2)))
     found = compare(pytester)
     assert found.status == 1
     told = [(r["evidence"]["claim"]["id"], r["evidence"]["baseline"]) for r in found.records]
@@ -77,8 +78,8 @@ def test_take_the_place_of_a_removed_claim(pytester: pytest.Pytester, claims: Pa
 @pytest.mark.parametrize("option", ["--deselect=claims/claim.yaml::bleu1", "--ignore-glob=*/claim.yaml"])
 def test_what_the_command_line_leaves_out_is_not_removed(pytester: pytest.Pytester, claims: Path, option: str) -> None:
     """The user's own choice is no removal."""
-    (claims / "claim.yaml").write_text(HEAD + entry("bleu2", order=2))
-    (claims / "kept.yaml").write_text(HEAD + entry("bleu3", order=3))
+    write(claims / "claim.yaml", predictions(entry("bleu2", order=2)))
+    write(claims / "kept.yaml", predictions(entry("bleu3", order=3)))
     found = compare(pytester, option)
     assert (found.status, found.moved) == (0, [])
 
@@ -128,27 +129,11 @@ def test_keep_only_the_rows_without_a_value(pytester: pytest.Pytester, claims: P
     assert any("where.hard" in said for said in found.moved)
 
 
-CAPTIONING = """\
-paper: {arxiv_id: "2205.02655", title: A paper}
-protocol:
-  checkpoint: {id: org/model}
-  dataset: {id: org/data, images: 3}
-  image: {size: 364}
-  prompt: ""
-  decoding: {strategy: greedy}
-  metric: coco-caption
-run:
-  evaluator: captioning
-claims:
-"""
-
-
 def test_force_an_image_size_on_the_processor(pytester: pytest.Pytester, claims: Path) -> None:
     """An image setting in run changes what the processor does, also where the protocol says the same."""
-    (claims / "claim.yaml").write_text(CAPTIONING + entry())
+    write(claims / "claim.yaml", captioning(entry(), protocol__image={"size": 364}))
     commit(pytester)
-    text = CAPTIONING.replace("evaluator: captioning", "evaluator: captioning\n  image: {size: 364}")
-    (claims / "claim.yaml").write_text(text + entry())
+    write(claims / "claim.yaml", captioning(entry(), protocol__image={"size": 364}, run__image={"size": 364}))
     found = compare(pytester, "--claims-dry-run", accept=False)
     assert any(said.startswith("run.image") for said in found.moved)
 
@@ -159,13 +144,13 @@ def test_force_an_image_size_on_the_processor(pytester: pytest.Pytester, claims:
 def test_edit_data_in_a_submodule(pytester: pytest.Pytester, claims: Path) -> None:
     """Data in a submodule are what the pinned commit holds: another commit is other data."""
     source = pytester.path.parent / f"{pytester.path.name}-data"
-    captions(source)
+    released(source, TEXTS)
     git(source, "init", "-q", "-b", "main")
     git(source, "add", "-A")
     git(source, "commit", "-qm", "data")
     git(pytester.path, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(source), "claims/data")
-    text = HEAD.replace("out.json", "data/out.json").replace("refs.json", "data/refs.json")
-    (claims / "claim.yaml").write_text(text + entry())
+    moved: dict[str, Any] = {"run__predictions__path": "data/out.json", "run__references__path": "data/refs.json"}
+    write(claims / "claim.yaml", predictions(entry(), **moved))
     commit(pytester)
     references = claims / "data" / "refs.json"
     references.write_text(json.dumps({**json.loads(references.read_text()), "1": ["a dog runs on the beach", "a cat"]}))
@@ -183,7 +168,7 @@ def test_mark_a_red_claim_as_an_expected_failure(pytester: pytest.Pytester) -> N
     pytester.makeconftest(
         "import pytest\ndef pytest_collection_modifyitems(items):\n    items[0].add_marker(pytest.mark.xfail(reason='x'))"
     )
-    found = run(pytester, "claims")
+    found = run(pytester, "claims", twice=True)
     assert (found.ret, found.results) == (1, {"a": "failed"})
 
 

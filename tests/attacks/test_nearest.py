@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.running import claim, put, run
+from tests.builders import claim, put
+from tests.running import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ def test_keep_the_machine_busy_with_names_that_are_alike(
     rows = json.loads((file.parent / "out.json").read_text())
     rows[7]["image_id"] = "c" + ids[7][1:]
     (file.parent / "out.json").write_text(json.dumps(rows))
-    found = run(pytester, "claims", twice=False)
+    found = run(pytester, "claims")
     reason = found.records["one"]["evidence"]["reason"]
     assert reason.startswith(
         f"out.json: a prediction for image '{rows[7]['image_id']}', which refs.json does not know, did you"
@@ -59,7 +60,7 @@ def test_hide_the_nearest_name_among_many(pytester: pytest.Pytester) -> None:
     file = put(pytester.path, claim("one"), captions=dict.fromkeys(ids, "a dog runs"))
     text = (file.parent / "out.json").read_text()
     (file.parent / "out.json").write_text(text.replace("000001234000.jpg", "000001234000.jqg"))
-    found = run(pytester, "claims", twice=False)
+    found = run(pytester, "claims")
     assert found.records["one"]["evidence"]["reason"] == (
         "out.json: a prediction for image '000001234000.jqg', which refs.json does not know, did you mean '000001234000.jpg'?"
     )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.running import claim, of_status, plain, put, run
+from tests.builders import claim, of_status, put
+from tests.running import plain, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +46,7 @@ def test_keep_a_claim_from_running(pytester: pytest.Pytester, name: str) -> None
     """A selected claim that did not run is red in every report, and so is the session."""
     two(pytester.path)
     pytester.makeconftest(f"import pytest\n{CONFTESTS[name]}")
-    found = run(pytester, "claims", twice=False)
+    found = run(pytester, "claims")
     assert found.ret != 0
     assert found.results["b"] == "failed"
     assert found.statuses["b"] == "not_attempted"
@@ -111,6 +112,6 @@ def test_end_the_session_inside_an_evaluation(pytester: pytest.Pytester, code: s
         "def pytest_sessionstart():\n    predictions.evaluate, predictions.kept = leave, predictions.evaluate\n"
         "def pytest_unconfigure():\n    predictions.evaluate = predictions.kept\n"
     )
-    found = run(pytester, "claims", twice=False)
+    found = run(pytester, "claims")
     assert found.ret == {"None": 2, "0": 1, "3": 3}[code]
     assert found.statuses == {"a": "not_attempted", "b": "not_attempted"}

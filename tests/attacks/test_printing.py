@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.running import claim, of_status, put
-from tests.shapes import SHAPES, rows, write_claim
+from tests.builders import changed, claim, of_status, predictions, put, write
+from tests.running import LEAN
+from tests.shapes import SHAPES, rows, warm, write_claim
+
+__all__ = ["warm"]  # a fixture of this module
 
 PWN = "x\n::error::a\r::warning::b\n##vso[task.c]d\n  ##[error]e\x1b[31m\u202e"
 """What a stranger writes: commands to GitHub and Azure behind line breaks, and what steers a terminal."""
@@ -18,17 +21,17 @@ PWN = "x\n::error::a\r::warning::b\n##vso[task.c]d\n  ##[error]e\x1b[31m\u202e"
 ACTS = re.compile(r"\s*::|.*##\w*\[")
 
 
-def harmless(pytester: pytest.Pytester, *args: str) -> str:
-    """Run pytest in a process of its own, with reports; no line of output or report acts. Gives the output."""
-    result = pytester.runpytest_subprocess(
-        *args,
-        "-rA",
-        "-p",
-        "no:cacheprovider",
-        "--claims-report=v.xml",
-        "--claims-report=v.json",
-        "--claims-report=v.md",
-    )
+def harmless(pytester: pytest.Pytester, *args: str, child: bool = False) -> str:
+    """Run pytest with reports; no line of output or report acts. Gives the output.
+
+    Args:
+        pytester: pytest's fixture.
+        args: the command line, without reports.
+        child: in a process of its own.
+    """
+    reports = [f"--claims-report=v.{suffix}" for suffix in ("xml", "json", "md")]
+    command = (*args, "-rA", "-p", "no:cacheprovider", *reports, *LEAN)
+    result = pytester.runpytest_subprocess(*command) if child else pytester.runpytest_inprocess(*command)
     out = result.stdout.str() + "\n" + result.stderr.str()
     told = [out, *(report.read_text(encoding="utf-8") for report in sorted(Path.cwd().glob("v.*")))]
     for text in told:
@@ -91,12 +94,9 @@ def test_hide_a_red_claim_behind_a_file_of_the_same_name(pytester: pytest.Pytest
 
 def test_command_by_a_key_of_a_claim_file(pytester: pytest.Pytester) -> None:
     """An unknown key is one line of one problem, whatever it holds, and however deep it stands."""
-    file = put(pytester.path, claim("one"))
-    text = file.read_text()
-    file.write_text(
-        text.replace(
-            '"protocol": {', f'{json.dumps(PWN)}: {{{json.dumps(PWN)}: 1}}, "protocol": {{{json.dumps(PWN)}: 1,', 1
-        )
+    document = predictions()
+    write(
+        pytester.path / "claims/paper.yaml", {**document, PWN: {PWN: 1}, "protocol": {**document["protocol"], PWN: 1}}
     )
     out = harmless(pytester, "claims")
     assert "unknown key" in out
@@ -115,10 +115,7 @@ def test_command_by_a_duplicate_key(pytester: pytest.Pytester) -> None:
 
 def test_command_by_a_where_key(pytester: pytest.Pytester) -> None:
     """A condition on the rows, its key and its value, stands in one line of a plan and of a problem."""
-    path = write_claim(pytester.path, count=4)
-    text = path.read_text()
-    assert text.count("split: test,") == 1
-    path.write_text(text.replace("split: test,", f"split: test, where: {{{json.dumps(PWN)}: {json.dumps(PWN)}}},"))
+    write_claim(pytester.path, count=4, protocol__dataset__where={PWN: PWN})
     assert "where={x" in harmless(pytester, "claims", "--claims-dry-run", f"--claims-data={SHAPES}")
     assert "has no column" in harmless(pytester, "claims", f"--claims-data={SHAPES}")
 
@@ -126,16 +123,13 @@ def test_command_by_a_where_key(pytester: pytest.Pytester) -> None:
 def test_command_by_a_column_name(pytester: pytest.Pytester) -> None:
     """The names of the columns that a data set has, and of the one that a claim wants, stand in one line."""
     content = [{**row, PWN: 1} for row in rows(4)]
-    path = write_claim(pytester.path, count=4, content=content)
-    path.write_text(path.read_text().replace("id: filename", f"id: {json.dumps(PWN + 'z')}"))
+    write_claim(pytester.path, content=content, run__columns__id=PWN + "z")
     assert "has no column" in harmless(pytester, "claims", f"--claims-data={SHAPES}")
 
 
 def test_command_by_a_data_set(pytester: pytest.Pytester) -> None:
     """The name of data or a model that are not there is part of the reason for a skip, and of the next step."""
-    path = write_claim(pytester.path, count=4)
-    text = path.read_text()
-    path.write_text(text.replace("{id: model}", f"{{id: {json.dumps(PWN)}}}"))
+    write_claim(pytester.path, count=4, protocol__checkpoint__id=PWN)
     assert "not_attempted" in harmless(pytester, "claims", f"--claims-data={SHAPES}")
 
 
@@ -164,9 +158,7 @@ def test_command_by_a_caption(pytester: pytest.Pytester) -> None:
 @pytest.mark.parametrize("key", ["section", "row", "column", "notes"])
 def test_command_by_a_citation(pytester: pytest.Pytester, key: str) -> None:
     """Citation and notes of a red claim are shown, a line each."""
-    red = of_status("fail", "one")
-    red["citation"] |= {key: f"::error::{PWN}"}
-    put(pytester.path, red)
+    put(pytester.path, changed(of_status("fail", "one"), **{f"citation__{key}": f"::error::{PWN}"}))
     assert "quoted: ours 50.0" in harmless(pytester, "claims")
 
 
@@ -187,7 +179,7 @@ def test_command_by_what_a_library_prints(pytester: pytest.Pytester, stream: str
         f"@pytest.hookimpl(tryfirst=True)\ndef pytest_runtest_call(item):\n    {call}\n",
         encoding="utf-8",
     )
-    assert "Captured" in harmless(pytester, "claims")
+    assert "Captured" in harmless(pytester, "claims", child=True)
 
 
 def test_command_by_a_folded_line(pytester: pytest.Pytester) -> None:
@@ -215,5 +207,6 @@ def test_command_by_a_report_that_cannot_be_written(pytester: pytest.Pytester) -
             "--claims-report=blocked/x\n::error::y.json",
             "--claims-report=x\n::error::y.xml",
             *extra,
+            child=True,
         )
     harmless(pytester, "claims", "--claims-gate=x\n::error::y")

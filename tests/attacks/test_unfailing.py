@@ -11,7 +11,8 @@ from pytest_claims.protocol import Consequence
 from pytest_claims.settings import Gate
 from pytest_claims.verdict import Result, Status, settle
 from tests.attacks.shop import attempt
-from tests.running import claim, of_status, put, run
+from tests.builders import claim, of_status, parameters, put, write
+from tests.running import run
 from tests.shapes import warm, write_claim
 
 if TYPE_CHECKING:
@@ -49,11 +50,8 @@ def test_write_a_band_that_nothing_misses(
 def test_write_such_a_band_for_a_count(pytester: pytest.Pytester, unit: str) -> None:
     """A count has no greatest value; a band that reaches 0 is refused all the same."""
     folder = pytester.mkdir("claims")
-    (folder / "c.yaml").write_text(
-        "paper: {arxiv_id: null, title: x, source_url: y}\nrun: {evaluator: parameters, config: {path: config.json}}\n"
-        "claims:\n  - id: size\n    citation: {section: a, row: b, column: c, quoted_text: '800'}\n"
-        f"    reported: {{metric: total_parameters, value: 800, unit: {unit}}}\n    tolerance: {{pass: 0, partial: 100%}}\n"
-    )
+    size = claim("size", metric="total_parameters", value="800", unit=unit, tolerance__partial="100%")
+    write(folder / "c.yaml", parameters(size))
     found = run(pytester, "claims")
     assert found.ret != 0
     assert "it reaches 0" in found.json
@@ -62,7 +60,7 @@ def test_write_such_a_band_for_a_count(pytester: pytest.Pytester, unit: str) -> 
 def test_hide_a_wide_band(pytester: pytest.Pytester) -> None:
     """A wide band that can still be missed is shown with how much of the metric's range it lets through."""
     put(pytester.path, claim(value="50.0", tolerance={"pass": 45, "partial": 48}))
-    found = run(pytester, "claims")
+    found = run(pytester, "claims", twice=True)
     (record,) = found.records.values()
     assert record["evidence"]["tolerance"]["breadth"] == {"pass": 0.901, "partial": 0.961, "wide": True}
     facts = (found.case("one").findtext("system-out") or "").splitlines()
