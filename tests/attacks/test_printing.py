@@ -67,7 +67,7 @@ def test_command_by_a_file_name_from_inside_its_folder(
     (folder / f"{name}.yaml").write_text("paper: {titel: x}")
     (folder / "pytest.ini").write_text("[pytest]\nclaims_files = *.yaml\n")
     monkeypatch.chdir(folder)
-    assert "x.yaml" in harmless(pytester, ".", verbosity) or "y.yaml" in harmless(pytester, ".", verbosity)
+    assert name[-6:] in harmless(pytester, ".", verbosity)
 
 
 def test_command_by_a_file_name_to_xdist(pytester: pytest.Pytester) -> None:
