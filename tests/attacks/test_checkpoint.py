@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.attacks.shop import attempt, deviates, edit, model
+from tests.evaluation.test_models import CROPPED, evidence, git
 from tests.shapes import SHAPES, torch, warm, write_claim
-from tests.test_models import CROPPED, evidence, git
 
 if TYPE_CHECKING:
     from collections.abc import Callable
