@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -214,3 +215,21 @@ def test_only_the_pytest_side_knows_pytest() -> None:
 def test_no_private_names_of_pytest() -> None:
     """Private names move between pytest's releases: none is imported."""
     assert [n for n, tree in modules() if any(i.startswith("_pytest") for i in imports(n, tree).found)] == []
+
+
+def test_every_room_has_tests_of_its_name() -> None:
+    """A room of the package has a folder of tests, or a file of tests, that is named after it."""
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    tests = ROOT / "tests"
+    missing = [
+        room for room in sorted(rooms) if not [*tests.glob(f"test_{room}.py"), *(tests / room).glob("test_*.py")]
+    ]
+    assert missing == []
+
+
+def test_documents_name_tests_that_exist() -> None:
+    """A path of a test in a document leads to a file, or to a folder."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    named = {name for page in pages for name in re.findall(r"tests/[\w/.-]*[\w/]", page.read_text(encoding="utf-8"))}
+    assert "tests/sources/test_hub.py" in named
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FUZZ = settings(
     derandomize=True,
     database=None,
-    deadline=5000,  # the limit of the design: no file may keep a session busy for longer
+    deadline=5000,  # no file may keep a session busy for longer
     max_examples=EXAMPLES,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # every example writes its files anew
 )

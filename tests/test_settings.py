@@ -48,7 +48,7 @@ def reader(pytestconfig: pytest.Config, tmp_path: Path) -> Reader:
 
 
 def test_nothing_given(reader: Reader) -> None:
-    """Without options everything is as the design says: gate partial, all images, any device, nothing written."""
+    """The defaults are: gate partial, all images, any device, nothing written."""
     assert reader() == Settings()
     assert reader().gate is Gate.PARTIAL
 
@@ -221,6 +221,12 @@ def test_every_key_can_be_overridden(reader: Reader, key: str) -> None:
         "image": {"size": 1},
         "decoding": {"strategy": "beam"},
     }
-    Protocol.model_validate(
+    protocol = Protocol.model_validate(
         {name: {**needed[name], **below} if isinstance(below, dict) else below for name, below in overrides.items()}
     )
+    given: Any = overrides
+    kept: Any = protocol.model_dump()
+    for part in key.split("."):
+        given, kept = given[part], kept[part]
+    assert str(given).lower() == values.get(key, "7")  # False was written as false
+    assert kept == given

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.attacks.shop import attempt, deviates, edit, model
+from tests.evaluation.test_models import CROPPED, evidence, git
 from tests.shapes import SHAPES, torch, warm, write_claim
-from tests.test_models import CROPPED, evidence, git
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,8 +127,15 @@ def test_a_generation_config_that_blip2_does_not_read_changes_nothing(
     assert record["verdict"]["score"] == honest["verdict"]["score"], what
 
 
-@pytest.mark.parametrize("changes", [{"eos_token_id": [202, 271]}, {"eos_token_id": 271}, {"bos_token_id": 271}])
-def test_end_captions_elsewhere_in_the_config(pytester: pytest.Pytester, changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"eos_token_id": [202, 271]}, "pending"),
+        ({"eos_token_id": 271}, "error"),  # no caption ends: degenerate
+        ({"bos_token_id": 271}, "pending"),
+    ],
+)
+def test_end_captions_elsewhere_in_the_config(pytester: pytest.Pytester, changes: dict[str, Any], verdict: str) -> None:
     """The language model's own config defines where a text begins and ends; a claim that pins its checkpoint sees a change."""
     path = write_claim(pytester.path, count=6)
     folder = model(pytester.path)
@@ -138,7 +145,8 @@ def test_end_captions_elsewhere_in_the_config(pytester: pytest.Pytester, changes
     edit(folder / "config.json", **{f"text_config__{key}": value for key, value in changes.items()})
     status, (record,) = attempt(pytester)
     assert status == 1
-    assert record["verdict"]["status"] == "error" or deviates(record, "checkpoint")
+    assert record["verdict"]["status"] == verdict
+    assert deviates(record, "checkpoint") == (verdict == "pending")
 
 
 def elsewhere(folder: Path) -> Path:

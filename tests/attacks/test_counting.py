@@ -13,8 +13,8 @@ import pytest
 
 from tests import hub
 from tests.builders import claim, parameters, write
+from tests.counting.test_parameters import OPT_TOTAL, small_opt
 from tests.hub import Hub, Served
-from tests.test_parameters import OPT_TOTAL, small_opt
 
 if TYPE_CHECKING:
     from pathlib import Path

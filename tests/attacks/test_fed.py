@@ -124,8 +124,11 @@ def test_show_the_model_other_pixels(pytester: pytest.Pytester, name: str) -> No
     edit(model(pytester.path) / "processor_config.json", **changes)
     status, (record,) = attempt(pytester)
     assert status == 1
-    assert record["verdict"]["status"] in ("pending", "error")
-    if record["verdict"]["status"] == "pending":
+    if name in ("another class", "no resize"):
+        assert record["verdict"]["status"] == "error"
+        assert record["evidence"]["reason"].endswith("expected (3, 64, 64).")
+    else:
+        assert record["verdict"]["status"] == "pending"
         assert deviates(record, "image")
 
 
@@ -152,8 +155,13 @@ def test_state_what_the_checkpoint_does(pytester: pytest.Pytester) -> None:
     ["image.normalize=false", "image.rescale_factor=1.0", "image.convert_rgb=false", "image.size=32"],
 )
 def test_change_the_image_from_the_command_line(pytester: pytest.Pytester, override: str) -> None:
-    """An override of the image is applied, and drift."""
+    """An override of the image is applied, and is drift. A size that the model does not take is an error."""
     write_claim(pytester.path, count=8)
     status, (record,) = attempt(pytester, f"--claims-set={override}")
     assert status == 1
-    assert record["verdict"]["status"] in ("pending", "error")
+    if override == "image.size=32":
+        assert record["verdict"]["status"] == "error"
+        assert record["evidence"]["reason"] == "Image shapes-0000.png has the shape (3, 32, 32), expected (3, 64, 64)."
+    else:
+        assert record["verdict"]["status"] == "pending"
+        assert deviates(record, "image")

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pytest_claims.metrics import tokenize
 from pytest_claims.metrics import tokens as room
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 GOLDEN = [
     row
     for name in ("golden_tokens", "golden_words")
@@ -169,6 +169,6 @@ def test_needs_no_data_and_no_heavy_import() -> None:
         "import sys; import pytest_claims.metrics as m; heavy = {'torch', 'transformers', 'datasets', 'nltk', 'pytest'};"
         "print(sorted(heavy & set(sys.modules))); print(m.tokenize('It works.'))"
     )
-    environment = {"NLTK_DATA": "/nonexistent", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = {"NLTK_DATA": "/nonexistent", "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n('it', 'works')\n"

@@ -160,7 +160,8 @@ def test_hostile_captions_and_ids(pytester: pytest.Pytester, text: str) -> None:
     (pytester.path / "claims/lost/out.json").write_text(json.dumps(rows))
     found = run(pytester, "claims", "-rA", "-v")
     assert found.statuses["lost"] == "error"
-    assert found.statuses["whole"] in ("pass", "error", "fail")
+    half = text == HOSTILE["half a pair"]  # no file name and no report can hold it as a character
+    assert found.statuses["whole"] == ("error" if half else "pass")
     inert(found.out)
     inert(found.json)
     inert(found.xml)

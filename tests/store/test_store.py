@@ -370,13 +370,13 @@ def test_a_limit_of_the_system_on_file_size_is_like_a_full_disk() -> None:
     script = (
         "import resource, sys, pytest\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from tests import test_store as t\n"
+        "from tests.store import test_store as t\n"
         "with t.store().open(t.recipe(), t.picture): pass\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (400, 400))\n"
         "try: t.complete()\n"
         "except t.EvaluationError as error: print(error)\n"
     )
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", script, root], capture_output=True, text=True, check=False)
     assert done.stdout == (
         f"The evidence folder {place()} cannot be written: File too large. 2 of 4 captions are kept; the next run goes on "
@@ -441,12 +441,12 @@ def test_the_lock_of_a_dead_process_is_no_obstacle() -> None:
     script = (
         "import os, signal, sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from tests import test_store as t\n"
+        "from tests.store import test_store as t\n"
         "with t.store().open(t.recipe(), t.picture) as folder:\n"
         "    t.say(folder, 'a')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(Path(__file__).parents[1])], check=False)
+    done = subprocess.run([sys.executable, "-c", script, str(Path(__file__).parents[2])], check=False)
     assert done.returncode == -9
     with store().open(recipe(), picture) as folder:
         assert folder.reused == ("a",)

@@ -14,7 +14,7 @@ import pytest
 from pytest_claims.counting.parameters import MAX_BYTES, ParameterCounts, count_parameters
 from pytest_claims.errors import EvaluationError
 
-CONFIGS = Path(__file__).parent.parent / "claims" / "blip2" / "configs"
+CONFIGS = Path(__file__).parents[2] / "claims" / "blip2" / "configs"
 TRAINABLE = ("qformer", "query_tokens", "language_projection")
 
 # vocab 11, width 8, one layer, 5 positions, feed-forward 16

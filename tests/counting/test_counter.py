@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.test_parameters import OPT_TOTAL, small_opt
+from tests.counting.test_parameters import OPT_TOTAL, small_opt
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Captions = dict[str, tuple[int, ...]]
     Images = list[tuple[str, Tensor]]
 
-SHAPES = Path(__file__).resolve().parent.parent / "claims" / "shapes"
+SHAPES = Path(__file__).resolve().parents[2] / "claims" / "shapes"
 COMMON: dict[str, Any] = {"do_sample": False, "eos_token_id": EOS, "pad_token_id": PAD}
 PAPER: dict[str, Any] = {**COMMON, "num_beams": 5, "min_new_tokens": 1, "max_new_tokens": 14}
 
