@@ -455,7 +455,7 @@ def test_a_report_without_claims(pytester: pytest.Pytester) -> None:
     [
         (
             "--claims-report=verdicts.txt",
-            "--claims-report=verdicts.txt: expected a file name that ends in .xml, .json or .md, or github",
+            "--claims-report=verdicts.txt: expected a file name that ends in .xml, .json, .md or .html, or github",
         ),
         ("--claims-report=claims.xml/", "--claims-report=claims.xml/: is a folder, expected a file"),
         ("--claims-gate=green", "--claims-gate=green: expected partial or pass"),

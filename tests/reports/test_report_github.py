@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def commands(found: Run) -> list[str]:
 def line_of(pytester: pytest.Pytester, name: str, file: str = "claims/paper.yaml") -> int:
     """The line of a claim."""
     lines = (pytester.path / file).read_text().splitlines()
-    return next(number for number, line in enumerate(lines, 1) if f'"id": "{name}"' in line)
+    return next(number for number, line in enumerate(lines, 1) if re.search(rf'"?id"?: "?{name}"?\b', line))
 
 
 def test_the_summary_is_the_markdown_report(pytester: pytest.Pytester, summary: Path) -> None:
