@@ -6,6 +6,7 @@ imported twice, or leave two copies of their classes; so they are imported here,
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy
@@ -15,6 +16,9 @@ import yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+"""torch reads it when it is imported. The models are tiny: threads that wait for each other take longer than the work."""
 
 __all__ = ["numpy", "pydantic", "yaml"]
 

@@ -251,7 +251,7 @@ def run(folder: Path, *options: str, **environment: str) -> tuple[subprocess.Com
         [sys.executable, "-m", "pytest", "claims", "--claims-report=v.json", "-p", "no:cacheprovider",
          "--claims-device=cpu", "--import-mode=importlib", *options],
         cwd=folder, capture_output=True, text=True, check=False, timeout=300,
-        env={**kept, "HF_HOME": str(folder / "home"), "HF_TOKEN": TOKEN, "OMP_NUM_THREADS": "2", **environment},
+        env={**kept, "HF_HOME": str(folder / "home"), "HF_TOKEN": TOKEN, "OMP_NUM_THREADS": "1", **environment},
     )  # fmt: skip
     report = folder / "v.json"
     assert report.exists(), process.stdout + process.stderr
