@@ -6,6 +6,7 @@ imported twice, or leave two copies of their classes; so they are imported here,
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import jinja2
@@ -28,6 +29,9 @@ import pytest_claims.run  # noqa: F401
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+"""torch reads it when it is imported. The models are tiny: threads that wait for each other take longer than the work."""
 
 __all__ = ["jinja2", "numpy", "pydantic", "yaml"]
 

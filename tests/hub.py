@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
+from tests.running import LEAN
 from tests.shapes import MODEL, rows
 
 FLICKR_COMMIT = "f" * 40
@@ -249,9 +250,9 @@ def run(folder: Path, *options: str, **environment: str) -> tuple[subprocess.Com
     }
     process = subprocess.run(
         [sys.executable, "-m", "pytest", "claims", "--claims-report=v.json", "-p", "no:cacheprovider",
-         "--claims-device=cpu", "--import-mode=importlib", *options],
+         "--claims-device=cpu", "--import-mode=importlib", *LEAN, *options],
         cwd=folder, capture_output=True, text=True, check=False, timeout=300,
-        env={**kept, "HF_HOME": str(folder / "home"), "HF_TOKEN": TOKEN, "OMP_NUM_THREADS": "2", **environment},
+        env={**kept, "HF_HOME": str(folder / "home"), "HF_TOKEN": TOKEN, "OMP_NUM_THREADS": "1", **environment},
     )  # fmt: skip
     report = folder / "v.json"
     assert report.exists(), process.stdout + process.stderr

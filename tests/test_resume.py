@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_claims.store import seal
+from tests.running import LEAN
 from tests.shapes import SHAPES, torch, warm, write_claim
 
 __all__ = ["warm"]  # a fixture of this module
@@ -83,7 +84,7 @@ def command(folder: Path, plugin: str, *options: str) -> list[str]:
     (folder / "stopper.py").write_text(plugin, encoding="utf-8")
     always = ["-p", "stopper", f"--claims-data={SHAPES}", "--claims-evidence=e"]
     reports = ["--claims-report=v.json", "--claims-report=v.xml"]
-    return [sys.executable, "-m", "pytest", "claims", *always, *reports, *options]
+    return [sys.executable, "-m", "pytest", "claims", *LEAN, *always, *reports, *options]
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -95,7 +96,7 @@ def environment(folder: Path) -> dict[str, str]:
 def run(pytester: pytest.Pytester, *options: str) -> tuple[pytest.RunResult, list[dict[str, Any]]]:
     """Run pytest on claims/ in this process; with the records of its JSON report."""
     result = pytester.runpytest_inprocess(
-        "claims", "--claims-report=v.json", f"--claims-data={SHAPES}", "--claims-evidence=e", *options
+        "claims", "--claims-report=v.json", f"--claims-data={SHAPES}", "--claims-evidence=e", *options, *LEAN
     )
     return result, records(pytester.path)
 
@@ -306,12 +307,12 @@ def test_evidence_that_came_with_a_fork_is_not_used(
 
 def test_evidence_is_kept_in_the_cache_folder_or_nowhere(claims: Path, pytester: pytest.Pytester) -> None:
     """By default it lies in pytest's cache; without the cache nothing is written, and the verdict is the same."""
-    pytester.runpytest_inprocess("claims", f"--claims-data={SHAPES}", "--claims-report=v.json")
+    pytester.runpytest_inprocess("claims", f"--claims-data={SHAPES}", "--claims-report=v.json", *LEAN)
     kept = records(claims)
     assert len(list(claims.glob(".pytest_cache/d/claims-evidence/*/captions.jsonl"))) == 1
     shutil.rmtree(claims / ".pytest_cache")
     pytester.runpytest_inprocess(
-        "claims", f"--claims-data={SHAPES}", "--claims-report=v.json", "-p", "no:cacheprovider"
+        "claims", f"--claims-data={SHAPES}", "--claims-report=v.json", "-p", "no:cacheprovider", *LEAN
     )
     assert essence(records(claims)) == essence(kept)
     assert list(claims.rglob("captions.jsonl")) == []
@@ -388,7 +389,7 @@ def test_replay_without_evidence_is_no_attempt(claims: Path, pytester: pytest.Py
 @pytest.mark.usefixtures("claims")
 def test_options_that_are_not_valid(pytester: pytest.Pytester, option: str, message: str) -> None:
     """They are refused before anything runs, with what was expected."""
-    result = pytester.runpytest_inprocess("claims", option)
+    result = pytester.runpytest_inprocess("claims", option, *LEAN)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {message}"])
 
@@ -396,7 +397,7 @@ def test_options_that_are_not_valid(pytester: pytest.Pytester, option: str, mess
 @pytest.mark.usefixtures("claims")
 def test_replay_from_a_folder_that_is_not_there(pytester: pytest.Pytester) -> None:
     """A mistyped folder is a mistake, not the absence of evidence."""
-    result = pytester.runpytest_inprocess("claims", "--claims-replay", "--claims-evidence=typo")
+    result = pytester.runpytest_inprocess("claims", "--claims-replay", "--claims-evidence=typo", *LEAN)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
         [f"ERROR: --claims-evidence=typo: there is no folder {pytester.path / 'typo'} to replay from"]

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.running import LEAN
 from tests.shapes import MODEL, SHAPES
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def attempt(pytester: pytest.Pytester, *options: str, cache: bool = False) -> tu
         cache: whether evidence of earlier runs may be used.
     """
     off = () if cache else ("-p", "no:cacheprovider")
-    result = pytester.runpytest_inprocess("claims", "--claims-report=v.json", f"--claims-data={SHAPES}", *off, *options)
+    always = ("claims", "--claims-report=v.json", f"--claims-data={SHAPES}", *LEAN)
+    result = pytester.runpytest_inprocess(*always, *off, *options)
     report = Path("v.json")
     records: list[Record] = json.loads(report.read_text(encoding="utf-8"))["records"] if report.exists() else []
     report.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.attacks.shop import attempt, deviates, edit, model
 from tests.builders import claim, parameters, put, write
+from tests.running import LEAN
 from tests.shapes import MODEL, warm, write_claim
 
 __all__ = ["warm"]  # a fixture of this module
@@ -35,7 +36,9 @@ USAGE = 4
 def test_name_a_candidate_that_is_not_there(pytester: pytest.Pytester, path: str) -> None:
     """A folder that is not there is a usage error before anything runs."""
     write_claim(pytester.path, count=4)
-    result = pytester.runpytest_inprocess("claims", f"--claims-model=model={path}", f"--claims-data={MODEL.parent}")
+    result = pytester.runpytest_inprocess(
+        "claims", f"--claims-model=model={path}", f"--claims-data={MODEL.parent}", *LEAN
+    )
     assert result.ret == USAGE
     result.stderr.fnmatch_lines([f"ERROR: --claims-model=model={path}: *"])
 
@@ -44,7 +47,9 @@ def test_the_nearest_folder_is_named(pytester: pytest.Pytester) -> None:
     """A mistyped folder gets the name of the one that is there."""
     write_claim(pytester.path, count=4)
     model(pytester.path, "candidate")
-    result = pytester.runpytest_inprocess("claims", "--claims-model=model=./candidat", f"--claims-data={MODEL.parent}")
+    result = pytester.runpytest_inprocess(
+        "claims", "--claims-model=model=./candidat", f"--claims-data={MODEL.parent}", *LEAN
+    )
     assert result.ret == USAGE
     result.stderr.fnmatch_lines(["*there is no folder *candidat, did you mean 'candidate'?*"])
 
@@ -57,7 +62,9 @@ def test_name_a_folder_that_holds_no_checkpoint(pytester: pytest.Pytester, holds
     for name in holds:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("{}")
-    result = pytester.runpytest_inprocess("claims", f"--claims-model=model={folder}", f"--claims-data={MODEL.parent}")
+    result = pytester.runpytest_inprocess(
+        "claims", f"--claims-model=model={folder}", f"--claims-data={MODEL.parent}", *LEAN
+    )
     assert result.ret == USAGE
     result.stderr.fnmatch_lines(["*holds no config.json*"])
 
@@ -75,7 +82,9 @@ def test_name_a_claim_that_is_not_selected(pytester: pytest.Pytester, name: str,
     """A name that no selected claim has, or that was deselected, is a usage error with the nearest one."""
     write_claim(pytester.path, count=4)
     pytester.makepyfile("def test_other(): pass")
-    result = pytester.runpytest_inprocess(".", f"--claims-model={name}={MODEL}", f"--claims-data={MODEL.parent}", *more)
+    result = pytester.runpytest_inprocess(
+        ".", f"--claims-model={name}={MODEL}", f"--claims-data={MODEL.parent}", *more, *LEAN
+    )
     assert result.ret == USAGE
     said = result.stderr.str() + result.stdout.str()
     assert f"no selected claim has the id or the checkpoint '{name}'" in said
@@ -85,7 +94,7 @@ def test_deselect_what_would_run_the_candidate(pytester: pytest.Pytester) -> Non
     """The right name does not help where the claim is not selected."""
     write_claim(pytester.path, count=4)
     pytester.makepyfile("def test_other(): pass")
-    result = pytester.runpytest_inprocess(".", "-k", "test_other", f"--claims-model=model={MODEL}")
+    result = pytester.runpytest_inprocess(".", "-k", "test_other", f"--claims-model=model={MODEL}", *LEAN)
     assert result.ret == USAGE
 
 
@@ -93,7 +102,7 @@ def test_deselect_what_would_run_the_candidate(pytester: pytest.Pytester) -> Non
 def test_let_released_captions_pass_for_the_candidate(pytester: pytest.Pytester, name: str) -> None:
     """A claim that re-scores captions runs no candidate: no record of kind PRE, and never green."""
     put(pytester.path, protocol__checkpoint__id="org/model")
-    result = pytester.runpytest_inprocess("claims", f"--claims-model={name}={MODEL}", "--claims-report=v.json")
+    result = pytester.runpytest_inprocess("claims", f"--claims-model={name}={MODEL}", "--claims-report=v.json", *LEAN)
     assert result.ret == USAGE
     result.stderr.fnmatch_lines(["*the claim one runs no checkpoint (evaluator predictions)*"])
     records = json.loads((pytester.path / "v.json").read_text())["records"]
@@ -106,7 +115,7 @@ def test_let_a_counted_configuration_pass_for_the_candidate(pytester: pytest.Pyt
     (folder / "config.json").write_text((MODEL / "config.json").read_text())
     size = claim("size", metric="total_parameters", value="821696", unit="count", tolerance__partial=10)
     write(folder / "c.yaml", parameters(size))
-    result = pytester.runpytest_inprocess("claims", f"--claims-model=size={MODEL}")
+    result = pytester.runpytest_inprocess("claims", f"--claims-model=size={MODEL}", *LEAN)
     assert result.ret == USAGE
 
 
@@ -142,7 +151,7 @@ def test_replay_the_candidate(pytester: pytest.Pytester) -> None:
     """Evidence names a candidate by its path, and says nothing of what lies there now."""
     write_claim(pytester.path, count=4)
     result = pytester.runpytest_inprocess(
-        "claims", f"--claims-model=model={MODEL}", "--claims-replay", "--claims-accept-replay"
+        "claims", f"--claims-model=model={MODEL}", "--claims-replay", "--claims-accept-replay", *LEAN
     )
     assert result.ret == USAGE
     result.stderr.fnmatch_lines(["*a candidate has to be run, and --claims-replay runs nothing*"])
@@ -152,7 +161,9 @@ def test_name_two_candidates(pytester: pytest.Pytester) -> None:
     """The last of two does not win silently."""
     write_claim(pytester.path, count=4)
     other = model(pytester.path, "other")
-    result = pytester.runpytest_inprocess("claims", f"--claims-model=model={MODEL}", f"--claims-model=model={other}")
+    result = pytester.runpytest_inprocess(
+        "claims", f"--claims-model=model={MODEL}", f"--claims-model=model={other}", *LEAN
+    )
     assert result.ret == USAGE
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.attacks.repository import TEXTS, claims, compare, entry, git, move
 from tests.builders import Document, captioning, predictions, released, write, yaml_of
+from tests.running import LEAN
 from tests.shapes import torch
 
 if TYPE_CHECKING:
@@ -375,7 +376,7 @@ def test_run_from_another_repository(pytester: pytest.Pytester, claims: Path) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(other)
         report = other / "v.json"
-        result = pytester.runpytest_inprocess(str(claims), "--claims-base=main", f"--claims-report={report}")
+        result = pytester.runpytest_inprocess(str(claims), "--claims-base=main", f"--claims-report={report}", *LEAN)
     assert result.ret == 1
     (record, _) = json.loads(report.read_text())["records"]
     assert record["evidence"]["moved"]
@@ -409,7 +410,7 @@ def test_put_the_claims_where_git_does_not_look(pytester: pytest.Pytester, claim
         if kind == "two":
             git(outside, "init", "-q")
         args = ("claims", str(outside / "claims"))
-    result = pytester.runpytest_inprocess(*args, "--claims-base=main")
+    result = pytester.runpytest_inprocess(*args, "--claims-base=main", *LEAN)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --claims-base=main: *"])
 
@@ -419,7 +420,7 @@ def test_a_partial_clone_that_is_offline(pytester: pytest.Pytester, claims: Path
     blob = git(pytester.path, "rev-parse", "main:claims/claim.yaml").strip()
     (pytester.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
     write(claims / "claim.yaml", loose())
-    result = pytester.runpytest_inprocess("claims", "--claims-base=main")
+    result = pytester.runpytest_inprocess("claims", "--claims-base=main", *LEAN)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --claims-base=main: git cat-file: *"])
 
@@ -430,7 +431,7 @@ def test_what_a_worker_cannot_compare_is_red(pytester: pytest.Pytester, options:
     """The same under xdist, where the workers look."""
     blob = git(pytester.path, "rev-parse", "main:claims/claim.yaml").strip()
     (pytester.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
-    result = pytester.runpytest_inprocess("claims", "--claims-base=main", *options)
+    result = pytester.runpytest_inprocess("claims", "--claims-base=main", *options, *LEAN)
     assert result.ret != 0
     assert "git cat-file" in result.stdout.str() + result.stderr.str()
 

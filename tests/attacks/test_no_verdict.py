@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.builders import claim, of_status, put
-from tests.running import plain, run
+from tests.running import LEAN, plain, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,7 +95,7 @@ def test_turn_a_red_claim_green_in_a_hook(pytester: pytest.Pytester, report: str
 def test_switch_the_recorder_off(pytester: pytest.Pytester, options: tuple[str, ...]) -> None:
     """Without the recorder nobody counts what has no verdict: a usage error."""
     two(pytester.path)
-    result = pytester.runpytest_inprocess("claims", "-p", "no:claims-recorder", *options)
+    result = pytester.runpytest_inprocess("claims", "-p", "no:claims-recorder", *options, *LEAN)
     assert result.ret != 0
     said = result.stdout.str() + result.stderr.str()
     assert "-p no:claims-recorder: without it no verdict is recorded and no report is written" in said

@@ -10,6 +10,7 @@ import pytest
 
 from tests.attacks.repository import git
 from tests.builders import claim, predictions, released, yaml_of
+from tests.running import LEAN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +35,7 @@ def repository(pytester: pytest.Pytester) -> Path:
 def run(pytester: pytest.Pytester, *options: str) -> tuple[pytest.RunResult, Any]:
     """Run pytest on claims/ and give back the result and the only record."""
     result = pytester.runpytest_inprocess(
-        "claims", "--claims-report=v.json", "--claims-report=v.xml", "-p", "no:cacheprovider", *options
+        "claims", "--claims-report=v.json", "--claims-report=v.xml", "-p", "no:cacheprovider", *options, *LEAN
     )
     (record,) = json.loads((pytester.path / "v.json").read_text())["records"]
     return result, record
@@ -113,13 +114,13 @@ def test_a_broken_file_at_the_base(pytester: pytest.Pytester, repository: Path) 
 def test_bad_revisions(pytester: pytest.Pytester, repository: Path, revision: str, message: str) -> None:
     """A revision that git does not know, or that would be an option, is one line of usage error."""
     assert repository.exists()
-    result = pytester.runpytest_inprocess("claims", f"--claims-base={revision}")
+    result = pytester.runpytest_inprocess("claims", f"--claims-base={revision}", *LEAN)
     assert result.ret == 4
     result.stderr.fnmatch_lines([message.replace("[", "[[]")])
 
 
 def test_no_repository(pytester: pytest.Pytester) -> None:
     """Outside a git repository the option is a usage error."""
-    result = pytester.runpytest_inprocess("--claims-base=main")
+    result = pytester.runpytest_inprocess("--claims-base=main", *LEAN)
     assert result.ret == 4
     result.stderr.fnmatch_lines(["ERROR: --claims-base=main: not a git repository*"])

@@ -11,6 +11,7 @@ from typing import Any
 import PIL.Image
 import pytest
 
+from tests.running import LEAN
 from tests.shapes import MODEL, SHAPES, rows, torch, transformers, warm, write_claim
 
 __all__ = ["warm"]  # a fixture of this module
@@ -26,7 +27,7 @@ CLIP = (
 def run(pytester: pytest.Pytester, *options: str) -> tuple[pytest.RunResult, list[dict[str, Any]]]:
     """Run pytest on claims/ and give back the result with the records of its JSON report."""
     result = pytester.runpytest_inprocess(
-        "claims", "--claims-report=v.json", f"--claims-data={SHAPES}", "-p", "no:cacheprovider", *options
+        "claims", "--claims-report=v.json", f"--claims-data={SHAPES}", "-p", "no:cacheprovider", *options, *LEAN
     )
     return result, json.loads(Path("v.json").read_text(encoding="utf-8"))["records"]
 
