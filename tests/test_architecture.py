@@ -160,7 +160,7 @@ LONG_FUNCTIONS = {
 
 
 def test_no_file_is_long_without_a_reason() -> None:
-    """A file of more than 400 lines has more than one subject, or a reason here; a reason that no file needs goes."""
+    """A file has at most 400 lines, or a reason here for more. A reason that no file needs is an error."""
     long = {name for name, _ in modules() if len(path_of(name).read_text(encoding="utf-8").splitlines()) > 400}
     assert long == set(LONG_FILES)
 

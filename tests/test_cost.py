@@ -1,4 +1,4 @@
-"""What the plugin costs a project that merely has it installed: nothing heavy is imported before it is needed."""
+"""A project that only has the plugin installed pays nothing: no heavy package is imported before a claim needs it."""
 
 from __future__ import annotations
 

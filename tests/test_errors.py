@@ -26,7 +26,7 @@ def misspelt(seed: int) -> str:
 
 @pytest.mark.parametrize("start", range(0, 1000, 100))
 def test_ordinary_names(start: int) -> None:
-    """The nearest of some ordinary names is the one that difflib finds, also where two are equally near."""
+    """The nearest name is the one that difflib finds, also where two names are equally near."""
     for name in map(misspelt, range(start, start + 100)):
         assert nearest_name(name, NAMES) == next(iter(difflib.get_close_matches(name, NAMES, n=1)), None)
 
@@ -39,7 +39,7 @@ def test_long_names() -> None:
 
 
 def test_nothing_near() -> None:
-    """Where nothing is near, nothing is proposed."""
+    """If no name is near, none is proposed."""
     assert nearest_name("tolerance", []) is None
     assert nearest("tolerance", ["run", ""]) == ""
     assert nearest("tolerence", ["tolerance"]) == ", did you mean 'tolerance'?"

@@ -36,7 +36,7 @@ def test_a_folder_is_found_too(folders: tuple[Path, ...]) -> None:
 
 
 def test_not_there(folders: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing file is no attempt: what is missing, where it was looked for, and the option that would help."""
+    """A claim whose file is missing is not attempted. The reason names the file, the folders, and the option that helps."""
     monkeypatch.chdir(folders[0].parent)
     assert files.find("x.json", folders) is None
     with pytest.raises(NotAttempted) as caught:

@@ -85,7 +85,7 @@ def mutated(draw: st.DrawFn, value: Any) -> bytes:
 def test_any_captions(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, predictions: bytes, references: bytes
 ) -> None:
-    """Whatever the files hold, the claim ends in a verdict; an error names the file, with a line, an item or an image."""
+    """With any content of the files the claim ends in a verdict. An error names the file, with a line, an item or an image."""
     folder: Path = request.config.stash.setdefault(FOLDER, tmp_path_factory.mktemp("fuzz"))
     path = claim_file(folder)
     caption_files(folder)

@@ -55,7 +55,7 @@ def test_a_named_file_is_always_read(pytester: pytest.Pytester) -> None:
 
 
 def test_other_yaml_is_never_touched(pytester: pytest.Pytester) -> None:
-    """YAML outside a folder named claims, or outside the globs of `claims_files`, is not even opened."""
+    """The plugin does not open YAML outside a folder named claims, or outside the globs of `claims_files`."""
     put(pytester.path)
     for name in ("compose.yaml", "claimsx/x.yaml", "xclaims/x.yml", "docs/claims.yaml"):
         (pytester.path / name).parent.mkdir(exist_ok=True)

@@ -367,7 +367,7 @@ def test_replay_of_another_plan_is_an_error(made: Path, pytester: pytest.Pyteste
 
 
 def test_replay_without_evidence_is_no_attempt(claims: Path, pytester: pytest.Pytester) -> None:
-    """Nothing to replay: skipped, with the command that would make the evidence."""
+    """Without evidence to replay the claim is skipped, with the command that makes the evidence."""
     (claims / "e").mkdir()
     result, found = run(pytester, "--claims-replay")
     result.assert_outcomes(skipped=len(METRICS))
@@ -499,7 +499,7 @@ def test_ctrl_c_in_a_batch_keeps_what_was_ready(claims: Path, finished: Path, py
 
 
 def test_a_killed_worker_is_an_error_and_loses_nothing(claims: Path, finished: Path, pytester: pytest.Pytester) -> None:
-    """Its claim is an error, the worker that waited goes on where it stopped, and the exit code is not 0."""
+    """The claim of a killed worker is an error. The worker that waited goes on where it stopped. The exit code is not 0."""
     code, output = child(claims, "-n2", STOP="torn:5")
     assert code == 1, output
     ended = {record["verdict"]["status"] == "error": record["evidence"] for record in records(claims)}

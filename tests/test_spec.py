@@ -137,7 +137,7 @@ def test_a_run_overrides_the_protocol() -> None:
 
 
 def test_claims_are_immutable() -> None:
-    """Nothing of a claim can be changed after it was read."""
+    """A claim cannot be changed after it was read."""
     claim = first()
     with pytest.raises(FrozenInstanceError):
         claim.__setattr__("id", "other")
@@ -202,7 +202,7 @@ def test_plain_values(loader: str, written: str, value: object) -> None:
 
 
 def test_numbers_are_not_accepted_as_text_nor_text_as_numbers() -> None:
-    """Nothing is converted: an unquoted arXiv id is a number, a quoted value is text, 5.0 is no whole number."""
+    """The reader converts no value: an unquoted arXiv id is a number, a quoted value is text, 5.0 is no whole number."""
     content = changed(
         ('"2301.12597"', "2301.12590"), ("43.7,", '"43.7",'), ("num_beams: 5", "num_beams: 5.0"),
         ("images: 1000", "images: true"),
@@ -688,7 +688,7 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
 
 @pytest.mark.parametrize(("content", "text"), BROKEN.values(), ids=BROKEN.keys())
 def test_a_broken_file(loader: str, content: str | bytes, text: str) -> None:
-    """Whatever a file holds, it is a `SpecError` with a line, the same with either of PyYAML's parsers."""
+    """A file with any content is a claim file or a `SpecError` with a line. Both parsers of PyYAML give the same."""
     if "1,000,001" in text:
         content = str(content)[:1_000_001]
     assert problems(content) == f"claims/x.yaml:{text}", loader
@@ -866,7 +866,7 @@ def test_any_text(content: bytes) -> None:
 @settings(FUZZ, max_examples=100)
 @given(mutated_texts())
 def test_any_text_with_the_parser_in_python(content: bytes) -> None:
-    """The same where PyYAML was built without libyaml."""
+    """The test above holds for a PyYAML that was built without libyaml."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delattr(yaml, "CSafeLoader", raising=False)
         check_robust(content)

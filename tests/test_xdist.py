@@ -53,7 +53,7 @@ def test_every_status(pytester: pytest.Pytester, dist: str) -> None:
 
 
 def test_green(pytester: pytest.Pytester) -> None:
-    """Nothing but claims that pass is green under xdist too; a metric of a conftest is known to the workers."""
+    """Under xdist, too, a session is green where every claim passes. The workers know the metric of a conftest."""
     pytester.makeconftest(metric(counts="{'whole': __import__('numpy').int64(3), 'nan': float('nan')}"))
     excited(pytester)
     found = both(pytester)

@@ -110,7 +110,7 @@ def test_let_released_captions_pass_for_the_candidate(pytester: pytest.Pytester,
 
 
 def test_let_a_counted_configuration_pass_for_the_candidate(pytester: pytest.Pytester) -> None:
-    """So does one that counts a configuration which ships."""
+    """A claim that counts the parameters of a configuration runs no checkpoint either: a usage error."""
     folder = pytester.mkdir("claims")
     (folder / "config.json").write_text((MODEL / "config.json").read_text())
     size = claim("size", metric="total_parameters", value="821696", unit="count", tolerance__partial=10)
@@ -120,7 +120,7 @@ def test_let_a_counted_configuration_pass_for_the_candidate(pytester: pytest.Pyt
 
 
 def test_mix_a_claim_that_runs_it_with_one_that_does_not(pytester: pytest.Pytester) -> None:
-    """Where one claim of the checkpoint runs the candidate, the others that name it are errors, of kind POST."""
+    """One claim runs the candidate. Another claim that names the checkpoint and does not run it is an error of kind POST."""
     write_claim(pytester.path, count=6)
     put(pytester.path, name="claims/released.yaml", protocol__checkpoint__id="model")
     status, records = attempt(pytester, f"--claims-model=model={MODEL}")
@@ -231,7 +231,7 @@ def test_an_honest_candidate_is_exact(pytester: pytest.Pytester) -> None:
 
 
 def test_the_reference_is_not_at_hand(pytester: pytest.Pytester) -> None:
-    """Where the reference cannot be looked at, a note says that nothing was compared."""
+    """If the reference checkpoint is not there, a note says that nothing was compared."""
     write_claim(pytester.path, count=4, protocol__checkpoint__id="./elsewhere")
     candidate = model(pytester.path, "candidate")
     _, (record,) = attempt(pytester, f"--claims-model=./elsewhere={candidate}")

@@ -202,7 +202,7 @@ def test_hide_weights_behind_a_linked_folder(pytester: pytest.Pytester) -> None:
 def test_read_a_file_outside_through_the_model_folder(
     pytester: pytest.Pytester, way: Callable[[Path, Path], None]
 ) -> None:
-    """Nothing in a checkpoint's folder leads out of it: neither a link nor an index."""
+    """A link or an index that leads out of the folder of a checkpoint is refused."""
     write_claim(pytester.path, count=4)
     way(model(pytester.path), elsewhere(pytester.path))
     status, (record,) = attempt(pytester)
@@ -241,7 +241,7 @@ def test_a_snapshot_of_the_hub_cache_may_be_a_candidate(pytester: pytest.Pyteste
 )
 @pytest.mark.parametrize("value", ["someone/kernel", "someone/kernel@main:forward", {"": "someone/kernel"}])
 def test_name_code_to_fetch_in_a_config(pytester: pytest.Pytester, key: str, value: object) -> None:
-    """Nothing in a config names code to fetch or to load."""
+    """A config that names code to fetch or to load is refused."""
     write_claim(pytester.path, count=4)
     edit(model(pytester.path) / "config.json", **{key: value})
     status, (record,) = attempt(pytester)

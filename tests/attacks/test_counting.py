@@ -1,4 +1,4 @@
-"""Configurations that want more of the machine, or of the network, than counting their parameters needs."""
+"""Configurations that use more of the machine, or of the network, than counting their parameters needs."""
 
 from __future__ import annotations
 

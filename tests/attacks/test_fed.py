@@ -65,7 +65,7 @@ def test_lose_the_begin_token_in_the_tokenizer(pytester: pytest.Pytester) -> Non
 
 
 def test_double_the_begin_token_in_the_tokenizer(pytester: pytest.Pytester) -> None:
-    """So does one that puts it there twice."""
+    """A tokenizer that adds the begin token twice feeds another prompt, too."""
     write_claim(pytester.path, count=8)
     end = {"SpecialToken": {"id": "</s>", "type_id": 0}}
     post_processor(

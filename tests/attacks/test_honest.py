@@ -1,4 +1,4 @@
-"""The other side of every attack: a run that does exactly what the protocol states is exact, whatever the protocol states."""
+"""A run that does exactly what the protocol states is exact, for every protocol. No defence may break that."""
 
 from __future__ import annotations
 

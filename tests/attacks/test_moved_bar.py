@@ -75,14 +75,14 @@ def link(claims: Path) -> None:
 
 
 def link_folder(claims: Path) -> None:
-    """The whole folder into a link."""
+    """The folder becomes a link to another folder."""
     move(claims, claims.parent / "elsewhere")
     claims.symlink_to(claims.parent / "elsewhere")
     write(claims / "claim.yaml", loose())
 
 
 def other_words(claims: Path) -> None:
-    """The same cell in other spelling, another id, and a looser band."""
+    """The citation has another spelling, the claim another id, and the band is looser."""
     write(claims / "claim.yaml", loose("x", citation__section="table  1", citation__row="OURS"))
 
 
@@ -115,7 +115,7 @@ def test_merge_two_files(pytester: pytest.Pytester, claims: Path) -> None:
 
 
 def test_rename_a_claim(pytester: pytest.Pytester, claims: Path) -> None:
-    """Others know a claim by its id: a new one is named, also where nothing else changed."""
+    """A new id of a claim is named, even if nothing else changed: other people know the claim by its id."""
     text = (claims / "claim.yaml").read_text()
     (claims / "claim.yaml").write_text(text.replace("id: bleu1", "id: unigrams"))
     assert compare(pytester).moved == ["id: bleu1 → unigrams"]
@@ -244,7 +244,7 @@ def test_edit_the_data_and_move_them(pytester: pytest.Pytester, claims: Path) ->
 
 
 def test_put_easier_data_before_the_folder_that_holds_them(pytester: pytest.Pytester, claims: Path) -> None:
-    """Data are looked for beside the claim first: a file that appears there hides that of --claims-data."""
+    """The plugin looks for data beside the claim first. A file that appears there hides the one of --claims-data."""
     outside = pytester.path.parent / f"{pytester.path.name}-data"
     outside.mkdir()
     for name in ("out.json", "refs.json"):
@@ -259,7 +259,7 @@ def test_put_easier_data_before_the_folder_that_holds_them(pytester: pytest.Pyte
 
 
 def test_edit_a_file_of_the_model(pytester: pytest.Pytester, claims: Path) -> None:
-    """Of a checkpoint in the repository, every file below its folder counts."""
+    """Every file below the folder of a checkpoint in the repository counts."""
     (claims / "model" / "sub").mkdir(parents=True)
     for name in ("config.json", "sub/weights.safetensors", "tokenizer.json"):
         (claims / "model" / name).write_text("{}")
@@ -318,7 +318,7 @@ def test_change_the_configuration(pytester: pytest.Pytester, name: str) -> None:
 
 @pytest.mark.usefixtures("claims")
 def test_remove_the_configuration(pytester: pytest.Pytester) -> None:
-    """So is a configuration that is gone."""
+    """A configuration file that was removed is red, too."""
     (pytester.path / "pytest.ini").unlink()
     found = compare(pytester)
     assert "pytest.ini: removed\npytest.ini: addopts: -p no:cacheprovider → not given" in found.moved
@@ -350,7 +350,7 @@ def test_change_the_code_that_runs_with_the_claims(pytester: pytest.Pytester, na
 
 @pytest.mark.usefixtures("claims")
 def test_change_a_plugin_of_the_repository(pytester: pytest.Pytester) -> None:
-    """So is a plugin that lies in the repository, and is named on the command line."""
+    """A plugin of the repository that the command line names runs with the claims: a change of it is red."""
     (pytester.path / "quiet_claims.py").write_text("x = 1\n")
     git(pytester.path, "add", "-A")
     git(pytester.path, "commit", "-qm", "a plugin")
@@ -416,7 +416,7 @@ def test_put_the_claims_where_git_does_not_look(pytester: pytest.Pytester, claim
 
 
 def test_a_partial_clone_that_is_offline(pytester: pytest.Pytester, claims: Path) -> None:
-    """Where git has the name of a file and not its content, it cannot look: an error, never a new claim."""
+    """If git has the name of a file and not its content, it cannot compare. That is an error, and never a new claim."""
     blob = git(pytester.path, "rev-parse", "main:claims/claim.yaml").strip()
     (pytester.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
     write(claims / "claim.yaml", loose())
@@ -428,7 +428,7 @@ def test_a_partial_clone_that_is_offline(pytester: pytest.Pytester, claims: Path
 @pytest.mark.parametrize("options", [("-n", "2")])
 @pytest.mark.usefixtures("claims")
 def test_what_a_worker_cannot_compare_is_red(pytester: pytest.Pytester, options: tuple[str, ...]) -> None:
-    """The same under xdist, where the workers look."""
+    """Under xdist the workers compare: what a worker cannot compare is an error, too."""
     blob = git(pytester.path, "rev-parse", "main:claims/claim.yaml").strip()
     (pytester.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
     result = pytester.runpytest_inprocess("claims", "--claims-base=main", *options, *LEAN)
@@ -466,7 +466,7 @@ SAME = {
 
 @pytest.mark.parametrize("name", SAME)
 def test_what_says_the_same_is_not_red(pytester: pytest.Pytester, claims: Path, name: str) -> None:
-    """Spelling, order, comments and layout are no bar."""
+    """A change of spelling, order, comments or layout does not move the bar."""
     before = (claims / "claim.yaml").read_text()
     after = SAME[name](before)  # type: ignore[no-untyped-call] # a table of lambdas
     assert after != before

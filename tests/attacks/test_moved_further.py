@@ -1,4 +1,4 @@
-"""Have an easier claim pass as the old one: ways that lead round the comparison, not through it."""
+"""Make an easier claim pass as the old one, by ways that avoid the comparison."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_take_the_place_of_a_removed_claim(pytester: pytest.Pytester, claims: Pa
 
 @pytest.mark.parametrize("option", ["--deselect=claims/claim.yaml::bleu1", "--ignore-glob=*/claim.yaml"])
 def test_what_the_command_line_leaves_out_is_not_removed(pytester: pytest.Pytester, claims: Path, option: str) -> None:
-    """The user's own choice is no removal."""
+    """What the user leaves out on the command line is not counted as removed."""
     write(claims / "claim.yaml", predictions(entry("bleu2", order=2)))
     write(claims / "kept.yaml", predictions(entry("bleu3", order=3)))
     found = compare(pytester, option)
@@ -108,7 +108,7 @@ def test_hide_the_gate_behind_a_nearer_ini_file(pytester: pytest.Pytester, name:
 
 @pytest.mark.usefixtures("claims")
 def test_hide_the_gate_behind_a_preferred_ini_file(pytester: pytest.Pytester) -> None:
-    """The same in one folder: pytest prefers pyproject.toml to tox.ini."""
+    """An ini file that pytest prefers in the same folder hides the gate, too: pytest prefers pyproject.toml to tox.ini."""
     (pytester.path / "pytest.ini").unlink()
     (pytester.path / "tox.ini").write_text("[pytest]\nclaims_gate = pass\n")
     commit(pytester)

@@ -1,4 +1,4 @@
-"""Text of a stranger that wants to be a command to the CI system, or to the terminal, that shows it."""
+"""Hostile text that tries to act as a command to the CI system or to the terminal that shows it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.shapes import SHAPES, rows, warm, write_claim
 __all__ = ["warm"]  # a fixture of this module
 
 PWN = "x\n::error::a\r::warning::b\n##vso[task.c]d\n  ##[error]e\x1b[31m\u202e"
-"""What a stranger writes: commands to GitHub and Azure behind line breaks, and what steers a terminal."""
+"""Hostile text: commands to GitHub and Azure after line breaks, and characters that control a terminal."""
 
 ACTS = re.compile(r"\s*::|.*##\w*\[")
 

@@ -71,7 +71,7 @@ def test_hide_a_wide_band(pytester: pytest.Pytester) -> None:
 
 
 def test_state_a_paper_of_one_image(pytester: pytest.Pytester) -> None:
-    """One image decides nothing, also where the protocol says that the paper had no more."""
+    """One image decides nothing, even where the protocol says that the paper had one image."""
     put(pytester.path, claim(), captions={"1": "a dog runs on the beach"})
     found = run(pytester, "claims")
     assert found.ret == 1
@@ -82,7 +82,7 @@ def test_state_a_paper_of_one_image(pytester: pytest.Pytester) -> None:
 
 @pytest.mark.parametrize(("sample", "least"), [(1, 1), (5, 2), (20, 20), (49, 1)])
 def test_lower_min_sample(pytester: pytest.Pytester, sample: int, least: int) -> None:
-    """Whatever `min_sample` says, fewer than 50 images are no sample."""
+    """Fewer than 50 images are no sample, even if `min_sample` allows fewer."""
     write_claim(pytester.path, count=64, min_sample=least)
     status, (record,) = attempt(pytester, f"--claims-sample={sample}")
     assert status == 1

@@ -73,7 +73,7 @@ def test_a_moved_bar_is_red(
 
 
 def test_what_does_not_move_the_bar(pytester: pytest.Pytester, repository: Path) -> None:
-    """Comments, notes, formatting and a new claim file move no bar."""
+    """Comments, notes, formatting and a renamed claim file do not move the bar."""
     text = CLAIM.replace("title: A paper", "title: The paper").replace("ours 100.0}", "ours 100.0, notes: seen}")
     repository.write_text(f"# a comment\n{text}")
     result, record = run(pytester, "--claims-base=main")

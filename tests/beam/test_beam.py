@@ -1,4 +1,4 @@
-"""The own beam search returns `generate`'s tokens, whatever is decoded beside them, and refuses what it does not know."""
+"""Our beam search returns the tokens of `generate`, whatever is in the batch, and refuses unknown settings."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PAPER: dict[str, Any] = {**COMMON, "num_beams": 5, "min_new_tokens": 1, "max_new
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Models this small lose more to a second thread than they gain."""
+    """Torch runs with one thread: for models this small a second thread costs more than it gains."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -166,7 +166,7 @@ def test_same_tokens_on_a_trained_model() -> None:
 
 @pytest.mark.filterwarnings("ignore:TF32 acceleration")  # PyTorch's, on reading the flag
 def test_same_tokens_without_onednn(model: Any, images: Images) -> None:
-    """Where oneDNN is not to be used, the plain layers give the same captions."""
+    """Without oneDNN the plain layers give the same captions."""
     with torch.backends.mkldnn.flags(enabled=False):
         assert ours(model, images, **PAPER) == stock(model, images, **PAPER)
 
@@ -198,7 +198,7 @@ def test_slots_order_and_refill_change_nothing(model: Any, images: Images) -> No
 
 
 def test_a_search_can_run_again(model: Any, images: Images) -> None:
-    """Nothing of one run is left in the next, not even of one that was abandoned."""
+    """A run leaves nothing behind for the next one, even if the run was abandoned."""
     search = BeamSearch(model, settings(**PAPER), input_ids=prompt_ids(model), slots=3)
     first = dict(search.run(images))
     next(search.run(images[5:]))
@@ -225,7 +225,7 @@ def test_steps_over_unused_slots_change_nothing(model: Any, images: Images) -> N
 
 
 def test_images_are_pulled_only_when_there_is_room(model: Any, images: Images) -> None:
-    """Of a stream of images, never more than `slots` are taken and not yet returned."""
+    """The search never holds more than `slots` images that it took from the stream and did not return."""
     taken: list[str] = []
 
     def stream() -> Iterator[tuple[str, Tensor]]:
@@ -299,7 +299,7 @@ def test_ties_between_finished_captions_go_to_the_earlier() -> None:
 
 
 def test_greedy_ties_go_to_the_lower_token() -> None:
-    """Of equal logits, greedy search takes the lowest token id, as `torch.argmax` does."""
+    """Greedy search takes the lowest token id among equal logits, as `torch.argmax` does."""
     book = Hypotheses(settings(**COMMON, max_new_tokens=2), prompt=torch.tensor([0]), vocabulary=9, slots=1)
     book.reset(slice(0, 1))
     logits = torch.zeros(1, 1, 9)
@@ -410,7 +410,7 @@ def test_max_new_tokens_is_required() -> None:
 
 
 def test_impossible_values_are_named() -> None:
-    """All of them at once."""
+    """Every setting is given at the same time."""
     with pytest.raises(EvaluationError) as caught:
         BeamSettings(
             num_beams=0,
@@ -483,7 +483,7 @@ def test_wrong_image_size_names_the_image(model: Any) -> None:
 
 @pytest.mark.parametrize("beams", [1, 5])
 def test_overflow_is_an_error(images: Images, beams: int) -> None:
-    """A caption whose score is not a number must not be scored as if the model had said it."""
+    """A caption whose score is NaN is an error: the model did not really say it."""
     model: Any = random_blip2(seed=2)
     with torch.no_grad():
         model.language_projection.bias.fill_(float("nan"))
@@ -553,7 +553,7 @@ def test_out_of_memory_halves_and_loses_nothing(
 
 
 def test_out_of_memory_for_one_image_is_an_error(model: Any, images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When not even one image fits, the person reads what to do."""
+    """Where the memory does not hold one image, the error says what to do."""
     monkeypatch.setattr(Scarce, "enough", 0)
     budget = SlotBudget(2)
 
@@ -594,7 +594,7 @@ def test_an_id_that_comes_twice_is_an_error(model: Any, images: Images) -> None:
 
 
 def test_slots_follow_memory(model: Any) -> None:
-    """As many as fit, at least one, no more than there are images, and no more than are of use."""
+    """As many slots as fit are used: at least one, at most one for each image, and no more than make it faster."""
 
     def slots(free: int, images: int | None = None) -> int:
         return choose_slots(model, settings(**PAPER), prompt_tokens=8, images=images, free_bytes=free)

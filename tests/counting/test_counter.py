@@ -95,7 +95,7 @@ sys.addaudithook(hook)
 
 
 def test_without_torch(folder: Path) -> None:
-    """Where torch is not installed, the claim was not attempted, and the message says what to install."""
+    """Without torch the claim is not attempted, and the message says what to install."""
     startup = "import sys; sys.modules['torch'] = None"
     assert counted(folder, "good.json", startup=startup) == [
         "started",
@@ -104,7 +104,7 @@ def test_without_torch(folder: Path) -> None:
 
 
 def test_sockets_refuse(folder: Path) -> None:
-    """Whatever a library tries, whether or not it knows of the hub's offline mode, no connection is made."""
+    """No library can open a connection, whether or not it respects the offline mode of the hub."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         startup = f"""
 import pathlib, socket, sys

@@ -135,7 +135,7 @@ def test_small_model_by_hand(tmp_path: Path) -> None:
 
 
 def test_untied_output_matrix_is_counted(tmp_path: Path) -> None:
-    """Where the configuration keeps the output matrix apart, it counts beside the embeddings."""
+    """If the configuration does not tie the output matrix to the embeddings, both count."""
     counts = count_parameters(write(tmp_path, small_opt(tie_word_embeddings=False)), ["lm_head"])
     assert counts.total == OPT_TOTAL + EMBEDDINGS
     assert counts.trainable == EMBEDDINGS

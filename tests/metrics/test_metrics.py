@@ -334,7 +334,7 @@ def test_no_interval(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_interval_without_any_match(name: str) -> None:
-    """Nothing matches, or nothing has a token: zero, with an interval of zero and no warning."""
+    """Captions without a match, or without a token, score zero. The interval is zero, and there is no warning."""
     for hypotheses, references in ((["x", "y"], [["p q"], ["r"]]), (["", "."], [["!"], ["a"]])):
         with np.errstate(all="raise", under="ignore"):
             found = BUILTIN[name].score(Corpus(hypotheses, references), resamples=20)

@@ -1,4 +1,4 @@
-"""Axis by axis: what the paper says against what a run did."""
+"""What the paper says is compared with what a run did, axis by axis."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_revision_is_matched_by_commit() -> None:
 
 
 def test_candidate_is_no_deviation() -> None:
-    """A release candidate is the thing under test: its checkpoint differs and that is no deviation."""
+    """A release candidate is what the run tests. Its checkpoint differs from the paper's, and this is no deviation."""
     observed = replace(EXACT, checkpoint={"id": "./candidate", "digest": "d"}, candidate="./candidate")
     found = read_axes(claim().protocol, observed, min_sample=100)
     assert match(found) is Match.EXACT
@@ -130,7 +130,7 @@ def test_greedy_ignores_beam_settings() -> None:
 
 
 def test_released_outputs_list_the_axes_of_generation_as_not_observed() -> None:
-    """Captions that somebody released do not show their prompt or beams: listed, and no deviation."""
+    """Released captions do not show their prompt or beams. The axes are listed as not observed, and are no deviation."""
     released = Observed(dataset=EXACT.dataset, split=EXACT.split, metric=EXACT.metric, scored=1000)
     found = read_axes(claim().protocol, released, min_sample=100)
     assert match(found) is Match.EXACT

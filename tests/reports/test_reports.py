@@ -79,7 +79,7 @@ def test_a_report_is_valid_under_the_shipped_schema(pytester: pytest.Pytester) -
 
 @pytest.mark.parametrize("at", ["fsync", "replace"])
 def test_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
-    """Where writing breaks off, the old report is still there, whole, and nothing else."""
+    """If writing a report breaks off, the old report is still there, whole, and no other file."""
     path = tmp_path / "verdicts.json"
     path.write_text("old")
 
@@ -151,7 +151,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_captions_and_ids(pytester: pytest.Pytester, text: str) -> None:
-    """Whatever a released file holds, the reports are valid, and nothing in them or on the terminal acts."""
+    """With any text in a released file the reports are valid. No text in them or on the terminal acts as a command."""
     captions = {**CAPTIONS, f"4{text[:50]}": text}
     put(pytester.path, claim("whole", tolerance={"pass": 99, "partial": 99}), captions=captions)
     put(pytester.path, claim("lost"), captions=captions, name="claims/lost/paper.yaml")
@@ -178,7 +178,7 @@ PLACES = {
 @pytest.mark.parametrize("key", ["notes", "quoted_text", "section", *PLACES])
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_claim_files(pytester: pytest.Pytester, text: str, key: str) -> None:
-    """Whatever a claim file holds, it is a claim or a problem of one line, and nothing in it acts in reports or terminal."""
+    """A claim file with any text is a claim or a problem of one line. No text acts as a command in reports or terminal."""
     whole = f"50.0 {text}"[:19_000]
     if key in ("notes", "quoted_text", "section"):
         put(pytester.path, of_status("fail", "one", **{f"citation__{key}": text if key == "notes" else whole}))
@@ -329,7 +329,7 @@ def test_the_table(records: list[Any], width: int | None) -> None:
 
 
 def test_a_narrow_terminal(records: list[Any]) -> None:
-    """Where the table does not fit, each claim has lines of its own, none of them wider than the terminal."""
+    """If the table does not fit, each claim has lines of its own. No line is wider than the terminal."""
     lines = shown(records, 80)
     assert lines == [
         "= claims",

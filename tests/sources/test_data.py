@@ -274,7 +274,7 @@ def test_data_elsewhere(tmp_path: Path, identifier: str) -> None:
     ],
 )  # fmt: skip
 def test_damaged_data(tmp_path: Path, name: str, content: bytes) -> None:
-    """A file that is there and cannot be read is an error of one line, not a missing file."""
+    """A file that exists and cannot be read is an error of one line. It is not reported as missing."""
     (tmp_path / name).write_bytes(content)
     text = refused(stated(id=name), tmp_path)
     assert text.startswith(f"The data set {name} cannot be read: ")
@@ -304,7 +304,7 @@ NAMES = [f"{number:05}.jpg" for number in range(1000)]
 
 
 def test_draws_do_not_depend_on_the_order_of_rows() -> None:
-    """The same seed draws the same ids from rows in any order, sorted by id."""
+    """One seed draws the same ids, sorted, whatever the order of the rows is."""
     shuffled = NAMES[:]
     random.Random(1).shuffle(shuffled)  # noqa: S311 - an order, not a secret
     drawn = split_of(NAMES).draw(100, 0)
@@ -487,7 +487,7 @@ def test_bombs_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_picture_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit itself is allowed."""
+    """An image that has as many pixels as the limit is allowed."""
     monkeypatch.setattr(pictures, "MAX_PIXELS", 48)
     assert decode(encoded(picture()), "a", []).size == (8, 6)
 
@@ -508,7 +508,7 @@ def test_a_file_that_is_not_here(tmp_path: Path) -> None:
     st.floats(0.3, 1),
 )
 def test_damaged_pictures(kind: str, damage: list[tuple[float, int]], keep: float) -> None:
-    """Whatever happened to its bytes, a picture is decoded or an error that names it, nothing else."""
+    """A picture with any damage is decoded, or it is an error that names the picture."""
     content = bytearray(PICTURES["RGB PNG" if kind == "PNG" else kind])
     for place, value in damage:
         content[int(place * (len(content) - 1))] = value

@@ -253,7 +253,7 @@ def test_another_picture_is_captioned_again() -> None:
 
 
 def test_the_key_is_one_for_the_user_and_for_nobody_else(state: Path) -> None:
-    """It is made once, by whoever comes first, holds 32 bytes, and only its owner may read it."""
+    """The first run makes the key, once. The key has 32 bytes, and only its owner may read it."""
     keys: list[bytes] = []
     threads = [threading.Thread(target=lambda: keys.append(seal.load().secret)) for _ in range(16)]
     for thread in threads:
@@ -292,7 +292,7 @@ def _key_is_a_link(state: Path) -> str:
 
 @pytest.mark.parametrize("prepare", [_key_is_a_file, _key_is_public, _key_is_short, _key_is_a_link])
 def test_without_a_key_of_its_own_a_run_is_not_used_again(state: Path, prepare: Callable[[Path], str]) -> None:
-    """Where no key can be kept the run says so, and the next one computes all captions."""
+    """If a key cannot be stored, the run says so, and the next run computes all captions."""
     why = prepare(state)
     note = f"The evidence of this run will not be used again: the key {state / 'pytest-claims' / 'key'} cannot be kept ({why})."
     assert complete().notes == (note,)
@@ -766,7 +766,7 @@ def test_the_commit_of_the_claim_file(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_an_audit_draws_what_nobody_else_can_know(state: Path) -> None:
-    """The same images each time for one user and one evidence, others for another user."""
+    """An audit takes the same images each time for one user and one evidence, and other images for another user."""
     names = [str(n) for n in range(1000)]
     mine = seal.load().draw("digest", 0, names, 10)
     assert mine == seal.load().draw("digest", 0, reversed(names), 10)

@@ -61,7 +61,7 @@ def test_bands(reported: str, value: float, outcome: Outcome) -> None:
     ],
 )
 def test_direction(direction: str, value: float, outcome: Outcome) -> None:
-    """Much too good fails like much too bad, unless the claim says which side counts."""
+    """A result far above the reported value fails, as one far below does. A claim may say that only one side counts."""
     assert verdict(value, direction=direction).outcome is outcome
 
 
@@ -103,7 +103,7 @@ def test_status_table() -> None:
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(measured=st.floats(0, 100), half_width=st.floats(0, 30), n=st.integers(2, 1000), axes=AXES)
 def test_status_is_never_better_than_outcome(measured: float, half_width: float, n: int, axes: list[Any]) -> None:
-    """Gates only ever downgrade, but for a proxy, whose fail is published as partial and is red all the same."""
+    """No status is better than the outcome. The one exception: a proxy publishes a fail as partial, and is still red."""
     found = verdict(measured, half_width, n=n, axes=axes)
     assert found.outcome is not None
     if found.match is Match.PROXY and found.outcome is Outcome.FAIL:
@@ -118,7 +118,7 @@ def test_status_is_never_better_than_outcome(measured: float, half_width: float,
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(measured=st.floats(0, 100), axes=AXES, more=CONSEQUENCES)
 def test_a_deviation_never_improves_a_verdict(measured: float, axes: list[Any], more: Consequence) -> None:
-    """Adding a deviation never makes a red verdict green, at either gate, and never raises what a pass may be published as."""
+    """One more deviation never makes a red verdict green, at either gate. It never raises the status of a pass."""
     before, after = verdict(measured, axes=axes), verdict(measured, axes=[*axes, ("split", more)])
     for gate in Gate:
         assert red(after, gate) or not red(before, gate)
@@ -188,7 +188,7 @@ def test_rescored_pass_says_what_was_not_observed() -> None:
     ],
 )
 def test_expect(expect: str, measured: float, result: Result) -> None:
-    """A recorded result is no news; anything else than the recorded result is red, like a strict xfail."""
+    """A result that the claim expects is green. Every other result is red, as with a strict xfail."""
     assert settle(verdict(measured, expect=expect), gate=Gate.PARTIAL, require_attempt=False)[0] is result
 
 
@@ -200,7 +200,7 @@ def test_not_attempted_is_skipped_and_contradicts_nothing() -> None:
 
 
 def test_errors_are_red() -> None:
-    """What broke is red at every gate."""
+    """An error is red at every gate."""
     broken = undecided(claim(), Status.ERROR, "Broken.")
     assert all(red(broken, gate) for gate in Gate)
 
