@@ -1,7 +1,7 @@
 r"""Tokens as coco-caption sees them, without Java: Stanford PTB tokens, lower case, punctuation dropped.
 
 coco-caption (pycocoevalcap 1.2) pipes captions through the PTB tokenizer of Stanford CoreNLP 3.4.1. The rules here were
-learned by probing that program from outside; `tests/test_metrics_tokens.py` holds what it gave. There are three steps:
+learned by probing that program from outside; `tests/metrics/test_metrics_tokens.py` holds what it gave. There are three steps:
 
 1. `_rewrite` replaces the characters and entities that the program replaces.
 2. `_chunk` takes the text between blanks and matches one nltk `RegexpTokenizer` pattern against it (memoised).
