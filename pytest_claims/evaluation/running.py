@@ -36,8 +36,8 @@ class RunningScore:
             elapsed: the seconds since the run began.
         """
         if not self._bleu.n:
-            # The first text compiles the tokenizer's patterns, which the final score needs anyway.
-            RunningBleu().add(["a"], [["a"]])
+            # The first caption with punctuation compiles the tokenizer's patterns, which the final score needs anyway.
+            RunningBleu().add(["a dog runs ."], [["it is a dog, running."]])
         while self._waiting and self._spent < SHARE * elapsed:
             started = time.perf_counter()
             chunk = [self._waiting.popleft() for _ in range(min(CHUNK, len(self._waiting)))]
