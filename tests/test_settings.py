@@ -192,7 +192,7 @@ def test_overrides(reader: Reader, values: list[str], overrides: dict[str, Any])
         ("decoding.early_stopping=no", "expected true or false or 'never', got 'no'"),
         ("decoding.strategy=gredy", "expected 'greedy' or 'beam', got 'gredy', did you mean 'greedy'?"),
         ("decoding.strategy=", "expected 'greedy' or 'beam', got ''"),
-        ("precision=fp16", "expected 'float16', 'bfloat16' or 'float32', got 'fp16'"),
+        ("precision=fp16", "expected 'float16', 'bfloat16' or 'float32', got 'fp16', did you mean 'float16'?"),
         ("image.size=3.5", "expected a whole number or text, got 3.5"),
         ("checkpoint.id=", "expected text that is not empty, got ''"),
     ],

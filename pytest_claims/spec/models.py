@@ -300,15 +300,15 @@ class CaptioningRun(Model):
 
 
 class PredictionsFile(Model):
-    """Released captions: a JSON list of objects."""
+    """Released captions: a list of objects, a mapping of id to caption, a COCO annotations object, or JSON lines."""
 
     path: DataPath
-    id: Text
-    caption: Text
+    id: Text = "image_id"
+    caption: Text = "caption"
 
 
 class ReferencesFile(Model):
-    """Reference captions: a COCO annotations object, a list of objects, or a mapping of id to list."""
+    """Reference captions: a COCO annotations object, a list of objects, a mapping of id to list, or JSON lines."""
 
     path: DataPath
     id: Text = "image_id"
