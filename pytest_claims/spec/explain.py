@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from pytest_claims.spec import hints, models, nodes
+from pytest_claims.spec import hints, models, nodes, values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +84,7 @@ def explained(detail: Any) -> tuple[str, str]:
     if kind == "greater_than_equal":
         expected = f"expected a number of at least {context['ge']:g}"
     if kind == "string_pattern_mismatch":
-        expected = f"expected {models.PATTERNS[context['pattern']]}"
+        expected = f"expected {values.PATTERNS[context['pattern']]}"
     return expected, f"{quote(got)}{hint}"
 
 
