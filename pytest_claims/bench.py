@@ -111,11 +111,11 @@ class Bench:
             found = self._evidence[plan.key] = evaluator(plan.evaluator).evaluate(plan, self)
         return found
 
-    def preflight(self, plan: Plan, *, collect: bool = False) -> Preflight:
+    def preflight(self, plan: Plan, *, collect: bool = False, names: bool = False) -> Preflight:
         """What a run of `plan` will need; see `preflight.check`."""
         from pytest_claims import preflight
 
-        return preflight.check(plan, self, collect=collect)
+        return preflight.check(plan, self, collect=collect, names=names)
 
     def split(self, plan: CaptioningPlan) -> Split:
         """The data set of a plan, read once as long as the claims that follow each other use it."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
+from pytest_claims import text
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import pytest
@@ -16,6 +19,25 @@ def is_claim_file(path: Path, config: pytest.Config) -> bool:
     """Whether a path with the suffix of a claim file is one, according to the ini option `claims_files`."""
     globs: list[str] = config.getini("claims_files")
     return matches(path, config.rootpath, globs) if globs else below_claims(path, config.inipath)
+
+
+def why_unread(paths: Sequence[Path], config: pytest.Config) -> str:
+    """Why YAML files were not read as claim files, and what would make them some. The files are not opened.
+
+    Args:
+        paths: the files, at least one.
+        config: the configuration of the session.
+    """
+    start = config.invocation_params.dir
+    first = text.name(os.path.relpath(paths[0], start) if paths[0].is_relative_to(start) else str(paths[0]))
+    others = f" and {len(paths) - 1:,} more YAML files were" if len(paths) > 1 else " was"
+    asked: list[str] = config.getini("claims_files")
+    rule = f"matches claims_files = {' '.join(asked)}" if asked else "lies below a folder named claims"
+    if not asked and "claims" in paths[0].parent.parts:
+        rule += f", which is not above {text.name(str(config.inipath))}"
+    return text.line(
+        f"{first}{others} not read for claims: a claim file {rule}, or is named on the command line: pytest {first}"
+    )
 
 
 def below_claims(path: Path, inipath: Path | None) -> bool:

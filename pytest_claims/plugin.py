@@ -23,6 +23,10 @@ SUFFIXES = (
 """`files.CLAIM_SUFFIXES`, repeated here so that `files` need not be imported in every project that has the plugin installed."""
 
 
+_UNREAD: pytest.StashKey[list[Path]] = pytest.StashKey()
+"""The YAML files that are no claim files, by their paths alone."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Register the options; `settings.read` validates them."""
     group = parser.getgroup("claims", "paper claims")
@@ -121,7 +125,10 @@ def _asked(config: pytest.Config) -> bool:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ClaimFile | None:
     """Collect claim files. No other YAML file is opened."""
-    if file_path.suffix not in SUFFIXES or not _is_claim_file(file_path, parent):
+    if file_path.suffix not in SUFFIXES:
+        return None
+    if not _is_claim_file(file_path, parent):
+        parent.config.stash.setdefault(_UNREAD, []).append(file_path)
         return None
     from pytest_claims import items, naming, recorder
 
@@ -182,6 +189,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
         annotate(report, item)
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
+    """If a session found no test at all, say why the YAML files that it saw were not read."""
+    unread = config.stash.get(_UNREAD, [])
+    if unread and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and not terminalreporter.stats.get("deselected"):
+        from pytest_claims import globs
+
+        terminalreporter.write_line(globs.why_unread(unread, config))
 
 
 def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:

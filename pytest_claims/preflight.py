@@ -65,13 +65,14 @@ class Preflight:
             yield "  " + "; ".join(f"{name}: {text}" for name, text in known.items())
 
 
-def check(plan: Plan, bench: Bench, *, collect: bool) -> Preflight:
+def check(plan: Plan, bench: Bench, *, collect: bool, names: bool = False) -> Preflight:
     """Check everything that a run of `plan` needs.
 
     Args:
         plan: the plan to be run.
         bench: what the claims of the session share; it keeps the data set that is read here.
         collect: collect all problems, for a dry run; otherwise the first problem is raised.
+        names: look only at the paths and ids of the plan, without network, model and data.
 
     Raises:
         NotAttempted: something that the run needs is missing on this machine.
@@ -88,7 +89,7 @@ def check(plan: Plan, bench: Bench, *, collect: bool) -> Preflight:
             found.problems.append(error)
             return None
 
-    _CHECKS[plan.evaluator](plan, bench, found, attempt)
+    (_NAMES if names else _CHECKS)[plan.evaluator](plan, bench, found, attempt)
     return found
 
 
@@ -126,6 +127,19 @@ _CHECKS: Mapping[str, Callable[[Any, Bench, Preflight, _Attempt], None]] = {
     "captioning": _captioning,
     "predictions": _predictions,
     "parameters": _parameters,
+}
+
+
+def _captioning_names(plan: CaptioningPlan, _bench: Bench, _found: Preflight, attempt: _Attempt) -> None:
+    stated = plan.protocol
+    if plan.candidate is None:
+        attempt(lambda: hub.locate(stated.checkpoint.id, plan.folders, "model"))
+    attempt(lambda: hub.locate(stated.dataset.id, plan.folders, "dataset"))
+
+
+_NAMES: Mapping[str, Callable[[Any, Bench, Preflight, _Attempt], None]] = {
+    **_CHECKS,
+    "captioning": _captioning_names,
 }
 
 

@@ -99,6 +99,35 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
     )
 
 
+DEFAULTS: Mapping[str, Any] = {
+    "claims_report": (),
+    "claims_images": "thumbnails",
+    "claims_require_attempt": False,
+    "claims_set": (),
+    "claims_model": (),
+    "claims_device": "auto",
+    "claims_data": (),
+    "claims_replay": False,
+    "claims_accept_replay": False,
+    "claims_dry_run": False,
+    "claims_accept_moved": False,
+}
+"""What an option of pytest has that is not given; None for an option that is not listed."""
+
+
+def of(folder: Path, **given: Any) -> Settings:
+    """The options of a session outside pytest, validated like those on pytest's command line.
+
+    Args:
+        folder: relative paths start here.
+        given: the values of options by their destination, such as `claims_set=["decoding.num_beams=1"]`.
+
+    Raises:
+        SettingsError: see `read`.
+    """
+    return read(lambda name: given.get(name, DEFAULTS.get(name)), lambda _name: "", folder)
+
+
 def _report(folder: Path, value: str) -> Path:
     path = folder / value
     if path.suffix.lower() not in REPORT_FORMATS:

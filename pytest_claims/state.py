@@ -108,32 +108,16 @@ def extra_metrics(config: pytest.Config) -> Mapping[str, Metric]:
     """The metrics that other plugins add, by name.
 
     Raises:
-        SettingsError: two metrics have the same name.
+        SettingsError: one of them is no metric, or two have the same name.
     """
-    from pytest_claims import spec
+    from pytest_claims import registry
 
-    found: dict[str, Metric] = {}
-    for metrics in config.hook.pytest_claims_metrics(config=config):
-        for metric in metrics:
-            if metric.name in found or metric.name in spec.METRICS:
-                raise SettingsError(f"pytest_claims_metrics: the metric name {metric.name!r} is taken")
-            found[metric.name] = metric
-    return found
+    found = config.hook.pytest_claims_metrics(config=config)
+    return registry.gather((metric for metrics in found for metric in metrics), "pytest_claims_metrics")
 
 
 def metric_infos(config: pytest.Config) -> Mapping[str, MetricInfo]:
     """The metrics that claim files may name: those of pytest-claims and those of other plugins."""
-    from pytest_claims import spec
+    from pytest_claims import registry
 
-    extra = {
-        name: spec.MetricInfo(
-            units=("percent", "fraction"),
-            low=metric.low,
-            high=metric.high,
-            families=(metric.family,),
-            # The score of a system that gets nothing right. A metric for which lower is better states it as `trivial`.
-            trivial=getattr(metric, "trivial", metric.low),
-        )
-        for name, metric in extra_metrics(config).items()
-    }
-    return {**spec.METRICS, **extra}
+    return registry.infos(extra_metrics(config))

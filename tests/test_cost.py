@@ -107,3 +107,20 @@ def test_scoring_predictions(tmp_path: Path) -> None:
     assert heavy(result) <= {"yaml", "pydantic", "numpy"}
     rooms = {name.split(".")[1] for name in result["own"] if "." in name}
     assert not rooms & {"sources", "beam", "counting", "store", "architectures", "preflight"}
+
+
+def test_verifying_without_pytest(tmp_path: Path) -> None:
+    """`import pytest_claims` costs nothing, and `verify` imports what its claims need: no pytest, no model library."""
+    path = put(tmp_path)
+    code = (
+        "import sys, pytest_claims\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('pytest_claims')))\n"
+        f"(verdict,) = pytest_claims.verify({str(path)!r})\n"
+        "print(verdict.status, *sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert first == "pytest_claims"
+    status, *loaded = second.split()
+    assert status == "pass"
+    assert set(loaded) & {*HEAVY, "pytest"} <= {"yaml", "pydantic", "numpy"}

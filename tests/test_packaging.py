@@ -198,7 +198,11 @@ def test_the_wheel(wheel: zipfile.ZipFile) -> None:
     assert not [name for name in names if "test" in name.removeprefix("pytest_claims").removeprefix("-")]
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "pytest_claims").rglob("*.py")}
     assert modules <= names
-    assert "claims = pytest_claims.plugin" in wheel.read(f"{info}/entry_points.txt").decode()
+    entries = wheel.read(f"{info}/entry_points.txt").decode()
+    assert "claims = pytest_claims.plugin" in entries
+    assert "pytest-claims = pytest_claims.__main__:main" in entries
+    example = "pytest_claims/commands/example"
+    assert {f"{example}/example.yaml", f"{example}/example/predictions.json"} <= names  # what `init` writes
 
 
 def test_the_wheel_says_what_pyproject_says(wheel: zipfile.ZipFile) -> None:

@@ -192,7 +192,7 @@ def test_overrides(reader: Reader, values: list[str], overrides: dict[str, Any])
         ("decoding.early_stopping=no", "expected true or false or 'never', got 'no'"),
         ("decoding.strategy=gredy", "expected 'greedy' or 'beam', got 'gredy', did you mean 'greedy'?"),
         ("decoding.strategy=", "expected 'greedy' or 'beam', got ''"),
-        ("precision=fp16", "expected 'float16', 'bfloat16' or 'float32', got 'fp16'"),
+        ("precision=fp16", "expected 'float16', 'bfloat16' or 'float32', got 'fp16', did you mean 'float16'?"),
         ("image.size=3.5", "expected a whole number or text, got 3.5"),
         ("checkpoint.id=", "expected text that is not empty, got ''"),
     ],
@@ -230,3 +230,28 @@ def test_every_key_can_be_overridden(reader: Reader, key: str) -> None:
         given, kept = given[part], kept[part]
     assert str(given).lower() == values.get(key, "7")  # False was written as false
     assert kept == given
+
+
+def test_defaults_outside_pytest() -> None:
+    """An option that a program does not give has the value that it has in pytest."""
+    from pytest_claims import plugin, settings
+
+    class Parser:
+        """Takes what the plugin registers."""
+
+        def __init__(self) -> None:
+            self.found: dict[str, Any] = {}
+
+        def getgroup(self, *_: Any) -> Parser:
+            return self
+
+        def addoption(self, name: str, *, default: Any = None, action: str = "store", **_: Any) -> None:
+            self.found[name.lstrip("-").replace("-", "_")] = False if action == "store_true" else default
+
+        def addini(self, *_: Any, **__: Any) -> None:
+            """Ini values are the ini file's."""
+
+    parser = Parser()
+    plugin.pytest_addoption(parser)  # type: ignore[arg-type] # what it needs of a parser
+    given = {name: list(value) if value == () else value for name, value in settings.DEFAULTS.items()}
+    assert given == {name: value for name, value in parser.found.items() if value is not None}

@@ -208,10 +208,11 @@ def test_numbers_are_not_accepted_as_text_nor_text_as_numbers() -> None:
         ("images: 1000", "images: true"),
     )  # fmt: skip
     assert problems(content) == (
-        "claims/x.yaml:2: paper.arxiv_id: expected text, got 2301.12590\n"
+        'claims/x.yaml:2: paper.arxiv_id: expected text, got 2301.12590; in quotes it is text: "2301.12590"\n'
         "claims/x.yaml:9: protocol.dataset.images: expected a whole number, got true\n"
         "claims/x.yaml:14: protocol.decoding.num_beams: expected a whole number, got 5.0\n"
-        "claims/x.yaml:29: claims[0].reported.value: expected a number as the paper prints it, such as 43.7, got '43.7'"
+        "claims/x.yaml:29: claims[0].reported.value: expected a number as the paper prints it, such as 43.7, got '43.7', "
+        "did you mean 43.7, without quotes?"
     )
 
 
@@ -221,7 +222,7 @@ def test_what_is_no_printed_number(written: str) -> None:
     shown = written.strip("'")
     assert problems(changed(("value: 43.7", f"value: {written}"))) == (
         "claims/x.yaml:29: claims[0].reported.value: expected a number as the paper prints it, such as 43.7, "
-        f"got '{shown}'"
+        f"got '{shown}'{', did you mean 43.7, without quotes?' if shown == '43.7' else ''}"
     )
 
 
@@ -481,7 +482,7 @@ MISTAKES: dict[str, tuple[list[Change], str]] = {
     "band in words": (
         [("partial: 35%", "partial: 35 percent")],
         ("30: claims[0].tolerance.partial: expected a number in the reported unit, such as 1.0, or a percentage of the "
-        "reported value, such as 35%, got '35 percent'"),
+        "reported value, such as 35%, got '35 percent', did you mean 35%?"),
     ),
     "unit of another metric": (
         [("unit: percent", "unit: million")],
@@ -568,7 +569,7 @@ def test_all_mistakes_at_once() -> None:
         "claims/x.yaml:14: protocol.decoding.num_beams: expected a whole number, got 'five'\n"
         "claims/x.yaml:24: run.sample.size: expected a number above 0, got 0\n"
         "claims/x.yaml:29: claims[0].reported.unit: expected 'percent', 'fraction', 'million', 'billion' or 'count', "
-        "got 'points'\n"
+        "got 'points', did you mean 'percent'?\n"
         "claims/x.yaml:30: unknown key 'tolerence' in claims[0], did you mean 'tolerance'?\n"
         f"claims/x.yaml:33: unknown metric 'spice'; known: {KNOWN}"
     )

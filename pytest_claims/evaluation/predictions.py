@@ -34,6 +34,12 @@ MAX_CAPTION = 2_000_000
 MAX_ID = 1_000
 """The most characters of an id. Ids are numbers or file names, and are shown in messages and reports."""
 
+COCO = "annotations"
+"""The key of the captions in COCO's annotation files."""
+
+LINES = (".jsonl", ".ndjson")
+"""The suffixes of files with one JSON object a line."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """A lone surrogate. JSON can contain one as an escape (`"\\ud800"`), but it cannot be encoded in UTF-8."""
 
@@ -89,10 +95,11 @@ def _pair(
     """The predictions and the references by image id. Both have the same ids."""
     predictions_json = _read(predictions_path, run.predictions.path, run.predictions.id)
     same = os.path.realpath(predictions_path) == os.path.realpath(references_path)
-    if same and run.predictions.caption == run.references.captions:
+    if same and (_by_id(predictions_json) or run.predictions.caption == run.references.captions):
+        what = "each caption" if _by_id(predictions_json) else repr(run.predictions.caption)
         raise EvaluationError(
-            f"{run.predictions.path}: {run.predictions.caption!r} is named as the prediction and as the references: it would "
-            "be scored against itself."
+            f"{run.predictions.path}: {what} is named as the prediction and as the references: it would be scored against "
+            "itself."
         )
     references_json = predictions_json if same else _read(references_path, run.references.path, run.references.id)
     predictions = _predictions(predictions_json, run.predictions)
@@ -110,7 +117,9 @@ def _pair(
 
 
 def _read(path: Path, shown: str, key: str) -> Any:
-    """The content of a JSON file. Duplicate keys are refused: otherwise the last of two captions would be taken silently.
+    """The content of a JSON file, or a list of the lines of a file of JSON lines.
+
+    Duplicate keys are refused: otherwise the last of two captions would be taken silently.
 
     Args:
         path: the file.
@@ -129,12 +138,32 @@ def _read(path: Path, shown: str, key: str) -> Any:
     def about(values: dict[str, Any], double: str) -> str:
         return f" whose {key!r} is {_kind(values[key])}" if key in values and key != double else ""
 
-    return strict_json.parse(data, Source(shown), about=about)
+    if path.suffix.lower() in LINES:
+        lines = enumerate(data.splitlines(), 1)
+        return [strict_json.parse(line, Source(shown, number), about=about) for number, line in lines if line.strip()]
+    try:
+        return strict_json.parse(data, Source(shown), about=about)
+    except EvaluationError as error:
+        if "Extra data" in str(error):
+            raise EvaluationError(f"{error} The name of a file with one object a line ends in {LINES[0]}.") from None
+        raise
+
+
+def _by_id(value: Any) -> bool:
+    """Whether a file is a mapping of ids, and not a list of objects, which COCO has under a key of its own."""
+    return isinstance(value, Mapping) and COCO not in value
 
 
 def _predictions(value: Any, file: PredictionsFile) -> dict[str, str]:
     result: dict[str, str] = {}
-    for position, row in enumerate(_rows(value, file.path)):
+    if _by_id(value):
+        for name, caption in value.items():
+            # pycocoevalcap takes {id: [caption]}, and people write their results as they give them to it.
+            one = caption[0] if isinstance(caption, list) and len(caption) == 1 else caption
+            hint = nearest(name, [COCO]) or "; expected {id: caption}, a list of objects, or one under 'annotations'."
+            result[_name(name, f"the key {_short(name)!r}", file.path)] = _text(one, name, file.path, hint)
+        return result
+    for position, row in enumerate(_rows(value[COCO] if isinstance(value, Mapping) else value, file.path)):
         name = _id(row, file.id, position, file.path)
         if name in result:
             raise EvaluationError(f"{file.path}: two predictions for image {name!r}.")
@@ -144,13 +173,12 @@ def _predictions(value: Any, file: PredictionsFile) -> dict[str, str]:
 
 def _references(value: Any, file: ReferencesFile) -> dict[str, tuple[str, ...]]:
     result: dict[str, list[str]] = {}
-    if isinstance(value, Mapping) and "annotations" not in value:
+    if _by_id(value):
         for name, captions in value.items():
             where = f"the key {_short(name)!r}"
-            result[_name(name, where, file.path)] = _texts(captions, name, file.path, hint=nearest(name, _COCO))
+            result[_name(name, where, file.path)] = _texts(captions, name, file.path, hint=nearest(name, [COCO]))
     else:
-        coco = isinstance(value, Mapping)
-        for position, row in enumerate(_rows(value["annotations"] if coco else value, file.path)):
+        for position, row in enumerate(_rows(value[COCO] if isinstance(value, Mapping) else value, file.path)):
             name = _id(row, file.id, position, file.path)
             captions = _field(row, file.captions, f"image {name!r}", file.path)
             if isinstance(captions, str):
@@ -166,10 +194,6 @@ def _references(value: Any, file: ReferencesFile) -> dict[str, tuple[str, ...]]:
     if not result:
         raise EvaluationError(f"{file.path}: holds no image.")
     return {name: tuple(captions) for name, captions in result.items()}
-
-
-_COCO = ("annotations",)
-"""The key of the captions in COCO's annotation files."""
 
 
 def _rows(value: Any, shown: str) -> Iterator[Mapping[str, Any]]:

@@ -134,7 +134,7 @@ def _lines(record: Record) -> Iterator[str]:
         yield f"basis: {evidence.basis}"
     yield from _statistics(evidence)
     yield from _breadth(evidence)
-    yield f"citation: {_place(record, citation)}"
+    yield f"citation: {place(record, citation)}"
     yield f"quoted: {citation.quoted_text}"
     if citation.notes:
         yield f"notes: {citation.notes}"
@@ -185,7 +185,7 @@ def _breadth(evidence: Evidence) -> Iterator[str]:
     yield text + (wide if tolerance.breadth.wide else "")
 
 
-def _place(record: Record, citation: ClaimCitation) -> str:
+def place(record: Record, citation: ClaimCitation) -> str:
     """The place of the number: the paper, the cell of the table, the page."""
     source = record.latest_version.source_url if record.latest_version else None
     where = f"arXiv {citation.paper_arxiv_id}" if citation.paper_arxiv_id else source

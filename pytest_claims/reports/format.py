@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pytest_claims.spec.models import StatusName as Expected
-from pytest_claims.spec.models import Unit
+from pytest_claims.spec.values import StatusName as Expected
+from pytest_claims.spec.values import Unit
 
 SCHEMA = "pytest-claims/report/2"
 """The version of the format. It changes if a key is renamed or dropped. Keys may be added without a new version."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims import architectures, files
-from pytest_claims.errors import EvaluationError, first_line
+from pytest_claims.errors import EvaluationError, NotAttempted, first_line
 from pytest_claims.sources import folder, hub, processor, repository
 from pytest_claims.sources.quiet import transformers_quiet
 
@@ -102,10 +103,8 @@ def find(plan: CaptioningPlan) -> Source:
         EvaluationError: transformers does not load it as a captioning model, or it has no safetensors files.
     """
     stated, identifier = plan.protocol.checkpoint, plan.checkpoint
-    path = _candidate(plan.candidate) if plan.candidate else files.find(stated.id, plan.folders)
-    if path is None and files.is_local(identifier):
-        path = files.need(identifier, plan.folders, "The checkpoint")
-    repo = None if path else hub.find(identifier, None if plan.candidate else stated.revision, "model")
+    path = _candidate(plan.candidate, plan) if plan.candidate else hub.locate(identifier, plan.folders, "model")
+    repo = None if path else _repo(identifier, None if plan.candidate else stated.revision)
     try:
         content = repository.read_json(repo, "config.json") if repo else _read(path)
     except ValueError as error:
@@ -230,7 +229,19 @@ def load(plan: CaptioningPlan, device: torch.device, progress: ProgressMaker) ->
     )
 
 
-def _candidate(name: str) -> Path | None:
+def _candidate(name: str, plan: CaptioningPlan) -> Path | None:
     # The user may name any folder on the command line. Only the paths in claim files are restricted.
     path = Path(name)
-    return path if path.is_dir() else None
+    if path.is_dir():
+        return path
+    return files.need(name, plan.folders, "The checkpoint") if files.is_local(name) else None
+
+
+def _repo(identifier: str, revision: str | None) -> hub.Repo:
+    """The repository of a hub id. An id may be meant as a folder: `models/new` looks like one of the hub."""
+    try:
+        return hub.find(identifier, revision, "model")
+    except NotAttempted as gap:
+        if not os.path.isdir(identifier):  # noqa: PTH112 - Path.is_dir raises where the name is too long
+            raise
+        raise NotAttempted(gap.reason, f"{gap.next_step} {hub.elsewhere(identifier, Path(identifier))}") from None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import digests, files
+from pytest_claims import digests
 from pytest_claims.errors import EvaluationError, NotAttempted, first_line, nearest
 from pytest_claims.evidence import per_image
 from pytest_claims.progress import silent
@@ -220,9 +220,7 @@ def _rows(dataset: Dataset, folders: Sequence[Path], progress: ProgressMaker) ->
     """The rows, the folder that relative paths in them start from, and the commit (None if not from the hub)."""
     import datasets
 
-    path = files.find(dataset.id, folders)
-    if path is None and files.is_local(dataset.id):
-        path = files.need(dataset.id, folders, "The data set")
+    path = hub.locate(dataset.id, folders, "dataset")
     repo = hub.find(dataset.id, dataset.revision, "dataset") if path is None else None
     fetched = hub.fetch(repo, repository.data_files(repo), progress) if repo else None
     try:

@@ -10,13 +10,14 @@ offline even if the cache is complete, sends one request per missing file, and r
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_claims import digests
+from pytest_claims import digests, files
 from pytest_claims.errors import EvaluationError, NotAttempted, first_line
 
 if TYPE_CHECKING:
@@ -68,6 +69,47 @@ class Repo:
     def missing(self, wanted: Iterable[File]) -> tuple[File, ...]:
         """The files of `wanted` that are not in the cache."""
         return tuple(file for file in wanted if not (self.folder / file.name).exists())
+
+
+def locate(identifier: str, folders: Sequence[Path], kind: Kind) -> Path | None:
+    """The folder or file that an id of a claim file names; None if it is an id of the hub. The hub is not asked.
+
+    Raises:
+        NotAttempted: it can only be a path, and no folder holds it.
+        EvaluationError: the path leaves its folder, or no repository of the hub can have this id.
+    """
+    from huggingface_hub import errors, utils
+
+    try:
+        path = files.find(identifier, folders)
+        if path is not None:
+            return path
+        if files.is_local(identifier):
+            return files.need(identifier, folders, f"The {NOUN[kind]}")
+    except EvaluationError as error:
+        more = f" {elsewhere(identifier, folders[0] / identifier)}" if kind == "model" else ""
+        raise EvaluationError(f"{error}{more}") from None
+    except NotAttempted as gap:
+        more = f" {elsewhere(identifier, Path(identifier))}" if kind == "model" else ""
+        raise NotAttempted(gap.reason, f"{gap.next_step}{more}") from None
+    try:
+        utils.validate_repo_id(identifier)  # type: ignore[attr-defined] # public, and not in `__all__`
+    except errors.HFValidationError as error:
+        raise EvaluationError(f"{_label(identifier, kind)}: {first_line(error)}.") from None
+    return None
+
+
+def elsewhere(identifier: str, place: Path) -> str:
+    """How to evaluate weights that lie in a folder that a claim may not read: the user names it on the command line.
+
+    Args:
+        identifier: the checkpoint's id in the claim file.
+        place: where the folder may lie.
+    """
+    there = os.path.isdir(place)  # noqa: PTH112 - Path.is_dir raises where the name is too long
+    path = files.shown(Path(os.path.abspath(place))) if there else "PATH"  # noqa: PTH100 - `..` is taken away, links are not followed
+    path = path if path.startswith(("/", ".", "PATH")) else f"./{path}"
+    return f"To evaluate weights that lie elsewhere, name them on the command line: --claims-model={identifier}={path}"
 
 
 def find(identifier: str, revision: str | None, kind: Kind) -> Repo:

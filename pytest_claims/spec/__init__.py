@@ -3,7 +3,6 @@
 from pytest_claims.spec.load import Claim, load, loads, merge
 from pytest_claims.spec.models import (
     MIN_SAMPLE,
-    Band,
     CaptioningProtocol,
     CaptioningRun,
     Columns,
@@ -11,10 +10,10 @@ from pytest_claims.spec.models import (
     ParametersRun,
     PredictionsProtocol,
     PredictionsRun,
-    Printed,
     Protocol,
 )
 from pytest_claims.spec.units import METRICS, MetricInfo, to_unit
+from pytest_claims.spec.values import Band, Printed
 
 __all__ = [
     "METRICS",

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_claims.errors import nearest
-from pytest_claims.spec import bands, explain, models
+from pytest_claims.spec import bands, explain, hints, models
 from pytest_claims.spec.units import PER_NATURAL
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def of_number(parts: Mapping[str, Any], metrics: Mapping[str, MetricInfo]) -> It
     info = metrics.get(reported.metric)
     limits = metric_range(reported, metrics)
     if info is None:
-        hint = f"{nearest(reported.metric, metrics)}; known: {', '.join(sorted(metrics))}"
+        hint = f"{hints.word(reported.metric, metrics)}; known: {', '.join(sorted(metrics))}"
         yield ("reported", "metric"), f"unknown metric {reported.metric!r}{hint}"
     elif unit not in info.units:
         expected = " or ".join(info.units)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from pytest_claims.errors import nearest
-from pytest_claims.spec import models, nodes
+from pytest_claims.spec import hints, models, nodes, values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,13 +72,19 @@ def explained(detail: Any) -> tuple[str, str]:
     if kind == "literal_error":
         expected = f"expected {context['expected']}"
         options = [option.strip(" '") for option in context["expected"].replace(" or ", ",").split(",")]
-        hint = nearest(str(got), options)
+        hint = hints.word(str(got), options)
+    if kind in ("int_type", "float_type"):
+        hint = hints.number(got)
+    if kind == "value_error":
+        hint = hints.number(got, percentage="percentage" in expected)
+    if kind == "string_type":
+        hint = hints.text(got, quote(got))
     if kind == "greater_than":
         expected = f"expected a number above {context['gt']:g}"
     if kind == "greater_than_equal":
         expected = f"expected a number of at least {context['ge']:g}"
     if kind == "string_pattern_mismatch":
-        expected = f"expected {models.PATTERNS[context['pattern']]}"
+        expected = f"expected {values.PATTERNS[context['pattern']]}"
     return expected, f"{quote(got)}{hint}"
 
 

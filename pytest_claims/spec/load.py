@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_claims.errors import SpecError, nearest, nearest_name
-from pytest_claims.spec import checks, explain, models, nodes
+from pytest_claims.spec import checks, explain, models, nodes, values
 from pytest_claims.spec.units import METRICS, MetricInfo
 from pytest_claims.spec.validate import File, quietly
 
@@ -49,7 +49,7 @@ class Claim:
     reported: models.Reported
     tolerance: models.Tolerance
     direction: Literal["two_sided", "at_least", "at_most"]
-    expect: models.StatusName | None
+    expect: values.StatusName | None
     protocol: models.Protocol
     overrides: Mapping[str, Any]
     """Protocol keys that the run section sets differently from the paper."""

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from pytest_claims.spec.nodes import Digits
-
-Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
-Positive = Annotated[int, Field(gt=0)]
-Scalar = str | int | float | bool | None
+from pytest_claims.spec.values import (
+    ARXIV_ID,
+    CLAIM_ID,
+    DataPath,
+    Family,
+    MetricName,
+    Positive,
+    Precision,
+    PrintedNumber,
+    Resample,
+    Scalar,
+    StatusName,
+    Text,
+    ToleranceBand,
+    Unit,
+)
 
 
 class Model(BaseModel):
@@ -22,98 +30,19 @@ class Model(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Printed:
-    """A number as a paper prints it; the digits say how exactly it is known."""
-
-    text: str
-    value: Decimal
-
-    @property
-    def half_digit(self) -> Decimal:
-        """Half of the last printed decimal: 0.05 for `43.7`, 0.005 for `43.70`, 0.5 for `107`."""
-        exponent = self.value.as_tuple().exponent
-        assert isinstance(exponent, int)  # noqa: S101 - infinities and NaN cannot be written in a claim file
-        return Decimal(5).scaleb(exponent - 1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Band:
-    """A tolerance: an amount in the reported unit, or a percentage of the reported value."""
-
-    text: str
-    amount: Decimal
-    relative: bool
-
-    def around(self, reported: Decimal) -> Decimal:
-        """The width of the band on either side of `reported`, in the reported unit."""
-        return abs(reported) * self.amount / 100 if self.relative else self.amount
-
-
-def _printed(value: object) -> Printed:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("expected a number as the paper prints it, such as 43.7")
-    text = value.text if isinstance(value, Digits) else str(value)
-    return Printed(text=text, value=Decimal(text))
-
-
-_PERCENTAGE = re.compile(r"([0-9]{1,40}(?:\.[0-9]{1,40})?) ?%")
-
-
-def _band(value: object) -> Band:
-    expected = "expected a number in the reported unit, such as 1.0, or a percentage of the reported value, such as 35%"
-    if isinstance(value, str) and (match := _PERCENTAGE.fullmatch(value)):
-        return Band(text=value, amount=Decimal(match[1]), relative=True)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(expected)
-    if value < 0:
-        raise ValueError(f"{expected}; a band cannot be negative")
-    text = value.text if isinstance(value, Digits) else str(value)
-    return Band(text=text, amount=Decimal(text), relative=False)
-
-
-def _relative_path(value: object) -> object:
-    if isinstance(value, str) and (value.startswith(("/", "~", "\\")) or "://" in value or ".." in value.split("/")):
-        raise ValueError("expected a path below the claim file's folder or a --claims-data folder, without '..'")
-    return value
-
-
-PrintedNumber = Annotated[Printed, PlainValidator(_printed), WithJsonSchema({"type": "number"})]
-ToleranceBand = Annotated[
-    Band,
-    PlainValidator(_band),
-    WithJsonSchema(
-        {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?%$"}]}
-    ),
-]
-DataPath = Annotated[Text, BeforeValidator(_relative_path)]
-
-Unit = Literal["percent", "fraction", "million", "billion", "count"]
-StatusName = Literal["pass", "partial", "fail", "pending", "error"]
-Precision = Literal["float16", "bfloat16", "float32"]
-Resample = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
-
-
-ARXIV_ID = r"^([0-9]{4}\.[0-9]{4,5}|[a-z-]+(\.[A-Z]{2})?/[0-9]{7})$"
-CLAIM_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$"
-PATTERNS = {
-    ARXIV_ID: "an arXiv id without its version, such as '2301.12597'",
-    CLAIM_ID: "at most 120 letters, digits, '.', '_' and '-', the first a letter or a digit",
-}
-"""What each pattern asks for, in words."""
-
-
 class Paper(Model):
     """The paper that reports the numbers."""
 
-    arxiv_id: Annotated[str, StringConstraints(pattern=ARXIV_ID)] | None = None
-    title: Text
-    abstract: str | None = None
-    primary_category: str | None = None
-    venue: str | None = None
-    published_at: str | None = None
-    latest_version: Positive | None = None
-    withdrawn: bool = False
+    arxiv_id: Annotated[str, StringConstraints(pattern=ARXIV_ID)] | None = Field(
+        default=None, description='without its version and in quotes, such as "2301.12597"; null: not on arXiv'
+    )
+    title: Text = Field(description="the paper's title")
+    abstract: str | None = Field(default=None, description="the paper's abstract, for the reports")
+    primary_category: str | None = Field(default=None, description="arXiv's primary category, such as cs.CV")
+    venue: str | None = Field(default=None, description="where it was published, such as ICML 2023")
+    published_at: str | None = Field(default=None, description='the date of the first version, such as "2023-01-30"')
+    latest_version: Positive | None = Field(default=None, description="the number of arXiv's latest version")
+    withdrawn: bool = Field(default=False, description="whether the authors withdrew the paper")
     source_url: Text | None = Field(default=None, description="where the numbers stand; required without an arxiv_id")
     rendered_html_url: Text | None = Field(
         default=None, description="a page that shows the latest version, if one was seen"
@@ -124,20 +53,25 @@ class Paper(Model):
 class Citation(Model):
     """The cell of the table that holds the number, and the words around it."""
 
-    section: Text
-    row: Text
-    column: Text
-    quoted_text: Text
-    pdf_page: Positive | None = None
-    notes: str | None = None
+    section: Text = Field(description="the table or section that holds the number, such as Table 3")
+    row: Text = Field(description="the row of the table: usually the model")
+    column: Text = Field(description="the column of the table: usually data set and metric")
+    quoted_text: Text = Field(
+        description="the words around the number, as the paper has them; they must hold the number"
+    )
+    pdf_page: Positive | None = Field(default=None, description="the page of the PDF, counted from 1")
+    notes: str | None = Field(default=None, description="what a reader of the report should know")
 
 
 class Reported(Model):
     """The number, in the paper's unit, with the digits the paper prints."""
 
-    metric: Text
-    value: PrintedNumber
-    unit: Unit
+    metric: MetricName = Field(description="the metric's name; a plugin may add others")
+    value: PrintedNumber = Field(description="the number with the digits that the paper prints: 43.70 is not 43.7")
+    unit: Unit = Field(
+        description="percent: the natural value times 100 (BLEU, ROUGE-L, CIDEr); fraction: the natural value; for numbers of "
+        "parameters count, million or billion"
+    )
 
 
 MIN_SAMPLE = 50
@@ -151,8 +85,11 @@ run that this project had to retract.
 class Tolerance(Model):
     """How far a result may lie from the reported value; half of the last printed digit is always added."""
 
-    pass_: ToleranceBand = Field(alias="pass")
-    partial: ToleranceBand
+    pass_: ToleranceBand = Field(
+        alias="pass",
+        description="pass within this distance: in the reported unit, or a percentage of the value, such as 1%",
+    )
+    partial: ToleranceBand = Field(description="partial within this distance, fail outside; written like pass")
     min_sample: Positive = Field(
         default=100,
         description=f"fewer images than this are no sample of the paper's split; at least {MIN_SAMPLE} whatever stands here",
@@ -162,7 +99,9 @@ class Tolerance(Model):
 class Checkpoint(Model):
     """The weights: a hub id, or a folder beside the claim file."""
 
-    id: Text
+    id: Text = Field(
+        description="a folder below the claim file's folder, or a hub id such as Salesforce/blip2-opt-2.7b"
+    )
     revision: Text | None = Field(
         default=None, description="branch, tag or commit; null: the current commit, which is recorded"
     )
@@ -175,17 +114,21 @@ class Checkpoint(Model):
 class Columns(Model):
     """The data set's columns."""
 
-    image: Text = "image"
-    references: Text = "caption"
-    id: Text = "filename"
+    image: Text = Field(default="image", description="the column of images, or of the names of image files")
+    references: Text = Field(
+        default="caption", description="the column of reference captions: a text or a list of them"
+    )
+    id: Text = Field(default="filename", description="the column of ids, which are unique")
 
 
 class Dataset(Model):
     """The images and references, as `datasets.load_dataset` reads them."""
 
-    id: Text
-    revision: Text | None = None
-    split: Text = "test"
+    id: Text = Field(
+        description="a file or folder below the claim file's folder or a --claims-data folder, or a hub id"
+    )
+    revision: Text | None = Field(default=None, description="branch, tag or commit on the hub")
+    split: Text = Field(default="test", description="the split that the paper scores")
     where: dict[str, Scalar] | None = Field(default=None, description="keep the rows that have these values")
     images: Positive = Field(description="how many images the paper's split has")
     references: Positive | None = Field(
@@ -211,15 +154,15 @@ class ImageProtocol(Model):
         description="side of the square in pixels; for any other resize the processor's settings, such as "
         "'shortest_edge=336 crop=336x336'"
     )
-    resize: Resample = "bicubic"
-    mean: Channels | None = None
-    std: Channels | None = None
+    resize: Resample = Field(default="bicubic", description="the filter that resizes")
+    mean: Channels | None = Field(default=None, description="what is subtracted from each channel, after rescaling")
+    std: Channels | None = Field(default=None, description="what each channel is divided by")
     rescale_factor: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="what pixel values of 0 to 255 are multiplied by; 1 where they are not rescaled"
     )
     normalize: bool | None = Field(default=None, description="whether mean and std are applied")
     convert_rgb: bool | None = Field(default=None, description="whether the processor converts pictures to RGB")
-    channel_order: Literal["rgb", "bgr"] | None = None
+    channel_order: Literal["rgb", "bgr"] | None = Field(default=None, description="the order of the channels")
     other: dict[str, Scalar] | None = Field(
         default=None, description="settings of the image processor that have no key here, by their own names"
     )
@@ -228,25 +171,33 @@ class ImageProtocol(Model):
 class Decoding(Model):
     """How tokens are chosen. A key left out has the neutral value; null says that the paper does not state it."""
 
-    strategy: Literal["greedy", "beam"]
-    num_beams: Positive | None = 1
-    max_new_tokens: Positive | None = 20
-    min_new_tokens: Annotated[int, Field(ge=0)] | None = 0
-    length_penalty: float | None = 1.0
-    repetition_penalty: Annotated[float, Field(gt=0)] | None = 1.0
-    early_stopping: bool | Literal["never"] | None = False
+    strategy: Literal["greedy", "beam"] = Field(description="greedy: the likeliest token each time; beam: beam search")
+    num_beams: Positive | None = Field(default=1, description="how many beams; 1 is greedy search")
+    max_new_tokens: Positive | None = Field(default=20, description="the most tokens of a caption, without the prompt")
+    min_new_tokens: Annotated[int, Field(ge=0)] | None = Field(
+        default=0, description="the fewest tokens of a caption, without the prompt"
+    )
+    length_penalty: float | None = Field(
+        default=1.0, description="the exponent of the length that divides a beam's score"
+    )
+    repetition_penalty: Annotated[float, Field(gt=0)] | None = Field(
+        default=1.0, description="what divides the score of a token that was there before; 1: nothing"
+    )
+    early_stopping: bool | Literal["never"] | None = Field(
+        default=False, description="when beam search stops, as in transformers' generation config"
+    )
 
 
 class Protocol(Model):
     """The conditions under which the paper obtained the number. The paper does not state what is null or left out."""
 
-    checkpoint: Checkpoint | None = None
-    dataset: Dataset | None = None
-    image: ImageProtocol | None = None
+    checkpoint: Checkpoint | None = Field(default=None, description="the weights that the paper evaluated")
+    dataset: Dataset | None = Field(default=None, description="the images and references that the paper scored")
+    image: ImageProtocol | None = Field(default=None, description="what the vision encoder saw")
     prompt: str | None = Field(default=None, description='the text before the caption; "" says that there was none')
-    decoding: Decoding | None = None
-    precision: Precision | None = None
-    metric: Text | None = Field(default=None, description="the metric's signature family, such as coco-caption")
+    decoding: Decoding | None = Field(default=None, description="how tokens were chosen")
+    precision: Precision | None = Field(default=None, description="the data type of the weights")
+    metric: Family | None = Field(default=None, description="the metric's signature family, such as coco-caption")
 
 
 class CaptioningProtocol(Protocol):
@@ -270,14 +221,16 @@ class PredictionsProtocol(Protocol):
 class Sample(Model):
     """A subset of the split, drawn by seed."""
 
-    size: Positive
-    seed: int = 0
+    size: Positive = Field(description="how many images are drawn, without replacement")
+    seed: int = Field(default=0, description="the seed that draws them; equal seeds draw the same images")
 
 
 class Requires(Model):
     """What the machine must have for an attempt to make sense."""
 
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Literal["cpu", "cuda"] = Field(
+        default="cpu", description="cuda: without one the claim is not attempted; --claims-device overrides it"
+    )
 
 
 class CaptioningRun(Model):
@@ -291,28 +244,30 @@ class CaptioningRun(Model):
     """The files that the run section names."""
 
     evaluator: Literal["captioning"]
-    columns: Columns = Columns()
-    sample: Sample | None = None
-    requires: Requires = Requires()
+    columns: Columns = Field(default=Columns(), description="the columns of the data set as it is here")
+    sample: Sample | None = Field(default=None, description="evaluate a sample of the images: at most partial")
+    requires: Requires = Field(default=Requires(), description="what the machine must have")
     batch_size: Positive | None = Field(
         default=None, description="images per batch; never changes a caption in float32"
     )
 
 
 class PredictionsFile(Model):
-    """Released captions: a JSON list of objects."""
+    """Released captions: a list of objects, a mapping of id to caption, a COCO annotations object, or JSON lines."""
 
-    path: DataPath
-    id: Text
-    caption: Text
+    path: DataPath = Field(description="the file, below the claim file's folder or a --claims-data folder")
+    id: Text = Field(default="image_id", description="the key of an object that holds the image's id")
+    caption: Text = Field(default="caption", description="the key of an object that holds the caption")
 
 
 class ReferencesFile(Model):
-    """Reference captions: a COCO annotations object, a list of objects, or a mapping of id to list."""
+    """Reference captions: a COCO annotations object, a list of objects, a mapping of id to list, or JSON lines."""
 
-    path: DataPath
-    id: Text = "image_id"
-    captions: Text = "caption"
+    path: DataPath = Field(description="the file, below the claim file's folder or a --claims-data folder")
+    id: Text = Field(default="image_id", description="the key of an object that holds the image's id")
+    captions: Text = Field(
+        default="caption", description="the key of an object that holds a caption, or a list of them"
+    )
 
 
 class PredictionsRun(Model):
@@ -322,8 +277,8 @@ class PredictionsRun(Model):
     runs_checkpoint: ClassVar[bool] = False
 
     evaluator: Literal["predictions"]
-    predictions: PredictionsFile
-    references: ReferencesFile
+    predictions: PredictionsFile = Field(description="the released captions")
+    references: ReferencesFile = Field(description="the captions that people wrote")
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -334,7 +289,7 @@ class PredictionsRun(Model):
 class ConfigFile(Model):
     """A `transformers` configuration file."""
 
-    path: DataPath
+    path: DataPath = Field(description="config.json as save_pretrained writes it, below the claim file's folder")
 
 
 class ParametersRun(Model):
@@ -344,8 +299,10 @@ class ParametersRun(Model):
     runs_checkpoint: ClassVar[bool] = False
 
     evaluator: Literal["parameters"]
-    config: ConfigFile
-    trainable: tuple[Text, ...] = ()
+    config: ConfigFile = Field(description="the configuration whose parameters are counted")
+    trainable: tuple[Text, ...] = Field(
+        default=(), description="the modules or parameters that are trained, by their dotted names in the model"
+    )
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -359,11 +316,15 @@ Run = CaptioningRun | PredictionsRun | ParametersRun
 class ClaimSection(Model):
     """One entry of `claims`."""
 
-    id: Annotated[str, StringConstraints(pattern=CLAIM_ID)]
-    citation: Citation
-    reported: Reported
-    tolerance: Tolerance
-    direction: Literal["two_sided", "at_least", "at_most"] = "two_sided"
+    id: Annotated[str, StringConstraints(pattern=CLAIM_ID)] = Field(
+        description="the claim's name in reports and on the command line: letters, digits, '.', '_' and '-'"
+    )
+    citation: Citation = Field(description="the cell of the table that holds the number")
+    reported: Reported = Field(description="the number")
+    tolerance: Tolerance = Field(description="how far a result may lie from the number")
+    direction: Literal["two_sided", "at_least", "at_most"] = Field(
+        default="two_sided", description="which side counts against the claim: at_least: only a lower number"
+    )
     expect: StatusName | None = Field(default=None, description="a known, recorded result; anything else is then red")
     protocol: dict[str, Any] = Field(default={}, description="overrides single keys of the file's protocol")
     run: dict[str, Any] = Field(default={}, description="overrides single keys of the file's run")

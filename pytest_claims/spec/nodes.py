@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from pytest_claims.errors import SpecError
+from pytest_claims.spec import hints
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,8 +111,11 @@ def parse(data: bytes, display: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
-        if mark and text.split("\n")[mark.line :][:1] and text.split("\n")[mark.line][mark.column :][:1] == "\t":
+        stopped = "".join(text.split("\n")[mark.line : mark.line + 1]) if mark else ""
+        if mark and stopped[mark.column :][:1] == "\t":
             what = "a tab cannot indent, use spaces"
+        elif mark:
+            what += hints.syntax(what, stopped, mark.column)
         raise SpecError([f"{display}:{mark.line + 1 if mark else 1}: not YAML: {what}"]) from None
     except (yaml.YAMLError, ValueError) as error:
         # On an absurd version number or escape, int() or chr() fails in PyYAML's pure Python loader, which lets the error pass.

@@ -25,7 +25,7 @@ def generate() -> str:
         paper=(models.Paper, Field(description="the paper that reports the numbers")),
         protocol=(models.Protocol | None, Field(default=None, description="how the paper obtained its numbers")),
         run=(models.Run | None, Field(default=None, description="how it is evaluated here")),
-        claims=(tuple[models.ClaimSection, ...], Field(min_length=1)),
+        claims=(tuple[models.ClaimSection, ...], Field(min_length=1, description="the claims, one for each number")),
     )
     schema = file.model_json_schema(by_alias=True)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
@@ -40,7 +40,11 @@ def generate() -> str:
     for name in ("CaptioningRun", "PredictionsRun", "ParametersRun"):
         run["properties"] |= definitions.pop(name)["properties"]
     run["properties"] |= definitions["Protocol"]["properties"]
-    run["properties"]["evaluator"] = {"enum": ["captioning", "parameters", "predictions"], "type": "string"}
+    run["properties"]["evaluator"] = {
+        "description": "captioning: run a model; predictions: score released captions; parameters: count a configuration",
+        "enum": ["captioning", "parameters", "predictions"],
+        "type": "string",
+    }
     definitions["Run"] = run
     schema["properties"]["run"] = {"$ref": "#/$defs/Run", "description": "how it is evaluated here"}
     schema["properties"]["protocol"] = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pytest_claims.errors import nearest, nearest_name
-from pytest_claims.spec import explain, nodes
+from pytest_claims.spec import explain, hints, nodes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,7 +80,7 @@ class File:
                 # A misspelt key is one mistake, so the key that it stands for is not reported as missing.
                 if detail["type"] in ("extra_forbidden", "missing"):
                     if detail["loc"] not in misspelt or detail["type"] != "missing":
-                        self.explain_key(model, detail, at, fallback, more)
+                        self.explain_key(model, detail, at, fallback, more, before=_before(value, detail["loc"]))
                     continue
                 place = self.place((*at, *explain.steps(value, detail["loc"])), fallback)
                 expected, got = explain.explained(detail)
@@ -91,9 +91,16 @@ class File:
             return None
 
     def explain_key(
-        self, model: type[BaseModel], detail: Any, at: nodes.Path, fallback: nodes.Path | None, more: Sequence[str]
+        self,
+        model: type[BaseModel],
+        detail: Any,
+        at: nodes.Path,
+        fallback: nodes.Path | None,
+        more: Sequence[str],
+        *,
+        before: tuple[str, str] | None,
     ) -> None:
-        """Note an unknown key or a missing one."""
+        """Note an unknown key or a missing one. `before`: the key before it, and its value."""
         *parents, key = detail["loc"]
         if detail["type"] == "missing":
             place = self.place((*at, *parents), fallback)
@@ -101,7 +108,7 @@ class File:
             return
         place = self.place((*at, *parents, key), fallback)
         known = [*explain.keys(model, tuple(parents)), *more]
-        hint = nearest(str(key), known) or f"; known: {', '.join(known)}"
+        hint = hints.comma(str(key), before) or nearest(str(key), known) or f"; known: {', '.join(known)}"
         self.problem(place, f"unknown key {explain.short(str(key))!r} in {nodes.show(place[:-1])}{hint}")
 
     def check_keys(
@@ -131,6 +138,15 @@ class File:
                 if place in self.document.lines:
                     return place
         return path[:claim_parts]
+
+
+def _before(value: Any, loc: Sequence[str | int]) -> tuple[str, str] | None:
+    """The key that stands before an unknown key in its mapping, and that key's value as its file writes it."""
+    for part in loc[:-1]:
+        value = value.get(str(part)) if isinstance(value, dict) else None
+    names = list(value) if isinstance(value, dict) else []
+    position = names.index(loc[-1]) if loc[-1] in names else 0
+    return (names[position - 1], explain.quote(value[names[position - 1]])) if position else None
 
 
 def quietly(model: type[M], value: object) -> M | None:

@@ -127,6 +127,44 @@ def test_references_in_every_shape(folder: Path, content: object) -> None:
     assert found.observed == expected.observed
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("p.json", PREDICTIONS),
+        ("p.json", {name: [text] for name, text in PREDICTIONS.items()}),
+        ("p.json", {"info": {}, "annotations": ROWS}),
+        ("p.jsonl", "\n".join(map(json.dumps, ROWS)) + "\n\n"),
+    ],
+    ids=["mapping", "pycocoevalcap", "COCO", "lines"],
+)
+def test_predictions_in_every_shape(folder: Path, name: str, content: object) -> None:
+    """A mapping of id to caption, COCO's annotations and JSON lines are the same predictions, under COCO's default names."""
+    expected = evaluate(folder)
+    write(folder, name, content)
+    found = evaluate(folder, run__predictions={"path": name})
+    assert found.captions == expected.captions
+    assert found.observed == expected.observed
+
+
+def test_references_as_lines(folder: Path) -> None:
+    """References may be JSON lines too, and a line that is no JSON is named."""
+    expected = evaluate(folder)
+    write(folder, "r.jsonl", "\n".join(map(json.dumps, ALL_REFERENCES)))
+    assert evaluate(folder, run__references={"path": "r.jsonl"}).captions == expected.captions
+    write(folder, "r.jsonl", "\n".join([*map(json.dumps, ALL_REFERENCES), "", "{x"]))
+    assert refused(folder, run__references={"path": "r.jsonl"}).startswith("r.jsonl:8: not JSON: ")
+
+
+def test_a_mapping_is_not_scored_against_itself(folder: Path) -> None:
+    """Keys have no meaning in a mapping of ids, so that other keys do not make two files of one."""
+    write(folder, "both.json", PREDICTIONS)
+    text = (
+        "both.json: each caption is named as the prediction and as the references: it would be scored against itself."
+    )
+    both = {"run__predictions": {"path": "both.json"}, "run__references": {"path": "both.json", "captions": "refs"}}
+    assert refused(folder, **both) == text
+
+
 def test_a_mapping_to_single_captions(folder: Path) -> None:
     """A mapping may hold one caption as text."""
     write(folder, "references.json", {"a": "x", "b": "y", "c": "z"})
@@ -186,6 +224,7 @@ def test_data_folders(folder: Path) -> None:
 
 P, R = "predictions.json", "references.json"
 DIGITS = "9" * 5000
+SHAPES = "; expected {id: caption}, a list of objects, or one under 'annotations'."
 
 BAD: dict[str, tuple[str, object, str]] = {
     "empty": (P, "", f"{P}:1: not JSON: Expecting value."),
@@ -193,7 +232,11 @@ BAD: dict[str, tuple[str, object, str]] = {
     "blank": (P, " \n\n", f"{P}:3: not JSON: Expecting value."),
     "not JSON": (P, '[\n{"image_id": "a",\n "caption": x}]', f"{P}:3: not JSON: Expecting value."),
     "cut off": (P, '[{"image_id": "a", "caption": "x', f"{P}:1: not JSON: Unterminated string starting at."),
-    "JSON lines": (P, '{"image_id": "a"}\n{"image_id": "b"}\n', f"{P}:2: not JSON: Extra data."),
+    "JSON lines": (
+        P,
+        '{"image_id": "a"}\n{"image_id": "b"}\n',
+        f"{P}:2: not JSON: Extra data. The name of a file with one object a line ends in .jsonl.",
+    ),
     "a line break in a caption": (P, '[{"caption": "a\nb"}]', f"{P}:1: not JSON: Invalid control character at."),
     "NaN": (P, '[{"note": "NaN \\" Infinity"},\n{"caption": NaN}]', f"{P}:2: NaN is not JSON."),
     "infinity": (R, '{"a":\n\n["x", -Infinity]}', f"{R}:3: -Infinity is not JSON."),
@@ -202,7 +245,16 @@ BAD: dict[str, tuple[str, object, str]] = {
     "nesting bomb": (P, "[\n" * 100_000, f"{P}:101: nested too deeply."),
     "nesting bomb of objects": (R, '{"a":\n' * 100_000, f"{R}:101: nested too deeply."),
     "endless number": (P, f'["{DIGITS}",\n{DIGITS}]', f"{P}:2: a number of more than 4,300 digits."),
-    "an object": (P, {"captions": ROWS}, f"{P}: expected a list of objects, got an object."),
+    "an object": (
+        P,
+        {"captions": ROWS},
+        f"{P}: image 'captions': expected a caption as text, got a list, did you mean 'annotations'?",
+    ),
+    "two captions of an image": (
+        P,
+        {"a": ["x", "y"]},
+        f"{P}: image 'a': expected a caption as text, got a list{SHAPES}",
+    ),
     "null": (P, None, f"{P}: expected a list of objects, got null."),
     "text": (P, '"captions"', f"{P}: expected a list of objects, got 'captions'."),
     "references are text": (R, '"captions"', f"{R}: expected a list of objects, got 'captions'."),

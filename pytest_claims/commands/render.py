@@ -1,0 +1,71 @@
+"""Make other reports of a JSON report, such as the Markdown for a comment.
+
+The JSON is read strictly, and the reports are made of its values by the same code as in a session. So a job that has the right
+to comment can show the report of a job that ran foreign code: whatever the values are, they are inert in the new report. They
+are still what that code wrote.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_claims.commands import tell
+from pytest_claims.errors import SettingsError, first_line
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pytest_claims.reports.format import Report
+
+HELP = "make other reports of a JSON report"
+
+MAX_BYTES = 256 * 2**20
+"""A larger file is refused: 100,000 claims take some 200 MB."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("report", type=Path, metavar="REPORT.json", help="a report that --claims-report=REPORT.json wrote")
+    parser.add_argument("out", type=Path, nargs="+", metavar="OUT", help=".md, .xml, .html or .json; images are not in JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the reports."""
+    from pytest_claims import reports, settings
+
+    for path in arguments.out:
+        if path.suffix.lower() not in settings.REPORT_FORMATS:
+            known = ", ".join(settings.REPORT_FORMATS)
+            raise SettingsError(f"{path}: expected a file that ends in one of {known}.")
+    report = _read(arguments.report)
+    for path in arguments.out:
+        reports.write(path, report.run, report.records)
+        tell(f"verdict report: {path}")
+    return 0
+
+
+def _read(path: Path) -> Report:
+    """A JSON report.
+
+    Raises:
+        SettingsError: it cannot be read, or is no report.
+    """
+    from pydantic import ValidationError
+
+    from pytest_claims.reports.format import SCHEMA, Report
+
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise SettingsError(f"{path}: {size:,} bytes; more than {MAX_BYTES:,} are refused.")
+        return Report.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, found["loc"])) or "the file"
+        raise SettingsError(
+            f"{path} is no report of the format {SCHEMA}: {where}: {first_line(found['msg'])}. Expected a file that "
+            "--claims-report=verdicts.json wrote."
+        ) from None

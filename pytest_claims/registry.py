@@ -1,0 +1,93 @@
+"""The metrics that are not ours: each is checked when it is registered, before a claim names it."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from pytest_claims import spec
+from pytest_claims.errors import SettingsError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pytest_claims.metrics import Metric
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+EXAMPLE = "docs/metrics.md has an example"
+
+
+def gather(metrics: Iterable[Any], source: str) -> dict[str, Metric]:
+    """Metrics by name, each checked.
+
+    Args:
+        metrics: what was registered.
+        source: who registered it, for messages.
+
+    Raises:
+        SettingsError: one of them is no metric, or has a name that is taken.
+    """
+    found: dict[str, Metric] = {}
+    for metric in metrics:
+        if problem := _problem(metric):
+            raise SettingsError(f"{source}: {_called(metric)} {problem}; {EXAMPLE}")
+        if metric.name in found or metric.name in spec.METRICS:
+            raise SettingsError(f"{source}: the metric name {metric.name!r} is taken")
+        found[metric.name] = metric
+    return found
+
+
+def infos(extra: Mapping[str, Metric]) -> Mapping[str, spec.MetricInfo]:
+    """The metrics that claim files may name: those of pytest-claims, and `extra`."""
+    added = {
+        name: spec.MetricInfo(
+            units=("percent", "fraction"),
+            low=metric.low,
+            high=metric.high,
+            families=(metric.family,),
+            # The score of a system that gets nothing right. A metric for which lower is better states it as `trivial`.
+            trivial=getattr(metric, "trivial", metric.low),
+        )
+        for name, metric in extra.items()
+    }
+    return {**spec.METRICS, **added}
+
+
+def _called(metric: Any) -> str:
+    name = getattr(metric, "name", None)
+    kind = f"the class {metric.__name__}" if isinstance(metric, type) else f"a {type(metric).__name__}"
+    return f"the metric {name!r} ({kind})" if isinstance(name, str) else kind
+
+
+def _problem(metric: Any) -> str:
+    """What keeps an object from being a metric, in words that follow its name; empty if nothing does."""
+    if isinstance(metric, type):
+        return f"is a class; expected an object of it: {metric.__name__}()"
+    for key in ("name", "family", "low", "high", "signature", "score"):
+        if not hasattr(metric, key):
+            return f"has no {key!r}{nearest(key, [name for name in dir(metric) if not name.startswith('_')])}"
+    for key in ("signature", "score"):
+        if not callable(getattr(metric, key)):
+            return f"has a {key!r} that cannot be called; expected a method"
+    if not isinstance(metric.name, str) or not _NAME.fullmatch(metric.name):
+        return "needs another name: expected at most 64 letters, digits, '.', '_' and '-'"
+    if not isinstance(metric.family, str) or not metric.family.strip():
+        return f"has the family {metric.family!r}; expected text, the value of protocol.metric in a claim file"
+    return _range(metric)
+
+
+def _range(metric: Any) -> str:
+    numbers = {"low": metric.low, "high": metric.high, "trivial": getattr(metric, "trivial", metric.low)}
+    for key, value in numbers.items():
+        if key == "trivial" and value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+            return f"has {key} = {value!r}; expected a number of its natural range"
+    if not metric.low < metric.high:
+        return f"has a range from {metric.low} to {metric.high}; expected low below high"
+    trivial = numbers["trivial"]
+    if trivial is not None and not metric.low <= trivial <= metric.high:
+        return f"has trivial = {trivial}, outside its range from {metric.low} to {metric.high}"
+    return ""
