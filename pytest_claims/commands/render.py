@@ -26,8 +26,12 @@ MAX_BYTES = 256 * 2**20
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("report", type=Path, metavar="REPORT.json", help="a report that --claims-report=REPORT.json wrote")
-    parser.add_argument("out", type=Path, nargs="+", metavar="OUT", help=".md, .xml, .html or .json; images are not in JSON")
+    parser.add_argument(
+        "report", type=Path, metavar="REPORT.json", help="a report that --claims-report=REPORT.json wrote"
+    )
+    parser.add_argument(
+        "out", type=Path, nargs="+", metavar="OUT", help=".md, .xml, .html or .json; images are not in JSON"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
