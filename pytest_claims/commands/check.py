@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     good = True
     for path in _files(arguments.files):
         try:
-            claims = api.read(path, metrics)
+            claims = api.read(path, metrics, chosen.data)
         except SpecError as error:
             good = False
             for line in error.problems:
