@@ -23,6 +23,8 @@ COMMANDS: Mapping[str, str] = {
     "init": "pytest_claims.commands.init",
     "check": "pytest_claims.commands.check",
     "explain": "pytest_claims.commands.explain",
+    "from-card": "pytest_claims.commands.from_card",
+    "to-card": "pytest_claims.commands.to_card",
 }
 """The module of each command."""
 
