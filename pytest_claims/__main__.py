@@ -24,6 +24,8 @@ COMMANDS: Mapping[str, str] = {
     "check": "pytest_claims.commands.check",
     "explain": "pytest_claims.commands.explain",
     "render": "pytest_claims.commands.render",
+    "from-card": "pytest_claims.commands.from_card",
+    "to-card": "pytest_claims.commands.to_card",
 }
 """The module of each command."""
 

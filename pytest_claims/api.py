@@ -93,14 +93,23 @@ def prepare(
     """
     chosen = settings.of(Path.cwd(), **options)
     extra = registry.gather(metrics, "metrics")
-    claims = read(file, registry.infos(extra))
+    claims = read(file, registry.infos(extra), chosen.data)
     candidates_.check_paths(chosen, Path.cwd())
     candidates_.check_names(chosen, claims)
     return claims, Session(chosen, Bench(silent, evidence=lambda: chosen.evidence), extra)
 
 
-def read(file: str | os.PathLike[str], metrics: Mapping[str, spec.MetricInfo] = spec.METRICS) -> tuple[Claim, ...]:
+def read(
+    file: str | os.PathLike[str],
+    metrics: Mapping[str, spec.MetricInfo] = spec.METRICS,
+    data: tuple[Path, ...] = (),
+) -> tuple[Claim, ...]:
     """The claims of a file, or the one of `FILE::CLAIM`.
+
+    Args:
+        file: see `verify`.
+        metrics: the metrics that a claim may name.
+        data: the folders of `--claims-data`.
 
     Raises:
         SpecError: see `verify`.
@@ -111,7 +120,14 @@ def read(file: str | os.PathLike[str], metrics: Mapping[str, spec.MetricInfo] = 
         given, _, name = given.rpartition("::")
     path = Path(given).absolute()
     display = text.name(files.shown(path))
-    claims = spec.load(path, display=display, metrics=metrics)
+
+    def own(identifier: str, revision: str | None) -> Mapping[str, str]:
+        # Imported here: only a file that leaves axes open needs it.
+        from pytest_claims.sources import own
+
+        return own.offline(identifier, revision, (path.parent, *data))
+
+    claims = spec.load(path, display=display, metrics=metrics, own=own)
     if not name:
         return claims
     chosen = tuple(claim for claim in claims if claim.id == name)

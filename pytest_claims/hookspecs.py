@@ -17,7 +17,9 @@ def pytest_claims_metrics(config: pytest.Config) -> Sequence[Metric]:  # type: i
 
     A metric has a `name`, a `family` (the value of `protocol.metric` in a claim file), a natural range `low` to `high`, a
     `signature` and a `score`; see `pytest_claims.metrics.Metric`. The `pytest_claims.metrics.Score` that it returns names the
-    family too. The names of the metrics that ship with pytest-claims cannot be used again.
+    family too. For the mean of a value per image there is `pytest_claims.metrics.Mean`; docs/metrics.md has an example. A
+    metric is checked when it is registered, and its score when it has scored. The names of the metrics that ship with
+    pytest-claims cannot be used again.
 
     Args:
         config: the configuration of the pytest session.

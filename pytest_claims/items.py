@@ -16,7 +16,7 @@ from pytest_claims.reports import facts, record
 from pytest_claims.verdict import Result, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pytest_claims.reports.format import Record
@@ -41,7 +41,7 @@ class ClaimFile(pytest.File):
         """One item per claim. If the file cannot be read, keep the problems for the reports and raise an exception."""
         shown = naming.display(self.path, self.config)
         try:
-            claims = spec.load(self.path, display=shown, metrics=state.metric_infos(self.config))
+            claims = spec.load(self.path, display=shown, metrics=state.metric_infos(self.config), own=self._own)
         except SpecError as error:
             self.claims_problems = error.problems
             raise
@@ -50,6 +50,12 @@ class ClaimFile(pytest.File):
             raise
         for claim in claims:
             yield ClaimItem.from_parent(self, name=claim.id, claim=claim)
+
+    def _own(self, identifier: str, revision: str | None) -> Mapping[str, str]:
+        # Imported here: only a file that leaves axes open needs it.
+        from pytest_claims.sources import own
+
+        return own.offline(identifier, revision, (self.path.parent, *state.settings_of(self.config).data))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override] # as pytest's
         """The problems, one per line, without a traceback."""

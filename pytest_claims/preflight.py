@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pytest_claims import files, machine
 from pytest_claims.errors import ClaimsError, NotAttempted
-from pytest_claims.sources import checkpoint, data, hub, repository
+from pytest_claims.sources import checkpoint, data, hub, own, repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -102,6 +102,7 @@ class _Attempt(Protocol):
 def _captioning(plan: CaptioningPlan, bench: Bench, found: Preflight, attempt: _Attempt) -> None:
     device = attempt(lambda: _device(plan, bench, found))
     source = attempt(lambda: _checkpoint(plan, found))
+    _unstated(plan, found)
     attempt(lambda: _dataset(plan, bench, found))
     if source is not None:
         attempt(lambda: _memory(plan, source, device, found))
@@ -165,6 +166,15 @@ def _checkpoint(plan: CaptioningPlan, found: Preflight) -> checkpoint.Source:
     found.lines.append(("checkpoint", f"{source.id}{where}: {source.architecture}{count}"))
     found.download.append(sum(file.size for file in source.missing()))
     return source
+
+
+def _unstated(plan: CaptioningPlan, found: Preflight) -> None:
+    """Name every axis that the paper leaves open, all of them at once, with what the checkpoint's own files say."""
+    stated = plan.protocol.checkpoint
+    said = own.offline(stated.id, stated.revision, plan.folders) if plan.candidate is None else {}
+    for axis, keys in own.unstated(plan.claim.protocol).items():
+        beside = f"; the checkpoint's {said[axis]}" if axis in said else ""
+        found.lines.append((f"the paper's {axis}", f"not stated{f' ({keys})' if keys else ''}{beside}"))
 
 
 def _dataset(plan: CaptioningPlan, bench: Bench, found: Preflight) -> None:

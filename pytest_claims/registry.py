@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims import spec
-from pytest_claims.errors import SettingsError, nearest
+from pytest_claims.errors import EvaluationError, SettingsError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,6 +53,37 @@ def infos(extra: Mapping[str, Metric]) -> Mapping[str, spec.MetricInfo]:
         for name, metric in extra.items()
     }
     return {**spec.METRICS, **added}
+
+
+def check_score(score: Any, metric: Metric, *, images: int) -> None:
+    """Refuse what a metric gave, if it is no score of every image. (`soundness` refuses what is not a number.)
+
+    Raises:
+        EvaluationError: it is refused.
+    """
+    from pytest_claims.metrics import Score
+
+    who = f"The metric {metric.name}"
+    if not isinstance(score, Score):
+        raise EvaluationError(f"{who} gave {_short(score)}, expected a pytest_claims.metrics.Score; {EXAMPLE}.")
+    if score.family != metric.family:
+        raise EvaluationError(f"{who} is of the family {metric.family!r}, and its score says {score.family!r}.")
+    if score.n != images or len(score.per_image) != images:
+        raise EvaluationError(
+            f"{who} scored {score.n:,} images and {len(score.per_image):,} one by one, of {images:,}."
+        )
+    if not math.isnan(score.value) and not _within(score.value, metric):
+        raise EvaluationError(f"{who} gave {score.value}, outside its range from {metric.low} to {metric.high}.")
+
+
+def _within(value: float, metric: Metric) -> bool:
+    slack = 1e-9 * max(1.0, abs(value))  # the last bits of a mean of values at the end of the range
+    return metric.low - slack <= value <= metric.high + slack
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
 
 
 def _called(metric: Any) -> str:

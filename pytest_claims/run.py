@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_claims import protocol, soundness, verdict
+from pytest_claims import protocol, registry, soundness, verdict
 from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted, SettingsError, nearest
 from pytest_claims.reports.format import Gallery
 from pytest_claims.verdict import Status, Verdict
@@ -161,7 +161,7 @@ class Session:
         """The claim's metric over `evidence`.
 
         Raises:
-            EvaluationError: there is no such metric, or it belongs to another family than the protocol names.
+            EvaluationError: there is no such metric, it belongs to another family than the protocol names, or it gave no score.
             MetricError: the captions cannot be scored.
         """
         name = plan.claim.reported.metric
@@ -187,7 +187,9 @@ class Session:
             with self.bench.progress(len(corpus), f"{plan.claim.id}: tokens", unit=" captions") as bar:
                 corpus.tokenise(bar.update)
         with self.bench.progress(0, f"{plan.claim.id}: {name} of {len(held[1]):,} captions"):
-            return metric.score(held[1], population=evidence.population)
+            found = metric.score(held[1], population=evidence.population)
+        registry.check_score(found, metric, images=len(held[1]))
+        return found
 
 
 def _unexpected(error: Exception) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_claims import verify
-from tests.builders import captioning, claim, of_status, put, write
+from pytest_claims import SpecError, __main__, verify
+from tests.builders import captioning, changed, claim, of_status, put, write
 from tests.running import run
+from tests.shapes import MODEL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,3 +77,60 @@ def test_a_model_outside_claims(
     assert verdict.status == status
     text = f"{verdict.reason} {verdict.next_step}"
     assert f"To evaluate weights that lie elsewhere, name them on the command line: {said}" in text
+
+
+def unstated(folder: Path, **run_section: object) -> Path:
+    """A claim about the shipped tiny model whose protocol names weights and data alone."""
+    shutil.copytree(MODEL, folder / "claims" / "model", ignore=shutil.ignore_patterns("*.safetensors"))
+    own = {"num_beams": 3, "max_new_tokens": 25, "eos_token_id": 202}
+    (folder / "claims" / "model" / "generation_config.json").write_text(json.dumps(own), encoding="utf-8")
+    keys = ("image", "prompt", "decoding", "precision", "metric")
+    document = changed(captioning(claim()), **{f"protocol__{key}": ... for key in keys})
+    return write(folder / "claims" / "m.yaml", changed(document, run={"evaluator": "captioning", **run_section}))
+
+
+def test_all_that_is_not_stated_at_once(tmp_path: Path) -> None:
+    """A file that leaves out what the run needs is told every axis in one go, with what the checkpoint's own files say."""
+    with pytest.raises(SpecError) as caught:
+        verify(unstated(tmp_path))
+    said = [problem.partition("claims[0]: ")[2] for problem in caught.value.problems]
+    assert [text.partition(";")[0] for text in said] == [
+        "the evaluator captioning needs decoding",
+        "the evaluator captioning needs metric",
+        "the evaluator captioning needs prompt",
+        "the paper's image is not stated either: look it up too",
+        "the paper's precision is not stated either: look it up too",
+    ]
+    assert said[0].endswith("; the checkpoint's generation_config.json says num_beams=3, max_new_tokens=25")
+    assert (
+        "; the checkpoint's processor_config.json says size={'height': 64, 'width': 64}, resample=bicubic, " in said[3]
+    )
+    assert said[4].endswith("; the checkpoint's config.json says dtype=float32")
+
+
+def test_a_plan_lists_what_is_not_stated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where `run` gives what the paper does not state, the plan lists each such axis, before anything is run."""
+    decoding = {"strategy": "beam", "num_beams": 5}
+    path = unstated(tmp_path, prompt="a photo of", metric="coco-caption", decoding=decoding)
+    assert __main__.main(["explain", str(path)]) in (0, 1)  # the weights are not there
+    out = capsys.readouterr().out
+    listed = [line.strip() for line in out.splitlines() if line.strip().startswith("needs the paper's ")]
+    assert [line.split(":")[0] for line in listed] == [
+        f"needs the paper's {axis}" for axis in ("image", "prompt", "decoding", "precision", "metric")
+    ]
+    assert listed[2] == (
+        "needs the paper's decoding: not stated; the checkpoint's generation_config.json says num_beams=3, max_new_tokens=25"
+    )
+
+
+def test_a_checkpoints_own_files_may_say_anything(tmp_path: Path) -> None:
+    """Files of a checkpoint come from others: what is no setting is left out, and what is long is cut."""
+    path = unstated(tmp_path)
+    folder = path.parent / "model"
+    (folder / "generation_config.json").write_text('{"num_beams": "' + "9" * 100_000 + '"}', encoding="utf-8")
+    (folder / "processor_config.json").write_text('["image_processor"]', encoding="utf-8")
+    (folder / "config.json").write_text('{"dtype": "x\\u001b[31m\\n::error::"}', encoding="utf-8")
+    with pytest.raises(SpecError) as caught:
+        verify(path)
+    assert all(len(problem) < 400 for problem in caught.value.problems)
+    assert not any("\n" in problem or "\x1b" in problem for problem in caught.value.problems)

@@ -13,6 +13,9 @@ from pytest_claims import text
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
+
+    from pytest_claims.spec import MetricInfo
 
 
 def tell(result: str, *, depth: int = 0) -> None:
@@ -34,3 +37,11 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a folder with data that the repository may not ship; repeatable",
     )
+
+
+def with_metrics(names: Sequence[str]) -> dict[str, MetricInfo]:
+    """The metrics that a claim may name, and these: metrics of plugins, of which only the names are known here."""
+    from pytest_claims import spec
+
+    unknown = spec.MetricInfo(units=("percent", "fraction"), low=float("-inf"), high=float("inf"), trivial=None)
+    return {**dict.fromkeys(names, unknown), **spec.METRICS}

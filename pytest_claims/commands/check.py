@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_claims.commands import add_data, tell, warn
+from pytest_claims.commands import add_data, tell, warn, with_metrics
 from pytest_claims.errors import ClaimsError, NotAttempted, SpecError
 from pytest_claims.files import CLAIM_SUFFIXES
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pytest_claims.settings import Settings
-    from pytest_claims.spec import Claim, MetricInfo
+    from pytest_claims.spec import Claim
 
 HELP = "check claim files, without running anything"
 
@@ -43,11 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_claims import api, settings
 
     chosen = settings.of(Path.cwd(), claims_data=arguments.claims_data)
-    metrics = _with(arguments.metric)
+    metrics = with_metrics(arguments.metric)
     good = True
     for path in _files(arguments.files):
         try:
-            claims = api.read(path, metrics)
+            claims = api.read(path, metrics, chosen.data)
         except SpecError as error:
             good = False
             for line in error.problems:
@@ -75,13 +75,6 @@ def _files(given: Sequence[str]) -> Iterator[Path]:
         if not found:
             raise ClaimsError(f"{name}: there is no *.yaml or *.yml file below this folder.")
         yield from found
-
-
-def _with(names: Sequence[str]) -> dict[str, MetricInfo]:
-    from pytest_claims import spec
-
-    unknown = spec.MetricInfo(units=("percent", "fraction"), low=float("-inf"), high=float("inf"), trivial=None)
-    return {**dict.fromkeys(names, unknown), **spec.METRICS}
 
 
 def _names(claims: Sequence[Claim], chosen: Settings) -> Iterator[tuple[ClaimsError, str]]:

@@ -25,6 +25,7 @@ from pytest_claims.errors import MetricError
 from pytest_claims.metrics.base import Corpus, Interval, Metric, Score
 from pytest_claims.metrics.bleu import Bleu
 from pytest_claims.metrics.cider import Cider
+from pytest_claims.metrics.mean import Mean
 from pytest_claims.metrics.rouge import RougeL
 from pytest_claims.metrics.tokens import tokenize
 
@@ -35,6 +36,7 @@ __all__ = [
     "BUILTIN",
     "Corpus",
     "Interval",
+    "Mean",
     "Metric",
     "Score",
     "bleu",

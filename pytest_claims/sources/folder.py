@@ -47,14 +47,14 @@ def weights(folder: Path, label: str) -> tuple[str, ...]:
     Raises:
         EvaluationError: an index names a file that must not be opened, or that does not exist.
     """
-    named = _json(folder / "config.json").get("transformers_weights")
+    named = read_json(folder / "config.json").get("transformers_weights")
     first = named or next((name for name in (SINGLE, INDEX) if (folder / name).is_file()), None)
     if first is None:
         return tuple(sorted(path.name for path in folder.glob("*.safetensors")))
     _inside(first, f"{label}: config.json: transformers_weights")
     if not str(first).endswith(".json"):
         return (str(first),)
-    shards = _json(folder / str(first)).get("weight_map")
+    shards = read_json(folder / str(first)).get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise EvaluationError(f"{label}: {first} maps no weights to files.")
     for name in shards.values():
@@ -101,7 +101,7 @@ def check(folder: Path, label: str) -> None:
             "it into the weights, or remove it."
         )
     for file in _SETTINGS:
-        for place, section in nested.sections(_json(folder / file)):
+        for place, section in nested.sections(read_json(folder / file)):
             for key in _NAMING_CODE:
                 if not _harmless(section.get(key)):
                     raise EvaluationError(
@@ -191,7 +191,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     yield from sorted(found)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """The content of a JSON file of settings; empty if there is no valid file, since loading reports a missing file."""
     try:
         if not path.is_file() or path.stat().st_size > MAX_SETTINGS:

@@ -3,7 +3,7 @@
 All requests go through huggingface_hub, and only that library reads tokens. A session asks for a repository once, so it sees
 one commit of it. Nothing is requested under HF_HUB_OFFLINE. If the hub does not answer, the copy in the cache is used.
 
-`missing` and `_cached` read the cache themselves, because `snapshot_download` does not fit. With `dry_run=True` it fails
+`missing` and `held` read the cache themselves, because `snapshot_download` does not fit. With `dry_run=True` it fails
 offline even if the cache is complete, sends one request per missing file, and returns no SHA-256. With
 `local_files_only=True` it refuses a partial copy, and a revision such as `../x` leads it out of the cache.
 """
@@ -122,7 +122,7 @@ def find(identifier: str, revision: str | None, kind: Kind) -> Repo:
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        repo = _cached(identifier, revision, kind)
+        repo = held(identifier, revision, kind)
         if repo is None:
             raise NotAttempted(
                 f"{_label(identifier, kind)} is not in this machine's cache at {_at(revision)}, and HF_HUB_OFFLINE is set.",
@@ -145,11 +145,9 @@ def _asked(identifier: str, revision: str | None, kind: Kind) -> Repo:
         if getattr(info, "gated", False):
             api.auth_check(identifier, repo_type=kind)
     except errors.RevisionNotFoundError:
-        held = (
-            ", or set HF_HUB_OFFLINE=1 to use this machine's copy of it" if _cached(identifier, revision, kind) else ""
-        )
+        copy = ", or set HF_HUB_OFFLINE=1 to use this machine's copy of it" if held(identifier, revision, kind) else ""
         raise EvaluationError(
-            f"{label} has no revision {revision!r} on the hub (any more): name one that is there{held}."
+            f"{label} has no revision {revision!r} on the hub (any more): name one that is there{copy}."
         ) from None
     except errors.GatedRepoError:
         raise _gated(identifier, kind) from None
@@ -160,7 +158,7 @@ def _asked(identifier: str, revision: str | None, kind: Kind) -> Repo:
     except errors.HFValidationError as error:
         raise EvaluationError(f"{label}: {first_line(error)}.") from None
     except trouble() as error:
-        repo = _cached(identifier, revision, kind)
+        repo = held(identifier, revision, kind)
         if repo is None:
             raise _unreachable(label, error) from None
         return repo
@@ -179,7 +177,7 @@ def _asked(identifier: str, revision: str | None, kind: Kind) -> Repo:
     )
 
 
-def _cached(identifier: str, revision: str | None, kind: Kind) -> Repo | None:
+def held(identifier: str, revision: str | None, kind: Kind) -> Repo | None:
     """Read a repository from the cache: refs/<revision> contains the commit, snapshots/<commit> the files."""
     home, name = _home(identifier, kind), revision or "main"
     if ".." in Path(name).parts or Path(name).is_absolute():

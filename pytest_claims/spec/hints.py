@@ -31,11 +31,18 @@ _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 def word(given: str, known: Iterable[str]) -> str:
     """For a word that is not among those that are known: `BLEU-4` is `bleu4`, `%` is `percent`, `fp16` is `float16`."""
     names = list(known)
+    found = alias(given, names)
+    return f", did you mean {found!r}?" if found else nearest(given, names)
+
+
+def alias(given: str, known: Iterable[str]) -> str | None:
+    """The known word that another way to write it stands for; None if there is none. Misspellings are none."""
+    names = list(known)
     plain = {_plain(name): name for name in names}
     found = _ALIASES.get(given.strip().lower()) or plain.get(_plain(given)) or _ALIASES.get(_plain(given))
     if found is None and (short := re.fullmatch(r"b(?:leu)?@?([1-4])", given.strip().lower())):  # B@4
         found = f"bleu{short[1]}"
-    return f", did you mean {found!r}?" if found in names else nearest(given, names)
+    return found if found in names else None
 
 
 def _plain(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -65,13 +66,24 @@ class Claim:
         return f"{self.display}:{self.line}"
 
 
-def load(path: Path, *, display: str | None = None, metrics: Mapping[str, MetricInfo] = METRICS) -> tuple[Claim, ...]:
+Own = Callable[[str, "str | None"], "Mapping[str, str]"]
+"""What a checkpoint's own files say by axis, given its id and revision. It is asked only where a claim leaves axes open."""
+
+
+def _nothing(_identifier: str, _revision: str | None) -> Mapping[str, str]:
+    return {}
+
+
+def load(
+    path: Path, *, display: str | None = None, metrics: Mapping[str, MetricInfo] = METRICS, own: Own = _nothing
+) -> tuple[Claim, ...]:
     """Read a claim file.
 
     Args:
         path: the file.
         display: its name in messages; the path itself if left out.
         metrics: the metrics a claim may name.
+        own: what a checkpoint's own files say, for the problem that a claim leaves axes open.
 
     Raises:
         SpecError: one line per problem, `file:line: what, expected what`.
@@ -82,13 +94,15 @@ def load(path: Path, *, display: str | None = None, metrics: Mapping[str, Metric
             data = file.read(nodes.MAX_BYTES + 1)
     except OSError as error:
         raise SpecError([f"{display}:1: cannot be read: {error.strerror}"]) from None
-    return loads(data, path=path, display=display, metrics=metrics)
+    return loads(data, path=path, display=display, metrics=metrics, own=own)
 
 
-def loads(data: bytes, *, path: Path, display: str, metrics: Mapping[str, MetricInfo] = METRICS) -> tuple[Claim, ...]:
+def loads(
+    data: bytes, *, path: Path, display: str, metrics: Mapping[str, MetricInfo] = METRICS, own: Own = _nothing
+) -> tuple[Claim, ...]:
     """Read a claim file from its bytes; nothing needs to exist at `path`. Raises `SpecError` like `load`."""
     file = File(nodes.parse(data, display), display)
-    claims = tuple(_Reader(file, path, metrics).claims())
+    claims = tuple(_Reader(file, path, metrics, own).claims())
     if file.problems:
         # A shared section is read once per claim, so each of its problems was noted once per claim.
         raise SpecError(nodes.capped([text for _, text in sorted(dict.fromkeys(file.problems))], display))
@@ -109,10 +123,11 @@ class _Merged:
 class _Reader:
     """Reads the claims of one file; `file.problems` then holds what is wrong with it."""
 
-    def __init__(self, file: File, path: Path, metrics: Mapping[str, MetricInfo]) -> None:
+    def __init__(self, file: File, path: Path, metrics: Mapping[str, MetricInfo], own: Own) -> None:
         self.file = file
         self.path = path
         self.metrics = metrics
+        self.own = own
 
     def claims(self) -> Iterator[Claim]:
         root = self.file.document.value
@@ -190,15 +205,33 @@ class _Reader:
         settings = self.file.validate(models.Protocol, merge(protocol_dict, overrides), run_at, fallback=("run",))
         if settings is None or len(self.file.problems) > before:
             return None
-        for key in NEEDS[evaluator]:
-            if getattr(settings, key) is None and not self.file.misspelt & {"protocol", "run"}:
-                example = ', "" for no prompt' if key == "prompt" else ""
+        if not self.file.misspelt & {"protocol", "run"}:
+            self.check_needs(evaluator, protocol, settings, at)
+        return _Merged(protocol=protocol, overrides=overrides, settings=settings, run=run)
+
+    def check_needs(self, evaluator: str, protocol: models.Protocol, settings: models.Protocol, at: nodes.Path) -> None:
+        """Note each setting that the evaluator needs and nothing gives, and then all that the paper leaves open beside it."""
+        missing = [key for key in NEEDS[evaluator] if getattr(settings, key) is None]
+        if not missing:
+            return
+        checkpoint = settings.checkpoint
+        said = self.own(checkpoint.id, checkpoint.revision) if checkpoint else {}
+        beside = {axis: f"; the checkpoint's {text}" for axis, text in said.items()}
+        for key in missing:
+            example = ', "" for no prompt' if key == "prompt" else ""
+            self.file.problem(
+                at,
+                f"{nodes.show(at)}: the evaluator {evaluator} needs {key}; give it in protocol, or in run where "
+                f"the paper does not state it{example}{beside.get(key, '')}",
+            )
+        if evaluator != "captioning":
+            return
+        for axis in ("image", "precision"):
+            if getattr(protocol, axis) is None:
                 self.file.problem(
                     at,
-                    f"{nodes.show(at)}: the evaluator {evaluator} needs {key}; give it in protocol, or in run where "
-                    f"the paper does not state it{example}",
+                    f"{nodes.show(at)}: the paper's {axis} is not stated either: look it up too{beside.get(axis, '')}",
                 )
-        return _Merged(protocol=protocol, overrides=overrides, settings=settings, run=run)
 
     def check_protocol(self, reported: models.Reported | None, merged: _Merged, at: nodes.Path) -> None:
         """Note each contradiction between protocol, run and metric, where it stands: in the claim or in a shared section."""

@@ -53,7 +53,7 @@ def test_help_is_fast() -> None:
     loaded = set(done.stderr.split())
     assert not loaded & {"torch", "pydantic", "numpy", "yaml", "pytest", "huggingface_hub", "transformers"}
     for name in __main__.COMMANDS:
-        assert re.search(rf"^    {name} +\S.{{20,}}$", done.stdout, re.MULTILINE), name
+        assert re.search(rf"^    {name}\s+\S.{{20,}}$", done.stdout, re.MULTILINE), name
 
 
 def test_a_command_imports_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
