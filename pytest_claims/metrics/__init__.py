@@ -25,6 +25,7 @@ from pytest_claims.errors import MetricError
 from pytest_claims.metrics.base import Corpus, Interval, Metric, Score
 from pytest_claims.metrics.bleu import Bleu
 from pytest_claims.metrics.cider import Cider
+from pytest_claims.metrics.paired import Pair, Paired
 from pytest_claims.metrics.rouge import RougeL
 from pytest_claims.metrics.tokens import tokenize
 
@@ -36,6 +37,8 @@ __all__ = [
     "Corpus",
     "Interval",
     "Metric",
+    "Pair",
+    "Paired",
     "Score",
     "bleu",
     "cider",
