@@ -115,16 +115,15 @@ class Bench:
         """The evidence of `plan`, if a claim of this session has made it."""
         return self._evidence.get(plan.key)
 
-    def stored(self, plan: CaptioningPlan) -> Replayed:
-        """The evidence of `plan` that an earlier run left, whoever wrote it: `sealed` says whether this user's runs did.
+    def left(self, plan: CaptioningPlan) -> Replayed | None:
+        """The evidence that an earlier run left for `plan`, whoever wrote it: `sealed` says whether this user's runs did.
 
         Raises:
-            NotAttempted: there is none.
-            EvaluationError: there is, but it is not complete or not valid.
+            EvaluationError: the evidence is not complete or not valid.
         """
-        from pytest_claims.store import replay
+        from pytest_claims.store import left
 
-        return replay(self.store.root(), plan, self.store.key)
+        return left(self.store.root(), plan, self.store.key)
 
     def preflight(self, plan: Plan, *, collect: bool = False) -> Preflight:
         """What a run of `plan` will need; see `preflight.check`."""

@@ -111,11 +111,11 @@ def _find(session: Session, plan: CaptioningPlan, candidate: Evidence) -> Refere
             said = error.reason if isinstance(error, NotAttempted) else str(error)
             raise NotCompared(f"The reference {own.checkpoint} could not be evaluated. {said}", step) from None
     try:
-        stored = bench.stored(own)
-    except NotAttempted:
-        raise NotCompared(f"There is no evidence of the reference {own.checkpoint} here.", MAKE_IT) from None
+        stored = bench.left(own)
     except EvaluationError as error:
         raise NotCompared(f"The evidence of the reference {own.checkpoint} cannot be used. {error}", MAKE_IT) from None
+    if stored is None:
+        raise NotCompared(f"There is no evidence of the reference {own.checkpoint} here.", MAKE_IT)
     from pytest_claims.evaluation import reference
 
     if changed := reference.moved_on(own, stored.evidence.observed.checkpoint or {}, bench.progress):
@@ -181,7 +181,8 @@ def _compare(
     if not (metric and ours and theirs and candidate.score and reference.score):
         raise NotCompared("There is no score to compare.")
     unit = plan.claim.reported.unit
-    if margin is not None:
+    foreign = theirs.replayed and not session.settings.accept_replay
+    if margin is not None and not foreign:
         _check_margin(metric, unit, to_unit(reference.score.value, unit), margin)
     found = paired.compare(
         session.pair(ours, theirs),
@@ -192,7 +193,7 @@ def _compare(
         margin=margin,
         made=made,
     )
-    if margin is not None and theirs.replayed and not session.settings.accept_replay:
+    if margin is not None and foreign:
         step = f"{MAKE_IT} --claims-accept-replay vouches for evidence that was not made here."
         reason = "The evidence of the reference was not made here, so the comparison decides nothing."
         return replace(

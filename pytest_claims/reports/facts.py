@@ -45,6 +45,8 @@ def headline(record: Record) -> str:
     if citation is not None and evidence.measured is not None:
         measured = number(evidence.measured, evidence.unit)
         said.append(f"{citation.reported_metric} {measured} against {reported(record)}")
+    if evidence.comparison and evidence.comparison.decision:
+        said.append(f"beside its reference {evidence.comparison.decision}")
     return f"{record.name}: {', '.join(said)}"
 
 

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from pytest_claims.protocol import CaptioningPlan
     from pytest_claims.store.seal import Key
 
+    Found = Sequence[tuple[Path, dict[str, Any]]]
+    """Evidence folders, each with the content of its `plan.json`."""
+
 MAX_FOLDERS = 10_000
 """The most evidence folders that are read."""
 
@@ -60,13 +63,12 @@ class Replayed:
     """Whether this user's runs wrote every line. Only known if a key was given."""
 
 
-def replay(root: Path | None, plan: CaptioningPlan, key: Key | None = None) -> Replayed:
+def replay(root: Path | None, plan: CaptioningPlan) -> Replayed:
     """The evidence for a plan.
 
     Args:
         root: the folder that holds all evidence folders; None if no evidence is kept.
         plan: the plan of the claim.
-        key: the user's key. Evidence whose lines all carry its seals is not marked as replayed.
 
     Raises:
         NotAttempted: there is no evidence for the claim's checkpoint and data set.
@@ -77,6 +79,31 @@ def replay(root: Path | None, plan: CaptioningPlan, key: Key | None = None) -> R
             "There is no evidence to replay: pytest's cache is switched off.",
             "Name its folder with --claims-evidence=DIR.",
         )
+    found, broken = _plans(root)
+    if matching := _matching(found, plan):
+        return _newest(matching, None)
+    if broken:
+        raise broken[0]
+    raise _refusal(root, found, plan.asked, plan)
+
+
+def left(root: Path | None, plan: CaptioningPlan, key: Key) -> Replayed | None:
+    """The evidence that an earlier run left for a plan, whoever wrote it; None if there is none.
+
+    Args:
+        root: the folder that holds all evidence folders; None if no evidence is kept.
+        plan: the plan of the claim.
+        key: the user's key. Evidence whose lines all carry its seals comes first, and is not marked as replayed.
+
+    Raises:
+        EvaluationError: the evidence is not complete or not valid.
+    """
+    matching = _matching(_plans(root)[0], plan) if root is not None else []
+    return _newest(matching, key) if matching else None
+
+
+def _plans(root: Path) -> tuple[Found, list[EvaluationError]]:
+    """All evidence folders that can be read, and what is wrong with the others."""
     found: list[tuple[Path, dict[str, Any]]] = []
     broken: list[EvaluationError] = []
     for path in _folders(root):
@@ -84,13 +111,12 @@ def replay(root: Path | None, plan: CaptioningPlan, key: Key | None = None) -> R
             found.append((path, _plan(path)))
         except EvaluationError as error:
             broken.append(error)
+    return found, broken
+
+
+def _matching(found: Found, plan: CaptioningPlan) -> Found:
     asked = plan.asked
-    matching = [(path, content) for path, content in found if not differences(content["asked"], asked)]
-    if matching:
-        return _newest(matching, key)
-    if broken:
-        raise broken[0]
-    raise _refusal(root, found, asked, plan)
+    return [(path, content) for path, content in found if not differences(content["asked"], asked)]
 
 
 def _refusal(
