@@ -138,14 +138,14 @@ def summary(records: Sequence[Record]) -> Iterator[str]:
 
 
 def short(found: Comparison, record: Record) -> str:
-    """A comparison in one line: `67.9 → 66.9 (-1.00, 95 % -1.85 to -0.15), worse with probability 0.99. The candidate …`."""
+    """A comparison in one line: `67.9 → 66.9 (-1.00, 95 % -1.85 to -0.15), worse with probability 0.996. The candidate …`."""
     if not (found.reference and found.candidate):
         return found.reason
     unit = record.evidence.unit
     text = f"{number(found.reference.measured, unit)} → {number(found.candidate.measured, unit)}"
     text += f", {found.changed:,} of {found.images:,} captions changed"
     if found.probability_worse is not None:
-        text += f", worse with probability {found.probability_worse:.2f}"
+        text += f", worse with probability {found.probability_worse:.3f}"
     return f"{text}. {found.reason}"
 
 

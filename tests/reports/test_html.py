@@ -20,7 +20,7 @@ from pytest_claims.errors import SettingsError
 from pytest_claims.reports import html
 from pytest_claims.reports.html import embed, origin, plots, view
 from tests.builders import of_status, put
-from tests.pages import BLEU, gallery, record, session
+from tests.pages import BLEU, comparison, gallery, record, session
 from tests.running import plain
 
 if TYPE_CHECKING:
@@ -108,6 +108,22 @@ def hostile() -> tuple[Record, Gallery]:
         notes=[HOSTILE],
         command=HOSTILE,
         signature=HOSTILE,
+        comparison=comparison(
+            reason=HOSTILE,
+            next_step=HOSTILE,
+            made=HOSTILE,
+            losses=[
+                {
+                    "id": HOSTILE,
+                    "reference": HOSTILE,
+                    "candidate": HOSTILE,
+                    "reference_score": 1.0,
+                    "candidate_score": 0.0,
+                }
+            ],
+            settings=[dict.fromkeys(("what", "key", "reference", "candidate"), HOSTILE)],
+            notes=[HOSTILE],
+        ),
     )
     shown = gallery(
         1, ids=[HOSTILE], captions=[HOSTILE], references=[[HOSTILE]], thumbnails=[f"data:image/png;base64,{HOSTILE}"]
