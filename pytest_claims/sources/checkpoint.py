@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import architectures, files
+from pytest_claims import architectures, candidates, files
 from pytest_claims.errors import EvaluationError, first_line
 from pytest_claims.sources import folder, hub, processor, repository
 from pytest_claims.sources.quiet import transformers_quiet
@@ -103,9 +103,10 @@ def find(plan: CaptioningPlan) -> Source:
     """
     stated, identifier = plan.protocol.checkpoint, plan.checkpoint
     path = _candidate(plan.candidate) if plan.candidate else files.find(stated.id, plan.folders)
-    if path is None and files.is_local(identifier):
-        path = files.need(identifier, plan.folders, "The checkpoint")
-    repo = None if path else hub.find(identifier, None if plan.candidate else stated.revision, "model")
+    name, revision = candidates.hub_id(identifier) if plan.candidate else (stated.id, stated.revision)
+    if path is None and files.is_local(name):
+        path = files.need(name, plan.folders, "The checkpoint")
+    repo = None if path else hub.find(name, revision, "model")
     try:
         content = repository.read_json(repo, "config.json") if repo else _read(path)
     except ValueError as error:
@@ -222,7 +223,9 @@ def load(plan: CaptioningPlan, device: torch.device, progress: ProgressMaker) ->
         folder=path,
         facts={
             "id": source.id,
-            "revision": plan.protocol.checkpoint.revision if repo and not plan.candidate else None,
+            "revision": (candidates.hub_id(source.id)[1] if plan.candidate else plan.protocol.checkpoint.revision)
+            if repo
+            else None,
             "commit": repo.commit if repo else None,
             "digest": folder.digest(path, source.label, progress, endings=repository.LOADED if repo else ("",)),
         },
