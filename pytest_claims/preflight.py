@@ -13,7 +13,7 @@ from pytest_claims.errors import ClaimsError, NotAttempted
 from pytest_claims.sources import checkpoint, data, hub, repository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import torch
 
@@ -54,10 +54,15 @@ class Preflight:
         errors = (problem for problem in self.problems if not isinstance(problem, NotAttempted))
         return next(errors, self.problems[0] if self.problems else None)
 
-    @property
-    def summary(self) -> str:
-        """All lines as one line of text."""
-        return "; ".join(f"{name}: {text}" for name, text in self.lines)
+    def told(self, title: str) -> Iterator[str]:
+        """Four short lines for who watches the run: the title with the device, the checkpoint, the data set, and the rest."""
+        known = dict(self.lines)
+        yield f"{title}: {known.pop('device', '')}".rstrip(": ")
+        for name in ("checkpoint", "data set"):
+            if name in known:
+                yield f"  {name}: {known.pop(name)}"
+        if known:
+            yield "  " + "; ".join(f"{name}: {text}" for name, text in known.items())
 
 
 def check(plan: Plan, bench: Bench, *, collect: bool) -> Preflight:

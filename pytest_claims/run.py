@@ -179,20 +179,22 @@ class Session:
         metric = self.metric(plan)
         if metric is None:
             raise EvaluationError(f"{plan.claim.where}: the evaluator {plan.claim.run.evaluator} gives no {name}.")
-        return metric.score(self._corpus(evidence), population=evidence.population)
+        corpus = self._corpus(evidence, plan.claim.id)
+        with self.bench.progress(0, f"{plan.claim.id}: {name} of {len(corpus):,} captions"):
+            return metric.score(corpus, population=evidence.population)
 
     def pair(self, candidate: Evidence, reference: Evidence) -> Pair:
         """The corpora of two runs over the same images. Claims that share both runs share their resamples."""
         from pytest_claims.metrics import Pair
 
-        ours, theirs = self._corpus(candidate), self._corpus(reference)
+        ours, theirs = self._corpus(candidate, "candidate"), self._corpus(reference, "reference")
         held = self._pairs.get((id(ours), id(theirs)))
         if held is None:
             held = self._pairs[id(ours), id(theirs)] = Pair(ours, theirs)
         return held
 
-    def _corpus(self, evidence: Evidence) -> Corpus:
-        """The tokenised captions of evidence. Claims that share evidence share them."""
+    def _corpus(self, evidence: Evidence, name: str) -> Corpus:
+        """The tokenised captions of evidence. Claims that share evidence share them. `name` is for the progress bar."""
         from pytest_claims.metrics import Corpus
 
         held = self._corpora.get(evidence.digest)
@@ -202,6 +204,8 @@ class Session:
                 references=[caption.references for caption in evidence.captions],
                 ids=[caption.id for caption in evidence.captions],
             )
+            with self.bench.progress(len(held), f"{name}: tokens", unit=" captions") as bar:
+                held.tokenise(bar.update)
         return held
 
 

@@ -93,6 +93,8 @@ def test_evidence_of_the_reference(pytester: pytest.Pytester) -> None:
     assert found["made"].startswith("an earlier run of this user")
     assert (found["decision"], found["difference"], found["changed"]) == ("non-inferior", 0.0, 0)
     assert "The files of the candidate are those of the reference." in found["notes"]
+    (said,) = done.lines("  non-inferior: bleu4: ")
+    assert "0 of 10 captions changed" in said
     assert done.ret == 0
 
 
