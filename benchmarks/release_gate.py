@@ -162,12 +162,12 @@ def degraded(model: Model, seed: int) -> tuple[int, tuple[Evidence, Corpus, dict
     raise SystemExit(f"seed {seed}: no noise was found that costs {COST} ± {NEAR} points")
 
 
-def copies(seeds: int, images: int) -> None:
+def copies(seeds: range, images: int) -> None:
     """The decisions on three copies of the shipped model, for every seed and margin."""
     import torch
 
     decisions: dict[tuple[str, str], Counter[str]] = {}
-    for seed in range(seeds):
+    for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
             model = Model(Path(folder), f"gate{seed}", images)
             tried, worse = degraded(model, seed)
@@ -178,16 +178,17 @@ def copies(seeds: int, images: int) -> None:
                     model.copy(lambda _n, value: value.to(torch.bfloat16) if value.is_floating_point() else value)
                 ),
             }
-            told = []
+            print(f"seed {seed}: {tried} tried", flush=True)
             for name, run in runs.items():
+                print(f"  {name:9}", end="")
                 for margin in MARGINS:
                     found = model.compared(run, margin)
-                    decisions.setdefault((name, f"bleu4, margin {margin}"), Counter())[found[4].decision] += 1
                     worst = worst_of([one.decision for one in found.values()])
+                    decisions.setdefault((name, f"bleu4, margin {margin}"), Counter())[found[4].decision] += 1
                     decisions.setdefault((name, f"four BLEUs, margin {margin}"), Counter())[worst] += 1
-                four = model.compared(run, "0.5")[4]
-                told.append(f"{name} {-four.difference.loss:+.2f} ± {1.96 * float(four.difference.standard_error):.2f}")
-            print(f"seed {seed}: {tried} tried; BLEU-4 {', '.join(told)}", flush=True)
+                    print(f" | {margin}: {found[4].decision}, four {worst}", end="")
+                error = float(found[4].difference.standard_error)
+                print(f" | bleu4 {found[4].difference.value:+.2f}, standard error {error:.2f}", flush=True)
     for (name, what), counted in sorted(decisions.items()):
         print(f"{name:10} {what:28} {', '.join(f'{count} {decision}' for decision, count in counted.most_common())}")
 
@@ -260,6 +261,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="of `speed` (5,000) and of `copies` (1,000)")
     parser.add_argument("--resamples", type=int, default=1000, help="of `speed`")
     parser.add_argument("--seeds", type=int, default=20, help="of `copies`")
+    parser.add_argument("--first", type=int, default=0, help="the first seed of `copies`")
     parser.add_argument("--pool", type=int, default=8000, help="images of `rates`")
     parser.add_argument("--runs", type=int, default=400, help="simulated gates of `rates`")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.05, 0.1, 0.15, 0.2, 0.3], help="levels of `rates`")
@@ -267,7 +269,7 @@ def main() -> None:
     if given.what == "speed":
         speed(given.images or 5000, given.resamples)
     elif given.what == "copies":
-        copies(given.seeds, given.images or IMAGES)
+        copies(range(given.first, given.first + given.seeds), given.images or IMAGES)
     else:
         rates(given.pool, given.noise, given.runs)
 

@@ -130,20 +130,14 @@ def _sentence(
     found: Difference, unit: str, margin: Decimal | None, decision: Decision | None, decide: int | None
 ) -> str:
     """The decision, with the numbers that it rests on."""
-    span = found.loss_span
-    name = "points" if unit == "percent" else unit if unit != "fraction" else ""
-    interval = f" (95 % interval {_round(span[0])} to {_round(span[1])})" if span else " (without an interval)"
-    loss = f"The candidate loses {_round(found.loss)} {name}".rstrip() + f" against the reference{interval}"
-    if found.loss < 0:
-        loss = (
-            f"The candidate gains {_round(-found.loss)} {name}".rstrip()
-            + " against the reference"
-            + (
-                f" (95 % interval of the loss {_round(span[0])} to {_round(span[1])})"
-                if span
-                else " (without an interval)"
-            )
-        )
+
+    def amount(value: Decimal) -> str:
+        return f"{value:z.4f}" if unit == "fraction" else f"{value:z.2f}"
+
+    span, points = found.loss_span, " points" if unit == "percent" else ""
+    ends = f"95 % interval of the loss {amount(span[0])} to {amount(span[1])}" if span else "without an interval"
+    verb = "loses" if found.loss >= 0 else "gains"
+    loss = f"The candidate {verb} {amount(abs(found.loss))}{points} against the reference ({ends})"
     if margin is None or decision is None:
         return f"{loss}."
     told = {
@@ -154,7 +148,3 @@ def _sentence(
     if decision is Decision.INCONCLUSIVE and span:
         told += f"; about {decide:,} images would" if decide else "; no feasible number of images would"
     return f"{loss}, {told}."
-
-
-def _round(value: Decimal) -> str:
-    return f"{value:z.2f}" if abs(value) >= 1 or value == 0 else f"{value:z.3f}"
