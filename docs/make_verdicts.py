@@ -1,21 +1,25 @@
-"""Writes the table of examples in docs/verdicts.md. Run `python docs/make_verdicts.py`; a test checks that it is current."""
+"""Writes the tables in docs/verdicts.md. Run `python docs/make_verdicts.py`; a test checks that they are current."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims.evidence import Basis, Caption, Evidence
 from pytest_claims.metrics import Interval, Score
+from pytest_claims.paired import Decision, Difference, PairedComparison, decide, images_to_decide
 from pytest_claims.protocol import Consequence, Reading
 from pytest_claims.settings import Gate
 from pytest_claims.spec import Claim, loads
-from pytest_claims.verdict import Verdict, judge, settle
+from pytest_claims.verdict import Kind, Verdict, judge, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 PAGE = Path(__file__).with_name("verdicts.md")
+COMPARED = "<!-- comparisons: begin, written by docs/make_verdicts.py -->", "<!-- comparisons: end -->"
 BEGIN, END = "<!-- examples: begin, written by docs/make_verdicts.py -->", "<!-- examples: end -->"
 
 CLAIM = """
@@ -129,6 +133,58 @@ EXAMPLES: Sequence[tuple[str, dict[str, Any]]] = (
 )  # fmt: skip
 
 
+COMPARISONS: Sequence[tuple[str, str, str, str]] = (
+    ("an equal copy", "0", "0", "0"),
+    ("a loss well within the margin", "0.1", "0.3", "0.5"),
+    ("the upper end is the margin", "0.1", "0.4", "0.5"),
+    ("a small loss, and too few images", "0.2", "0.6", "0.5"),
+    ("a loss beyond the margin, and too few images", "1.0", "0.9", "0.5"),
+    ("a credible loss beyond the margin", "1.5", "0.9", "0.5"),
+    ("a better candidate", "-0.8", "0.9", "0.5"),
+    ("a better candidate, and no loss is accepted", "-0.8", "0.9", "0"),
+)
+"""Title, loss, half-width of its interval, margin; 1,000 images."""
+
+
+def comparison(loss: str, half_width: str, margin: str) -> PairedComparison:
+    """The comparison of a candidate that loses `loss` ± `half_width` points on 1,000 images."""
+    found = Difference(
+        value=-Decimal(loss),
+        low=-Decimal(loss) - Decimal(half_width),
+        high=-Decimal(loss) + Decimal(half_width),
+        level=0.95,
+        standard_error=Decimal(half_width) / 2,
+        probability_worse=None,
+        resamples=1000,
+        lower_is_better=False,
+    )
+    decision = decide(found, Decimal(margin))
+    needed = images_to_decide(found, Decimal(margin), 1000) if decision is Decision.INCONCLUSIVE else None
+    return PairedComparison(
+        difference=found, margin=Decimal(margin), decision=decision, images_to_decide=needed, images=1000, reason="…"
+    )
+
+
+def comparison_rows() -> Iterator[tuple[str, ...]]:
+    """The cells of each row of the table of comparisons."""
+    passing = replace(verdict(43.7), kind=Kind.PRE)
+    for title, loss, half_width, margin in COMPARISONS:
+        found = comparison(loss, half_width, margin)
+        results = [
+            settle(replace(passing, comparison=found), gate=gate, require_attempt=False)[0].value for gate in Gate
+        ]
+        low, high = Decimal(loss) - Decimal(half_width), Decimal(loss) + Decimal(half_width)
+        yield (
+            title,
+            loss,
+            f"{low} to {high}",
+            margin,
+            f"**{found.decision}**",
+            f"{found.images_to_decide:,}" if found.images_to_decide else "–",
+            *results,
+        )
+
+
 def rows() -> Iterator[tuple[str, ...]]:
     """The cells of each row of the table."""
     for title, terms in EXAMPLES:
@@ -150,19 +206,26 @@ def rows() -> Iterator[tuple[str, ...]]:
         )
 
 
-def table() -> str:
-    """The table in Markdown."""
-    heads = ("example", "reported", "measured", "interval", "images", "outcome", "match", "status", "confidence",
-             "gate `partial`", "gate `pass`")  # fmt: skip
-    lines = [heads, tuple("---" for _ in heads), *rows()]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+def table(heads: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [heads, ["---"] * len(heads), *cells]
+    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
 
 
 def page() -> str:
-    """The page with the current table."""
+    """The page with the current tables."""
     text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}"
+    examples = ("example", "reported", "measured", "interval", "images", "outcome", "match", "status", "confidence",
+                "gate `partial`", "gate `pass`")  # fmt: skip
+    compared = ("example", "loss", "95 % interval", "margin", "decision", "images that would decide", "gate `partial`",
+                "gate `pass`")  # fmt: skip
+    for (begin, end), made in (
+        (COMPARED, table(compared, comparison_rows())),
+        ((BEGIN, END), table(examples, rows())),
+    ):
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n\n{made}\n\n{end}{rest.split(end)[1]}"
+    return text
 
 
 if __name__ == "__main__":

@@ -121,7 +121,10 @@ def records(config: pytest.Config, comparison: Comparison) -> Iterator[tuple[str
         )
         # Another claim may have the same node id now.
         key = f"{nodeid} (removed)"
-        yield key, record.of_verdict(verdict, nodeid=nodeid, result=result, message=message, seconds=0.0)
+        yield (
+            key,
+            record.of_verdict(verdict, nodeid=nodeid, result=result, message=message, seconds=0.0, settings=settings),
+        )
     root = state.tree_of(config).root
     changed: dict[str, list[str]] = {}
     for change in comparison.files:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_claims.protocol import Plan
     from pytest_claims.sources.checkpoint import Loaded
     from pytest_claims.sources.data import Split
-    from pytest_claims.store import Store
+    from pytest_claims.store import Replayed, Store
 
 
 THREADS = 4
@@ -110,6 +110,20 @@ class Bench:
         if found is None:
             found = self._evidence[plan.key] = evaluator(plan.evaluator).evaluate(plan, self)
         return found
+
+    def held(self, plan: Plan) -> Evidence | None:
+        """The evidence of `plan`, if a claim of this session has made it."""
+        return self._evidence.get(plan.key)
+
+    def left(self, plan: CaptioningPlan) -> Replayed | None:
+        """The evidence that an earlier run left for `plan`, whoever wrote it: `sealed` says whether this user's runs did.
+
+        Raises:
+            EvaluationError: the evidence is not complete or not valid.
+        """
+        from pytest_claims.store import left
+
+        return left(self.store.root(), plan, self.store.key)
 
     def preflight(self, plan: Plan, *, collect: bool = False, names: bool = False) -> Preflight:
         """What a run of `plan` will need; see `preflight.check`."""

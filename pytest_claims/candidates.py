@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     from pytest_claims.spec import Claim
 
 
+def hub_id(path: str) -> tuple[str, str | None]:
+    """The hub id and the revision of a candidate: `owner/name@refs/pr/3` → `("owner/name", "refs/pr/3")`."""
+    name, _, revision = path.partition("@")
+    return name, revision or None
+
+
 def check_paths(settings: Settings, folder: Path) -> None:
-    """Check that each candidate's folder exists. `owner/name` without such a folder is a hub id, which is looked up later.
+    """Check that each candidate's folder exists. Without such a folder, `owner/name` and `owner/name@revision` are hub ids.
 
     Args:
         settings: the options of the session.
@@ -39,13 +45,17 @@ def check_paths(settings: Settings, folder: Path) -> None:
                 )
             continue
         # `checkpoints/new` is a path if there is a folder `checkpoints`; otherwise it is a hub id, like `owner/name`.
-        beside = place.parent
-        if path.count("/") == 1 and not path.startswith(("/", ".", "~")) and not os.path.isdir(beside):  # noqa: PTH112
+        identifier, revision = hub_id(path)
+        beside = place.parent if revision is None else (folder / identifier).parent
+        like_id = identifier.count("/") == 1 and not path.startswith(("/", ".", "~"))
+        if like_id and not os.path.isdir(beside):  # noqa: PTH112
+            if path.endswith("@"):
+                raise SettingsError(f"{option}: expected a revision after @, such as {identifier}@main")
             continue
         what = "is no folder:" if os.path.lexists(place) else "there is no folder"
         raise SettingsError(
             f"{option}: {what} {place}{nearest(place.name, _folders(beside))}; expected the folder of a checkpoint, or a hub "
-            "id such as owner/name"
+            "id such as owner/name or owner/name@revision"
         )
 
 

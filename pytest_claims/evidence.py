@@ -38,6 +38,17 @@ class Caption:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Differing:
+    """One thing apart from the weights on which a release candidate differs from the checkpoint that it replaces."""
+
+    what: str
+    """`processor`, `tokenizer`, `generation config` or `parameters`."""
+    key: str
+    reference: str
+    candidate: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """The result of one evaluation. Several claims may be scored from it."""
 
@@ -57,6 +68,8 @@ class Evidence:
     """Hardware, versions and timings, for the record. A difference in them is never a deviation."""
     notes: tuple[str, ...] = ()
     """Sentences about the run, which the reports show."""
+    differing: tuple[Differing, ...] = ()
+    """On what a release candidate differs from the checkpoint that it replaces, apart from the weights."""
     created_at: str = ""
     """When the run was completed: ISO 8601, UTC."""
     replayed: bool = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,15 +54,65 @@ def need(text: str, folders: Sequence[Path], what: str) -> Path:
 
     Raises:
         NotAttempted: no folder holds it.
-        EvaluationError: see `find`.
+        EvaluationError: see `find`; or a folder holds a name that differs from it by one slip of a finger.
     """
     path = find(text, folders)
     if path is None:
+        for folder in folders:
+            if (meant := _meant(text, folder)) is not None:
+                raise EvaluationError(f"{what} {text} is not in {shown(folder)}, did you mean {meant!r}?")
         looked = ", ".join(shown(folder) for folder in folders)
         raise NotAttempted(
             f"{what} {text} was not found below {looked}.", "Name the folder that holds it with --claims-data=DIR."
         )
     return path
+
+
+ENTRIES = 10_000
+"""How many entries of a folder are looked at for a name that was meant."""
+
+
+def _meant(text: str, folder: Path) -> str | None:
+    """The path below `folder` that `text` would be without one slip; None if there is none.
+
+    Only the first part of the path that does not exist is compared. Data that this machine lacks is not mistaken for a slip:
+    two names that differ in a digit, or in more than one letter, are two names.
+    """
+    place = folder
+    for depth, part in enumerate(parts := Path(text).parts):
+        if os.path.lexists(place / part):
+            place = place / part
+            continue
+        if not place.resolve().is_relative_to(folder.resolve()):
+            return None
+        try:
+            with os.scandir(place) as entries:
+                names = sorted(entry.name for entry in islice(entries, ENTRIES))
+        except OSError:
+            return None
+        meant = next((name for name in names if _slipped(part, name)), None)
+        return None if meant is None else Path(*parts[:depth], meant, *parts[depth + 1 :]).as_posix()
+    return None
+
+
+def _slipped(one: str, other: str) -> bool:
+    """Whether two names differ by one letter that is missing, added, wrong or swapped with its neighbour, or in case only."""
+    one, other = one.casefold(), other.casefold()
+    if one == other:
+        return True
+    short, long = sorted((one, other), key=len)
+    if len(long) < 4:
+        return False
+    start = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    if len(short) == len(long):
+        wrong, swapped = (
+            short[start + 1 :] == long[start + 1 :],
+            short[start : start + 2] == long[start : start + 2][::-1],
+        )
+        same = wrong or (swapped and short[start + 2 :] == long[start + 2 :])
+    else:
+        same = short[start:] == long[start + 1 :] and len(long) == len(short) + 1
+    return same and not (long[start].isdigit() or short[start : start + 1].isdigit())
 
 
 def shown(path: Path) -> str:

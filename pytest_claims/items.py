@@ -89,7 +89,9 @@ class ClaimItem(pytest.Item):
             accept_moved=chosen.accept_moved,
         )
         seconds = round(time.perf_counter() - started, 3)
-        self.record = record.of_verdict(verdict, nodeid=self.nodeid, result=result, message=message, seconds=seconds)
+        self.record = record.of_verdict(
+            verdict, nodeid=self.nodeid, result=result, message=message, seconds=seconds, settings=chosen
+        )
         # pytest's own JUnit report shows them.
         told = {name: text.line(value) for name, value in facts.properties(self.record)}
         others = [entry for entry in self.user_properties if entry[0] not in told]

@@ -62,6 +62,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a release candidate in place of a checkpoint: the verdict's kind is PRE; repeatable",
     )
     add(
+        "--claims-compare",
+        action="store_true",
+        help="evaluate the checkpoint that a candidate replaces too, and compare them",
+    )
+    add(
+        "--claims-max-regression",
+        metavar="X",
+        help="the largest loss of a candidate against the checkpoint that it replaces, in the reported unit",
+    )
+    add(
         "--claims-device",
         default="auto",
         metavar="auto|cpu|cuda[:N]",
@@ -86,6 +96,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add("--claims-accept-moved", action="store_true", help="show a moved bar, and do not fail because of it")
     parser.addini("claims_gate", "the lowest status that stays green: partial or pass", default="")
+    parser.addini("claims_max_regression", "as --claims-max-regression, for sessions with a candidate", default="")
     parser.addini(
         "claims_files",
         "globs of claim files, from the rootdir, **/ for any folders; one without a slash is a file name in any folder "
@@ -120,7 +131,9 @@ def _asked(config: pytest.Config) -> bool:
     # `is not False`, since 0 equals False, and `--claims-sample=0` must be seen to be refused.
     if any(value is not None and value is not False and value not in ([], "auto", "thumbnails") for value in given):
         return True
-    return bool(config.getini("claims_gate")) or getattr(config.option, "dist", "no") != "no"
+    if any(config.getini(name) for name in ("claims_gate", "claims_max_regression")):
+        return True
+    return bool(getattr(config.option, "dist", "no") != "no")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ClaimFile | None:

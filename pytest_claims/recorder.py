@@ -330,7 +330,14 @@ class Recorder(Counter):
             if claim is None:
                 return
         issued = verdict.undecided(claim, verdict.Status(status), reason)
-        stands = record.of_verdict(issued, nodeid=nodeid, result=verdict.Result.FAILED, message=reason, seconds=0.0)
+        stands = record.of_verdict(
+            issued,
+            nodeid=nodeid,
+            result=verdict.Result.FAILED,
+            message=reason,
+            seconds=0.0,
+            settings=state.settings_of(self.config),
+        )
         self._keep(nodeid, stands.dump())
 
     def _follow(self, report: pytest.TestReport) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_claims import protocol, registry, soundness, verdict
+from pytest_claims import protocol, registry, release, soundness, verdict
 from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted, SettingsError, nearest
 from pytest_claims.reports.format import Gallery
 from pytest_claims.verdict import Status, Verdict
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_claims.baseline import Comparison
     from pytest_claims.bench import Bench
     from pytest_claims.evidence import Evidence
-    from pytest_claims.metrics import Corpus, Metric, Score
+    from pytest_claims.metrics import Corpus, Metric, Pair, Score
     from pytest_claims.protocol import Plan, Reading
     from pytest_claims.settings import Settings
     from pytest_claims.spec import Claim
@@ -49,7 +49,11 @@ class Session:
         self._extra = metrics
         self._shown: set[str] = set()
         """The evidence whose thumbnails were made."""
-        self._corpora: dict[int, tuple[Evidence, Corpus]] = {}
+        self._corpora: dict[str, Corpus] = {}
+        """By the digest of their evidence."""
+        self.references: dict[str, release.Reference | release.NotCompared] = {}
+        """What was found of the reference of a candidate, by the key of the candidate's plan."""
+        self._pairs: dict[tuple[int, int], Pair] = {}
 
     def verify(self, claim: Claim) -> Verdict:
         """The verdict on `claim`. Any exception becomes a verdict too, except those in `through` and the user's Ctrl-C."""
@@ -80,9 +84,12 @@ class Session:
                 replace(evidence.observed, metric={"family": score.family}),
                 min_sample=claim.tolerance.min_sample,
             )
-            return verdict.judge(
+            found = verdict.judge(
                 claim, score, evidence, readings, candidate=candidate, accept_replay=self.settings.accept_replay
             )
+            if isinstance(plan, protocol.CaptioningPlan) and candidate is not None:
+                return release.beside(self, plan, found)
+            return found
         except NotAttempted as gap:
             return verdict.undecided(
                 claim, Status.NOT_ATTEMPTED, gap.reason, next_step=gap.next_step, candidate=candidate
@@ -169,27 +176,39 @@ class Session:
             from pytest_claims.metrics.counted import counted
 
             return counted(name, evidence.quantities[name], evidence.parts)
-        from pytest_claims.metrics import Corpus
-
         metric = self.metric(plan)
         if metric is None:
             raise EvaluationError(f"{plan.claim.where}: the evaluator {plan.claim.run.evaluator} gives no {name}.")
-        held = self._corpora.get(id(evidence))
+        corpus = self._corpus(evidence, plan.claim.id)
+        with self.bench.progress(0, f"{plan.claim.id}: {name} of {len(corpus):,} captions"):
+            found = metric.score(corpus, population=evidence.population)
+        registry.check_score(found, metric, images=len(corpus))
+        return found
+
+    def pair(self, candidate: Evidence, reference: Evidence) -> Pair:
+        """The corpora of two runs over the same images. Claims that share both runs share their resamples."""
+        from pytest_claims.metrics import Pair
+
+        ours, theirs = self._corpus(candidate, "candidate"), self._corpus(reference, "reference")
+        held = self._pairs.get((id(ours), id(theirs)))
         if held is None:
-            # Claims that share evidence share its tokenised corpus. The evidence is kept as well: otherwise Python could reuse
-            # its id for other evidence.
-            corpus = Corpus(
+            held = self._pairs[id(ours), id(theirs)] = Pair(ours, theirs)
+        return held
+
+    def _corpus(self, evidence: Evidence, name: str) -> Corpus:
+        """The tokenised captions of evidence. Claims that share evidence share them. `name` is for the progress bar."""
+        from pytest_claims.metrics import Corpus
+
+        held = self._corpora.get(evidence.digest)
+        if held is None:
+            held = self._corpora[evidence.digest] = Corpus(
                 hypotheses=[caption.text for caption in evidence.captions],
                 references=[caption.references for caption in evidence.captions],
                 ids=[caption.id for caption in evidence.captions],
             )
-            held = self._corpora[id(evidence)] = (evidence, corpus)
-            with self.bench.progress(len(corpus), f"{plan.claim.id}: tokens", unit=" captions") as bar:
-                corpus.tokenise(bar.update)
-        with self.bench.progress(0, f"{plan.claim.id}: {name} of {len(held[1]):,} captions"):
-            found = metric.score(held[1], population=evidence.population)
-        registry.check_score(found, metric, images=len(held[1]))
-        return found
+            with self.bench.progress(len(held), f"{name}: tokens", unit=" captions") as bar:
+                held.tokenise(bar.update)
+        return held
 
 
 def _unexpected(error: Exception) -> str:

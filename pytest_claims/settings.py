@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,12 @@ REPORT_FORMATS = (".xml", ".json", ".md", ".html")
 """The suffixes of report files; the suffix selects the format."""
 GITHUB = "github"
 """Stands for the summary and the annotations of a GitHub workflow, in place of a report's path."""
+
+
+NO_CANDIDATE = "there is no candidate to compare; name one with --claims-model=CLAIM_OR_CHECKPOINT=PATH"
+
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+"""A number as a person writes it: no sign, no exponent, no `nan` and no `inf`."""
 
 
 class Gate(StrEnum):
@@ -44,6 +52,10 @@ class Settings:
     """Protocol keys for this run, nested as in a claim file."""
     candidates: Mapping[str, str] = field(default_factory=dict)
     """Claim or checkpoint id → folder or hub id of the release candidate."""
+    compare: bool = False
+    """Whether the checkpoint that a candidate replaces is evaluated too."""
+    max_regression: Decimal | None = None
+    """The largest loss of a candidate that is accepted, in the reported unit; None: the loss decides nothing."""
     device: str = "auto"
     data: tuple[Path, ...] = ()
     base: str | None = None
@@ -77,6 +89,8 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
     if sample is not None and sample < 1:
         raise SettingsError(f"--claims-sample={sample}: expected a number of images of at least 1")
     gate = _gate(option("claims_gate"), ini("claims_gate"))
+    if option("claims_compare") and not option("claims_model"):
+        raise SettingsError(f"--claims-compare: {NO_CANDIDATE}")
     return Settings(
         reports=tuple(_report(folder, value) for value in option("claims_report") if value != GITHUB),
         github=_github() if GITHUB in option("claims_report") else None,
@@ -88,6 +102,10 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
         sample=sample,
         overrides=_overrides(option("claims_set")),
         candidates=_candidates(option("claims_model"), replay=option("claims_replay")),
+        compare=option("claims_compare"),
+        max_regression=_margin(
+            option("claims_max_regression"), ini("claims_max_regression"), candidates=option("claims_model")
+        ),
         device=_device(option("claims_device")),
         data=tuple(_data(folder, value) for value in option("claims_data")),
         base=_base(option("claims_base")),
@@ -176,6 +194,19 @@ def _gate(option: str | None, ini: str) -> Gate:
     except ValueError:
         known = [gate.value for gate in Gate]
         raise SettingsError(f"{source}={value}: expected partial or pass{nearest(value, known)}") from None
+
+
+def _margin(option: str | None, ini: str, *, candidates: Sequence[str]) -> Decimal | None:
+    value, source = (option, "--claims-max-regression") if option is not None else (ini, "claims_max_regression")
+    if option is None and not ini:
+        return None
+    if not _NUMBER.fullmatch(value):
+        raise SettingsError(
+            f"{source}={value}: expected a loss in the reported unit that is accepted, such as 0.5, and at least 0"
+        )
+    if option is not None and not candidates:
+        raise SettingsError(f"--claims-max-regression={value}: {NO_CANDIDATE}")
+    return Decimal(value)
 
 
 def _device(value: str) -> str:

@@ -78,6 +78,24 @@ def record(name: str = "a-claim", status: str = "pass", **changes: Any) -> Recor
     )  # fmt: skip
 
 
+def comparison(decision: str | None = "inferior", **changes: Any) -> dict[str, Any]:
+    """`evidence.comparison` of a candidate that loses 1.5 ± 0.4 points on 100 images, with two losses."""
+    side = {"commit": None, "digest": "d1", "evidence": "e", "computed_at": None}
+    loss = {"reference": "a dog runs", "candidate": "a cat", "reference_score": 100.0, "candidate_score": 12.5}
+    return {
+        "decision": decision, "reason": "The candidate loses 1.50 points against the reference.", "next_step": "",
+        "margin": 0.5, "made": "this session", "images": 100, "difference": -1.5,
+        "reference": {**side, "checkpoint": "model", "measured": 44.6},
+        "candidate": {**side, "checkpoint": "./candidate", "measured": 43.1, "digest": "d2"},
+        "interval": {"low": -1.9, "high": -1.1, "level": 0.95, "standard_error": 0.2, "resamples": 1000},
+        "probability_worse": 0.998, "images_to_decide": None, "changed": 40, "better": 10, "worse": 22,
+        "losses": [{"id": "image-0", **loss}, {"id": "elsewhere", **loss}],
+        "settings": [{"what": "processor", "key": "do_normalize", "reference": "True", "candidate": "False"}],
+        "notes": ["The reference ran with torch 2.12, the candidate with 2.13; this alone can change captions."],
+        **changes,
+    }  # fmt: skip
+
+
 _NUMBERS: Mapping[str, Any] = {
     "basis": "reproduced", "outcome": "pass", "measured": 43.1, "difference": -0.6, "n": 100,
     "interval": {

@@ -137,3 +137,39 @@ def test_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert files.shown(tmp_path / "a/b") == "a/b"
     assert files.shown(Path("/else/where")) == "/else/where"
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("data/tset.parquet", "data/test.parquet"),  # swapped
+        ("data/tes.parquet", "data/test.parquet"),  # missing
+        ("data/ttest.parquet", "data/test.parquet"),  # added
+        ("data/tezt.parquet", "data/test.parquet"),  # wrong
+        ("data/Test.Parquet", "data/test.parquet"),  # case
+        ("dta/test.parquet", "data/test.parquet"),  # in a folder
+    ],
+)
+def test_a_slip(folders: tuple[Path, ...], text: str, meant: str) -> None:
+    """A mistyped path is an error that names what lies there: it is not data that this machine lacks."""
+    (folders[1] / "data").mkdir()
+    (folders[1] / "data/test.parquet").touch()
+    with pytest.raises(EvaluationError, match=f"did you mean {meant!r}?"):
+        files.need(text, folders, "The data set")
+
+
+@pytest.mark.parametrize("text", ["train.json", "run2.json", "run12.json", "ab", "deep/run1.json", "run1.json/x"])
+def test_no_slip(folders: tuple[Path, ...], text: str) -> None:
+    """Another name, another number and a short name are files that are missing, beside others that are there."""
+    for name in ("test.json", "run1.json", "aa"):
+        (folders[0] / name).touch()
+    with pytest.raises(NotAttempted):
+        files.need(text, folders, "The data set")
+
+
+def test_a_slip_does_not_show_other_folders(folders: tuple[Path, ...]) -> None:
+    """The names behind a link that leads out of a folder are not told."""
+    (folders[0].parent / "secret.json").touch()
+    (folders[0] / "link").symlink_to(folders[0].parent)
+    with pytest.raises(NotAttempted):
+        files.need("link/secrte.json", folders, "The data set")

@@ -53,7 +53,8 @@ def evaluate(plan: CaptioningPlan, bench: Bench) -> Evidence:
             },
             git.head(plan.claim.file.parent) if missing else None,
         )
-    evidence = replace(evidence, notes=(*evidence.notes, *setup.notes))
+    changes = setup.changes
+    evidence = replace(evidence, notes=(*evidence.notes, *changes.notes), differing=changes.listed)
     return evidence if bench.audit is None else audit.reused(setup, bench, evidence, folder)
 
 

@@ -7,11 +7,12 @@ protocol: if they differ, the run does not follow the paper's protocol.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims.errors import ClaimsError
-from pytest_claims.sources import checkpoint, processor
+from pytest_claims.evidence import Differing
+from pytest_claims.sources import checkpoint, folder, processor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,37 +26,72 @@ _PLACE = ("transformers_version", "_from_model_config", "_name_or_path", "name_o
 """Keys that only say where a file comes from. They are not compared."""
 
 
-def changes(
-    plan: CaptioningPlan, loaded: Loaded, progress: ProgressMaker
-) -> tuple[dict[str, dict[str, str]], tuple[str, ...]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """On what a candidate differs from the checkpoint that it replaces. Empty without a candidate."""
+
+    listed: tuple[Differing, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Says that nothing was compared, if the checkpoint cannot be read."""
+    axes: Mapping[str, dict[str, str]] = field(default_factory=dict)
+    """The differences that belong to the protocol, as facts by axis."""
+
+
+_AXES = {"processor": "image", "tokenizer": "prompt", "generation config": "decoding"}
+"""What a difference belongs to → its axis. The number of parameters is on none: a candidate may have another one."""
+
+
+def changes(plan: CaptioningPlan, loaded: Loaded, progress: ProgressMaker) -> Changes:
     """Compare a candidate with the checkpoint that it replaces.
 
     Args:
         plan: the plan, which names the candidate and the checkpoint.
         loaded: the candidate.
         progress: makes a progress bar for a download.
-
-    Returns:
-        The differences as facts, by axis; and notes. Both are empty without a candidate. If the checkpoint cannot be read, a
-        note says that nothing was compared.
     """
     if plan.candidate is None:
-        return {}, ()
+        return Changes()
     try:
         source = checkpoint.find(replace(plan, candidate=None))
-        folder = source.fetch(progress, settings_only=True)
-        reference = processor.load(folder, source.label)
+        place = source.fetch(progress, settings_only=True)
+        reference = processor.load(place, source.label)
+        sizes = [{"count": found.parameters()} for found in (source, checkpoint.find(plan))]
     except ClaimsError as error:
         known = plan.protocol.checkpoint.id
-        return {}, (
-            f"The candidate's processor, tokenizer and generation config were not compared with those of {known}: {error}",
-        )
-    found = {
-        "image": [*_differences(_image(reference), _image(loaded.processor))],
-        "prompt": [*_differences(_text(reference), _text(loaded.processor))],
-        "decoding": [*_differences(_generation(folder), _generation(loaded.folder))],
-    }
-    return {axis: {"changed": "; ".join(texts)} for axis, texts in found.items() if texts}, ()
+        said = f"The candidate's processor, tokenizer and generation config were not compared with those of {known}: {error}"
+        return Changes(notes=(said,))
+    listed = [
+        *_differences("processor", _image(reference), _image(loaded.processor)),
+        *_differences("tokenizer", _text(reference), _text(loaded.processor)),
+        *_differences("generation config", _generation(place), _generation(loaded.folder)),
+    ]
+    axes: dict[str, dict[str, str]] = {}
+    for what, axis in _AXES.items():
+        if texts := [f"{found.key}: {found.reference} → {found.candidate}" for found in listed if found.what == what]:
+            axes[axis] = {"changed": "; ".join(texts)}
+    return Changes(listed=(*listed, *_differences("parameters", *sizes)), axes=axes)
+
+
+def moved_on(plan: CaptioningPlan, facts: Mapping[str, Any], progress: ProgressMaker) -> str:
+    """What differs between a checkpoint as it is now and the one that evidence names; empty if nothing does.
+
+    It is also empty if the checkpoint is not on this machine: then the evidence alone says what it was.
+
+    Args:
+        plan: the plan, which names the checkpoint.
+        facts: the facts of the checkpoint axis in the evidence.
+        progress: makes a progress bar for the digest.
+    """
+    try:
+        source = checkpoint.find(plan)
+        if source.repo is not None:
+            key, now = "commit", source.repo.commit
+        else:
+            key, now = "digest", folder.digest(source.fetch(progress), source.label, progress)
+    except ClaimsError:
+        return ""
+    then = facts.get(key)
+    return "" if then == now else f"its {key} is {then} in the evidence and {now} here"
 
 
 def _image(made: Any) -> dict[str, Any]:
@@ -78,13 +114,13 @@ def _generation(folder: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _differences(reference: Mapping[str, Any], candidate: Mapping[str, Any]) -> Iterator[str]:
+def _differences(what: str, reference: Mapping[str, Any], candidate: Mapping[str, Any]) -> Iterator[Differing]:
     for key in sorted({*reference, *candidate} - set(_PLACE)):
         one, other = reference.get(key), candidate.get(key)
         if json.dumps(one, sort_keys=True, default=str) != json.dumps(other, sort_keys=True, default=str):
-            yield f"{key}: {_short(one)} → {_short(other)}"
+            yield Differing(what=what, key=key, reference=_short(one), candidate=_short(other))
 
 
 def _short(value: object, limit: int = 60) -> str:
-    text = "not given" if value is None else str(value)
+    text = "not given" if value is None else f"{value:,}" if type(value) is int else str(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pytest_claims.bench import Bench
     from pytest_claims.evaluation.decoding import Decoder
+    from pytest_claims.evaluation.reference import Changes
     from pytest_claims.protocol import CaptioningPlan
     from pytest_claims.sources.checkpoint import Loaded
     from pytest_claims.sources.data import Split
@@ -46,7 +47,7 @@ class Setup:
     config: GenerationConfig
     decoder: Decoder
     recipe: Recipe
-    notes: tuple[str, ...] = ()
+    changes: Changes
 
     def caption(self, ids: Sequence[str]) -> Iterator[tuple[Caption, str]]:
         """Caption images. The captions come in the order in which they are ready, each with the digest of its image's bytes."""
@@ -73,7 +74,7 @@ def prepare(plan: CaptioningPlan, bench: Bench) -> Setup:
         loaded, config, prompt_ids, prompt=plan.protocol.prompt, images=len(ids), batch_size=plan.run.batch_size
     )
     rows = int(split.facts["images"])
-    changed, notes = reference.changes(plan, loaded, bench.progress)
+    changes = reference.changes(plan, loaded, bench.progress)
     recipe = Recipe(
         asked=plan.asked,
         observed=Observed(
@@ -82,13 +83,13 @@ def prepare(plan: CaptioningPlan, bench: Bench) -> Setup:
             split={"split": plan.protocol.dataset.split},
             image={
                 **images.observe(loaded.processor.image_processor, loaded.model.config.model_type),
-                **changed.get("image", {}),
+                **changes.axes.get("image", {}),
             },
-            prompt={**fed, **changed.get("prompt", {})},
+            prompt={**fed, **changes.axes.get("prompt", {})},
             decoding={
                 **observed_decoding(config),
                 **loaded.architecture.foreign_ends(config),
-                **changed.get("decoding", {}),
+                **changes.axes.get("decoding", {}),
             },
             precision={"precision": loaded.precision},
             seed=plan.seed if len(ids) < rows else None,
@@ -106,7 +107,7 @@ def prepare(plan: CaptioningPlan, bench: Bench) -> Setup:
         references={name: split.references[name] for name in ids},
         population=rows if len(ids) < rows else None,
     )
-    return Setup(loaded=loaded, split=split, config=config, decoder=decoder, recipe=recipe, notes=notes)
+    return Setup(loaded=loaded, split=split, config=config, decoder=decoder, recipe=recipe, changes=changes)
 
 
 def model_digest(loaded: Loaded) -> str:

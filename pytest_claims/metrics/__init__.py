@@ -26,6 +26,7 @@ from pytest_claims.metrics.base import Corpus, Interval, Metric, Score
 from pytest_claims.metrics.bleu import Bleu
 from pytest_claims.metrics.cider import Cider
 from pytest_claims.metrics.mean import Mean
+from pytest_claims.metrics.paired import Pair, Paired
 from pytest_claims.metrics.rouge import RougeL
 from pytest_claims.metrics.tokens import tokenize
 
@@ -38,6 +39,8 @@ __all__ = [
     "Interval",
     "Mean",
     "Metric",
+    "Pair",
+    "Paired",
     "Score",
     "bleu",
     "cider",

@@ -280,7 +280,7 @@ def interval(
     total = ordered.sum(axis=0)  # (k,)
     centre = float(value(total[None, :])[0])
     shrink = 1.0 if population is None else float(np.sqrt(1 - n / population))
-    sums = _draw(ordered, resamples=resamples, seed=seed)
+    sums = draw(ordered, resamples=resamples, seed=seed)
     replicates = centre + (value(sums) - centre) * shrink  # (r,)
 
     # Influence of image i: gradient · (s_i - mean); var(value) ≈ n/(n-1) · Σ influence².
@@ -299,7 +299,7 @@ def interval(
     )
 
 
-def _draw(ordered: NDArray[np.float64], *, resamples: int, seed: int) -> NDArray[np.float64]:
+def draw(ordered: NDArray[np.float64], *, resamples: int, seed: int) -> NDArray[np.float64]:
     """The sums of each bootstrap resample, shape (resamples, k).
 
     Args:

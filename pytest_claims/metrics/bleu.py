@@ -86,6 +86,10 @@ class Bleu:
             per_image=tuple(self.value(counts).tolist()),
         )
 
+    def statistics(self, corpus: Corpus) -> NDArray[np.float64]:
+        """The counts of each image, (n, 10); the same array for every order, so that they share resamples."""
+        return corpus.derived(statistics)
+
     def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """BLEU of each row of sums, shape (r, 10) to (r,); an image's own row gives its sentence-level BLEU."""
         product = np.ones(len(sums))

@@ -122,14 +122,20 @@ def read_axes(paper: Protocol, observed: Observed, *, min_sample: int) -> tuple[
     for axis, stated, did in pairs:
         if axis == "checkpoint" and observed.candidate is not None:
             # The thing under test is not a deviation; the verdict's kind says PRE.
-            readings.append(
-                Reading(axis="candidate", paper=_show(stated), run=observed.candidate, consequence=Consequence.NONE)
-            )
+            run = _candidate(observed.candidate, did)
+            readings.append(Reading(axis="candidate", paper=_show(stated), run=run, consequence=Consequence.NONE))
         elif stated is not None or did is not None or (axis in _GENERATION and observed.dataset is not None):
             readings.append(_READERS.get(axis, _read)(axis, stated, did))
         if axis == "split" and observed.scored is not None and dataset:
             readings.append(_read_sample(dataset["images"], observed, min_sample))
     return tuple(readings)
+
+
+def _candidate(name: str, did: Facts | None) -> str:
+    """The candidate as it was named, with what identifies its weights. A plan has not read them yet: it has no `commit`."""
+    known = did if did is not None and "commit" in did else {}
+    weights = [f"{key}={known[key]}" for key in ("commit", "digest") if known.get(key)]
+    return ", ".join([name, *weights])
 
 
 def _dataset(paper: Protocol, observed: Observed) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from pytest_claims import digests
+from pytest_claims import command, digests
 from pytest_claims.errors import EvaluationError
 from pytest_claims.protocol.axes import Observed, Reading, decoding_facts, read_axes
 from pytest_claims.spec import (
@@ -41,14 +41,11 @@ class Plan:
     """The folders that the claim's paths may lead into: the claim file's folder, then the `--claims-data` folders."""
     candidate: str | None = None
     """The folder or hub id of the release candidate that replaces the checkpoint."""
+    command: str = field(default="", repr=False)
+    """The command that runs only this claim, for messages."""
 
     evaluator: ClassVar[str]
     """The name of the evaluator that runs the plan, as in a claim file."""
-
-    @property
-    def command(self) -> str:
-        """The command that runs only this claim."""
-        return f"pytest {self.claim.display}::{self.claim.id}"
 
     @property
     def metric_family(self) -> str | None:
@@ -200,7 +197,7 @@ def plan(claim: Claim, settings: Settings) -> Plan:
     Raises:
         EvaluationError: an override makes the protocol invalid, or a claim that runs no checkpoint has a candidate.
     """
-    folders = (claim.file.parent, *settings.data)
+    folders, runs = (claim.file.parent, *settings.data), command.to_make(claim, settings)
     match claim.run:
         case CaptioningRun() as run:
             protocol = _protocol(CaptioningProtocol, claim, settings)
@@ -215,15 +212,16 @@ def plan(claim: Claim, settings: Settings) -> Plan:
                 device=settings.device,
                 candidate=named[1] if named else None,
                 folders=folders,
+                command=runs,
                 image_overrides=tuple(sorted(image.items())),
             )
         case PredictionsRun() as run:
             _refuse_candidate(claim, settings, "re-scores released captions")
             scored = _protocol(PredictionsProtocol, claim, settings)
-            return PredictionsPlan(claim=claim, run=run, protocol=scored, folders=folders)
+            return PredictionsPlan(claim=claim, run=run, protocol=scored, folders=folders, command=runs)
         case ParametersRun() as run:
             _refuse_candidate(claim, settings, "counts the configuration that it names")
-            return ParametersPlan(claim=claim, run=run, folders=folders)
+            return ParametersPlan(claim=claim, run=run, folders=folders, command=runs)
 
 
 def _protocol(model: type[P], claim: Claim, settings: Settings) -> P:

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_claims.reports import compared
+from pytest_claims.reports.numbers import difference as difference
+from pytest_claims.reports.numbers import number as number
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pytest_claims.reports.format import ClaimCitation, Evidence, Record
 
 _SIGNS = {"percent": " %", "million": " million", "billion": " billion", "count": "", "fraction": ""}
-
-_DIGITS = {"fraction": 4, "count": 0, "billion": 3}
-
-
-def number(value: float | None, unit: str | None = None) -> str:
-    """A number as text for a table; `–` for None."""
-    if value is None:
-        return "–"
-    return f"{value:z,.{_DIGITS.get(unit or '', 2)}f}"  # z: never -0.00
-
-
-def difference(value: float | None, unit: str | None = None) -> str:
-    """A signed difference as text for a table; `–` for None."""
-    return "–" if value is None else f"{value:+z,.{_DIGITS.get(unit or '', 2)}f}"
-
 
 WORST_FIRST = ("error", "fail", "pending", "partial", "not_attempted", "pass")
 
@@ -75,6 +64,8 @@ def headline(record: Record) -> str:
     if citation is not None and evidence.measured is not None:
         measured = number(evidence.measured, evidence.unit)
         said.append(f"{citation.reported_metric} {measured} against {reported(record)}")
+    if evidence.comparison and evidence.comparison.decision:
+        said.append(f"beside its reference {evidence.comparison.decision}")
     return f"{record.name}: {', '.join(said)}"
 
 
@@ -94,6 +85,7 @@ def properties(record: Record) -> Iterator[tuple[str, str]]:
         "confidence": verdict.confidence,
         "images": evidence.n,
         "moved": ", ".join(change.key for change in evidence.moved) or None,
+        "comparison": evidence.comparison and evidence.comparison.decision,
         "file": claim.file,
         "line": claim.line,
         "verdict": verdict.id,
@@ -132,6 +124,7 @@ def _lines(record: Record) -> Iterator[str]:
         yield f"confidence: {verdict.confidence}"
         yield f"protocol match: {verdict.protocol_match}"
         yield f"basis: {evidence.basis}"
+    yield from compared.lines(record)
     yield from _statistics(evidence)
     yield from _breadth(evidence)
     yield f"citation: {place(record, citation)}"

@@ -81,7 +81,7 @@ class Issued(Model):
 
 
 class Verdicts(Model):
-    """The verdict, under the key of its kind."""
+    """The verdict, under the key of its kind. With a candidate, `post` is the verdict on the reference, if it is known."""
 
     post: Issued | None
     pre: Issued | None
@@ -159,6 +159,71 @@ class Moved(Model):
     after: str
 
 
+class Side(Model):
+    """One of the two checkpoints that were compared."""
+
+    checkpoint: str = Field(description="the folder or hub id, as it was named")
+    commit: str | None = Field(description="of a hub id")
+    digest: str | None = Field(description="of every file that loading can open")
+    measured: float
+    evidence: str = Field(description="digest of the evidence")
+    computed_at: str | None = Field(description="ISO 8601, UTC")
+
+
+class PairedInterval(Model):
+    """The paired bootstrap interval of the difference candidate − reference, in the reported unit."""
+
+    low: float
+    high: float
+    level: float
+    standard_error: float
+    resamples: int
+
+
+class Loss(Model):
+    """One image on which the candidate has the lower score; scores of the image alone, in the reported unit."""
+
+    id: str
+    reference: str = Field(description="the reference's caption")
+    candidate: str = Field(description="the candidate's caption")
+    reference_score: float
+    candidate_score: float
+
+
+class Differing(Model):
+    """One thing apart from the weights on which candidate and reference differ."""
+
+    what: str = Field(description="processor, tokenizer, generation config or parameters")
+    key: str
+    reference: str
+    candidate: str
+
+
+class Comparison(Model):
+    """A release candidate beside the checkpoint that it would replace, on the same images."""
+
+    decision: Literal["non-inferior", "inferior", "inconclusive", "not compared"] | None = Field(
+        description="null: nothing was to be decided, since no margin was given"
+    )
+    reason: str
+    next_step: str
+    margin: float | None = Field(description="the largest loss that is accepted, in the reported unit")
+    made: str | None = Field(description="where the reference's captions come from; null: nothing was compared")
+    reference: Side | None
+    candidate: Side | None
+    images: int
+    difference: float | None = Field(description="candidate − reference, in the reported unit")
+    interval: PairedInterval | None = Field(description="null: the metric cannot be resampled")
+    probability_worse: float | None = Field(description="share of the resamples in which the candidate is worse")
+    images_to_decide: int | None = Field(description="how many images would decide if the loss stays as it is")
+    changed: int | None = Field(description="captions whose text differs")
+    better: int | None = Field(description="images whose score rose")
+    worse: int | None = Field(description="images whose score fell")
+    losses: list[Loss] = Field(description="the largest losses, at most twenty, the largest first")
+    settings: list[Differing]
+    notes: list[str]
+
+
 class Need(Model):
     """One thing that a run of the claim would need, from a dry run."""
 
@@ -193,7 +258,10 @@ class Evidence(Model):
     provenance: dict[str, str | int | float | bool | None] | None
     notes: list[str]
     digest: str | None
-    command: str
+    comparison: Comparison | None = Field(
+        default=None, description="a release candidate beside its reference; null without a candidate"
+    )
+    command: str = Field(description="gives this verdict again, from the folder in which the session was started")
     seconds: float
 
 

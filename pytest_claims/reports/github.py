@@ -78,14 +78,21 @@ def _level(record: Record) -> str | None:
     result = record.evidence.test.result
     if result == "failed":
         return "error"
-    if facts.moved(record) or (result == "passed" and record.verdict.status != "pass"):
+    if facts.moved(record) or (result == "passed" and (_doubtful(record) or record.verdict.status != "pass")):
         return "warning"
     return "notice" if result in ("skipped", "expected") else None
 
 
+def _doubtful(record: Record) -> bool:
+    """Whether the images cannot tell if a candidate is worse than its reference."""
+    found = record.evidence.comparison
+    return found is not None and found.decision == "inconclusive"
+
+
 def _annotation(level: str, record: Record, root: Path, folder: Path) -> str:
     evidence, claim = record.evidence, record.evidence.claim
-    why = (evidence.test.message or evidence.reason).splitlines()
+    reason = evidence.comparison.reason if evidence.comparison and _doubtful(record) else evidence.reason
+    why = (evidence.test.message or reason).splitlines()
     more = [f"… and {len(why) - WHY:,} more lines"] if len(why) > WHY else []
     message = "\n".join(
         text.cut(part, LINE) for part in [*why[:WHY], *more, evidence.next_step, evidence.command] if part

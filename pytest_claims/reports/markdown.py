@@ -102,7 +102,9 @@ def _cells(cells: Sequence[str]) -> str:
 
 def _row(record: Record) -> str:
     verdict, evidence, citation = record.verdict, record.evidence, record.verdict.claim_citation
+    decision = evidence.comparison and evidence.comparison.decision
     status = verdict.status + (", moved" if facts.moved(record) else "") + (", PRE" if verdict.kind == "PRE" else "")
+    status += f", {decision}" if decision else ""
     return _cells(
         [
             _RESULTS[evidence.test.result],
@@ -121,7 +123,8 @@ def _grouped(ranked: Sequence[Record]) -> Iterator[Sequence[Record]]:
     """The records that need an explanation; those that have no number and share a reason are explained together."""
     groups: dict[tuple[str, ...], list[Record]] = {}
     for index, record in enumerate(ranked):
-        if record.verdict.status == "pass" and record.evidence.test.result == "passed" and not facts.moved(record):
+        green = record.verdict.status == "pass" and record.evidence.test.result == "passed"
+        if green and not facts.moved(record) and record.evidence.comparison is None:
             continue
         alone = record.evidence.measured is not None or facts.moved(record)
         reason = str(index) if alone else record.evidence.reason

@@ -8,8 +8,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import __version__
+from pytest_claims import __version__, command
+from pytest_claims.reports import compared
 from pytest_claims.reports.format import Record
+from pytest_claims.settings import Settings
 from pytest_claims.spec.models import MIN_SAMPLE
 from pytest_claims.verdict import Kind, Result, Status, bands, failure_type
 
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from pytest_claims.verdict import Verdict
 
 
-def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, seconds: float) -> Record:
+def of_verdict(
+    verdict: Verdict, *, nodeid: str, result: Result, message: str, seconds: float, settings: Settings | None = None
+) -> Record:
     """The record of a verdict.
 
     Args:
@@ -29,6 +33,7 @@ def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, s
         result: the result for the test runner.
         message: the reason, if the result is not `passed`.
         seconds: the duration of the item.
+        settings: the options of the session, which the record's command repeats.
     """
     claim, score, evidence = verdict.claim, verdict.score, verdict.evidence
     issued = _issued(verdict)
@@ -39,22 +44,17 @@ def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, s
             "latest_version": _latest_version(claim),
             "verdict": issued,
             "verdicts": {
-                "post": issued if verdict.kind is Kind.POST else None,
+                "post": issued if verdict.kind is Kind.POST else verdict.reference and _issued(verdict.reference),
                 "pre": issued if verdict.kind is Kind.PRE else None,
             },
             "evidence": {
-                "claim": {
-                    "id": claim.id,
-                    "file": claim.display,
-                    "line": claim.line,
-                    "nodeid": nodeid,
-                    "digest": claim.digest,
-                    "expect": claim.expect,
-                },
+                "claim": _place(claim, nodeid),
                 "test": {
                     "result": result.value,
                     "message": message,
-                    "type": failure_type(verdict.status, moved=bool(verdict.moved)),
+                    "type": failure_type(
+                        verdict.status, moved=bool(verdict.moved), decision=_decision(verdict, message)
+                    ),
                 },
                 "reason": verdict.reason,
                 "next_step": verdict.next_step,
@@ -73,11 +73,23 @@ def of_verdict(verdict: Verdict, *, nodeid: str, result: Result, message: str, s
                 "provenance": dict(evidence.provenance) if evidence else None,
                 "notes": [*origin, *(evidence.notes if evidence else ())],
                 "digest": evidence.digest if evidence else None,
-                "command": command(claim),
+                "comparison": compared.values(verdict),
+                "command": command.of(claim, settings or Settings()),
                 "seconds": seconds,
             },
         }
     )
+
+
+def _place(claim: Claim, nodeid: str) -> dict[str, Any]:
+    return {
+        "id": claim.id,
+        "file": claim.display,
+        "line": claim.line,
+        "nodeid": nodeid,
+        "digest": claim.digest,
+        "expect": claim.expect,
+    }
 
 
 def _issued(verdict: Verdict) -> dict[str, Any]:
@@ -194,9 +206,10 @@ def _record(values: dict[str, Any]) -> Record:
     return Record.model_validate(_plain(values))
 
 
-def command(claim: Claim) -> str:
-    """The command that runs only this claim."""
-    return f"pytest {shlex.quote(claim.display)}::{claim.id}"
+def _decision(verdict: Verdict, message: str) -> str | None:
+    """What a comparison decided, if it is why the result is red."""
+    found = verdict.comparison
+    return found.decision if found is not None and found.decision and found.reason in message else None
 
 
 def agent_version(verdict: Verdict) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import architectures, files
+from pytest_claims import architectures, candidates, files
 from pytest_claims.errors import EvaluationError, NotAttempted, first_line
 from pytest_claims.sources import folder, hub, processor, repository
 from pytest_claims.sources.quiet import transformers_quiet
@@ -103,8 +103,13 @@ def find(plan: CaptioningPlan) -> Source:
         EvaluationError: transformers does not load it as a captioning model, or it has no safetensors files.
     """
     stated, identifier = plan.protocol.checkpoint, plan.checkpoint
-    path = _candidate(plan.candidate, plan) if plan.candidate else hub.locate(identifier, plan.folders, "model")
-    repo = None if path else _repo(identifier, None if plan.candidate else stated.revision)
+    if plan.candidate:
+        path = _candidate(plan.candidate, plan)
+        name, revision = candidates.hub_id(identifier)
+    else:
+        path = hub.locate(stated.id, plan.folders, "model")
+        name, revision = stated.id, stated.revision
+    repo = None if path else _repo(name, revision)
     try:
         content = repository.read_json(repo, "config.json") if repo else _read(path)
     except ValueError as error:
@@ -221,7 +226,9 @@ def load(plan: CaptioningPlan, device: torch.device, progress: ProgressMaker) ->
         folder=path,
         facts={
             "id": source.id,
-            "revision": plan.protocol.checkpoint.revision if repo and not plan.candidate else None,
+            "revision": (candidates.hub_id(source.id)[1] if plan.candidate else plan.protocol.checkpoint.revision)
+            if repo
+            else None,
             "commit": repo.commit if repo else None,
             "digest": folder.digest(path, source.label, progress, endings=repository.LOADED if repo else ("",)),
         },

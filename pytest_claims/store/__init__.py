@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pytest_claims.store.folder import Folder
 from pytest_claims.store.recipe import Recipe
-from pytest_claims.store.replay import Replayed, replay
+from pytest_claims.store.replay import Replayed, left, replay
 from pytest_claims.store.store import Store
 
-__all__ = ["Folder", "Recipe", "Replayed", "Store", "replay"]
+__all__ = ["Folder", "Recipe", "Replayed", "Store", "left", "replay"]

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_claims.protocol import CaptioningPlan
+    from pytest_claims.store.seal import Key
+
+    Found = Sequence[tuple[Path, dict[str, Any]]]
+    """Evidence folders, each with the content of its `plan.json`."""
 
 MAX_FOLDERS = 10_000
 """The most evidence folders that are read."""
@@ -55,6 +59,8 @@ class Replayed:
     """The content of `plan.json`."""
     image_digests: Mapping[str, str]
     """The digest of each image's bytes, by image id."""
+    sealed: bool = False
+    """Whether this user's runs wrote every line. Only known if a key was given."""
 
 
 def replay(root: Path | None, plan: CaptioningPlan) -> Replayed:
@@ -73,6 +79,31 @@ def replay(root: Path | None, plan: CaptioningPlan) -> Replayed:
             "There is no evidence to replay: pytest's cache is switched off.",
             "Name its folder with --claims-evidence=DIR.",
         )
+    found, broken = _plans(root)
+    if matching := _matching(found, plan):
+        return _newest(matching, None)
+    if broken:
+        raise broken[0]
+    raise _refusal(root, found, plan.asked, plan)
+
+
+def left(root: Path | None, plan: CaptioningPlan, key: Key) -> Replayed | None:
+    """The evidence that an earlier run left for a plan, whoever wrote it; None if there is none.
+
+    Args:
+        root: the folder that holds all evidence folders; None if no evidence is kept.
+        plan: the plan of the claim.
+        key: the user's key. Evidence whose lines all carry its seals comes first, and is not marked as replayed.
+
+    Raises:
+        EvaluationError: the evidence is not complete or not valid.
+    """
+    matching = _matching(_plans(root)[0], plan) if root is not None else []
+    return _newest(matching, key) if matching else None
+
+
+def _plans(root: Path) -> tuple[Found, list[EvaluationError]]:
+    """All evidence folders that can be read, and what is wrong with the others."""
     found: list[tuple[Path, dict[str, Any]]] = []
     broken: list[EvaluationError] = []
     for path in _folders(root):
@@ -80,13 +111,12 @@ def replay(root: Path | None, plan: CaptioningPlan) -> Replayed:
             found.append((path, _plan(path)))
         except EvaluationError as error:
             broken.append(error)
+    return found, broken
+
+
+def _matching(found: Found, plan: CaptioningPlan) -> Found:
     asked = plan.asked
-    matching = [(path, content) for path, content in found if not differences(content["asked"], asked)]
-    if matching:
-        return _newest(matching)
-    if broken:
-        raise broken[0]
-    raise _refusal(root, found, asked, plan)
+    return [(path, content) for path, content in found if not differences(content["asked"], asked)]
 
 
 def _refusal(
@@ -149,19 +179,29 @@ def _plan(path: Path) -> dict[str, Any]:
     return content
 
 
-def _newest(matching: Sequence[tuple[Path, dict[str, Any]]]) -> Replayed:
+def _newest(matching: Sequence[tuple[Path, dict[str, Any]]], key: Key | None) -> Replayed:
     runs = [(path, content, read(RunFile, _object(path / RUN), f"{shown(path / RUN)}:1")) for path, content in matching]
-    path, content, run = max(runs, key=lambda found: (found[2].created_at or "", found[0].name))
+
+    def rank(found: tuple[Path, dict[str, Any], RunFile]) -> tuple[bool, str, str]:
+        path, content, run = found
+        # Somebody else's evidence does not hide the user's own by a later time.
+        own = key is not None and key.holds(plan_digest(content), _object(path / RUN))
+        return own, run.created_at or "", path.name
+
+    path, content, run = max(runs, key=rank)
     others = f" The newest of {len(runs)} that match." if len(runs) > 1 else ""
-    return _load(path, content, run, others)
+    return _load(path, content, run, others, key)
 
 
-def _load(path: Path, content: Mapping[str, Any], run: RunFile, others: str) -> Replayed:
+def _load(path: Path, content: Mapping[str, Any], run: RunFile, others: str, key: Key | None) -> Replayed:
+    digest = plan_digest(content)
+    sealed = key is not None and key.holds(digest, _object(path / RUN))
     references = _references(path, content)
     captions: dict[str, Caption] = {}
     image_digests: dict[str, str] = {}
     for values, where in _lines(path / CAPTIONS):
         line = read(CaptionLine, values, where)
+        sealed = sealed and key is not None and key.holds(digest, values)
         if line.id in captions:
             raise EvaluationError(f"{where}: image {line.id!r} has a caption already.")
         if line.id not in references:
@@ -179,7 +219,7 @@ def _load(path: Path, content: Mapping[str, Any], run: RunFile, others: str) -> 
             f"{shown(path / CAPTIONS)}:{len(captions)}: {len(captions):,} of {len(references):,} captions: the run was not "
             "finished. Run the claim without --claims-replay: it goes on where it stopped."
         )
-    digest = plan_digest(content)
+    where = "" if sealed else ": nothing was generated here"
     evidence = Evidence(
         basis=Basis.REPRODUCED,
         captions=tuple(captions[name] for name in sorted(captions)),
@@ -188,11 +228,11 @@ def _load(path: Path, content: Mapping[str, Any], run: RunFile, others: str) -> 
         # The values instead of their model, since reports show the keys in the order of the file.
         observed=Observed(**content["observed"]),
         provenance={**run.provenance, "replayed": digest},
-        notes=(f"Replayed from evidence {digest[:NAME]} of {run.created_at}: nothing was generated here.{others}",),
+        notes=(f"Replayed from evidence {digest[:NAME]} of {run.created_at}{where}.{others}",),
         created_at=run.created_at,
-        replayed=True,
+        replayed=not sealed,
     )
-    return Replayed(evidence=evidence, plan=content, image_digests=image_digests)
+    return Replayed(evidence=evidence, plan=content, image_digests=image_digests, sealed=sealed)
 
 
 def _references(path: Path, content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pytest_claims.baseline import Change
     from pytest_claims.evidence import Evidence
     from pytest_claims.metrics import Score
+    from pytest_claims.paired import PairedComparison
     from pytest_claims.protocol import Match, Reading
     from pytest_claims.spec import Claim
 
@@ -155,6 +156,10 @@ class Verdict:
     """The file that held the claim at the merge base, if it was another file."""
     breadth: Breadth | None = None
     """How much the tolerance lets through."""
+    comparison: PairedComparison | None = None
+    """How a candidate compares with the checkpoint that it replaces; None without a candidate, or if it gave no number."""
+    reference: Verdict | None = None
+    """The verdict on the checkpoint that the candidate replaces, if its evidence was compared."""
 
     @property
     def id(self) -> str:

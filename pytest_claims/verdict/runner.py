@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from pytest_claims.baseline import Change
+from pytest_claims.paired import Decision
 from pytest_claims.settings import Gate
 from pytest_claims.verdict.gates import undecided
 from pytest_claims.verdict.models import Kind, Outcome, Status
@@ -43,6 +44,8 @@ def settle(verdict: Verdict, *, gate: Gate, require_attempt: bool, accept_moved:
         return Result.FAILED, f"the candidate was not evaluated. {verdict.reason}"
     if status is Status.NOT_ATTEMPTED:
         return (Result.FAILED if require_attempt else Result.SKIPPED), verdict.reason
+    if worse := _compared(verdict, gate):
+        return Result.FAILED, f"{worse} {verdict.reason}"
     if expect is not None and status.value != expect:
         return Result.FAILED, f"expected {expect}, as recorded, but got {status}. {verdict.reason}"
     if expect is not None and outcome is Outcome.FAIL and expect != Status.FAIL.value:
@@ -60,6 +63,21 @@ def settle(verdict: Verdict, *, gate: Gate, require_attempt: bool, accept_moved:
     return Result.FAILED, verdict.reason
 
 
+def _compared(verdict: Verdict, gate: Gate) -> str:
+    """Why a candidate is red beside the checkpoint that it replaces; empty if it is not. A comparison only ever lowers."""
+    found = verdict.comparison
+    if found is None or found.decision in (None, Decision.NON_INFERIOR):
+        return ""
+    if found.decision is Decision.INCONCLUSIVE and gate is Gate.PARTIAL:
+        return ""
+    words = {
+        Decision.INFERIOR: "the candidate is worse than the reference.",
+        Decision.INCONCLUSIVE: "the gate asks for pass, and the comparison is inconclusive.",
+        Decision.NOT_COMPARED: "the candidate was not compared with the reference.",
+    }
+    return f"{words[found.decision]} {found.reason}"
+
+
 def removed(claim: Claim, *, revision: str, why: str, accepted: bool) -> tuple[Verdict, Result, str]:
     """The verdict on a claim that the merge base with `revision` holds and nobody runs, with the test result and its reason."""
     reason = f"removed: {claim.where} held the claim {claim.id} at the merge base with {revision}, and {why}."
@@ -70,8 +88,16 @@ def removed(claim: Claim, *, revision: str, why: str, accepted: bool) -> tuple[V
     return verdict, Result.FAILED, reason
 
 
-def failure_type(status: str, *, moved: bool = False) -> str:
-    """The `type` of a JUnit failure: `claim.fail`, `claim.withheld`, `claim.error`, `claim.moved`, …"""
+def failure_type(status: str, *, moved: bool = False, decision: str | None = None) -> str:
+    """The `type` of a JUnit failure: `claim.fail`, `claim.withheld`, `claim.error`, `claim.moved`, `claim.inferior`, …
+
+    Args:
+        status: the status of the verdict.
+        moved: whether the bar moved.
+        decision: what a comparison with the reference said, if the verdict's status alone is not red.
+    """
     if moved:
         return "claim.moved"
+    if status in (Status.PASS, Status.PARTIAL) and decision not in (None, Decision.NON_INFERIOR):
+        return f"claim.{decision.replace(' ', '_')}"
     return "claim.withheld" if status == Status.PENDING else f"claim.{status}"

@@ -31,6 +31,8 @@ USAGE = 4
         "/nowhere/candidate",
         "claims/small.yaml",
         "~/candidate",
+        "acme/candidate@",
+        "./candidate@main",
     ],
 )
 def test_name_a_candidate_that_is_not_there(pytester: pytest.Pytester, path: str) -> None:

@@ -262,7 +262,8 @@ def test_cuda_is_not_attempted_without_one(pytester: pytest.Pytester) -> None:
     assert result.ret == 0
     assert record["verdict"]["status"] == "not_attempted"
     assert record["evidence"]["reason"] == "The claim needs a CUDA device and this machine has none."
-    assert record["evidence"]["next_step"] == "On a machine with one: pytest claims/small.yaml::bleu4"
+    data = f"--claims-data={SHAPES}"
+    assert record["evidence"]["next_step"] == f"On a machine with one: pytest claims/small.yaml::bleu4 {data}"
     result, (record,) = run(pytester, "--claims-device=cpu")
     assert record["verdict"]["status"] != "not_attempted"
     result, (record,) = run(pytester, "--claims-device=cuda", "--claims-require-attempt")

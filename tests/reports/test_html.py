@@ -20,7 +20,7 @@ from pytest_claims.errors import SettingsError
 from pytest_claims.reports import html
 from pytest_claims.reports.html import embed, origin, plots, view
 from tests.builders import of_status, put
-from tests.pages import BLEU, gallery, record, session
+from tests.pages import BLEU, comparison, gallery, record, session
 from tests.running import plain
 
 if TYPE_CHECKING:
@@ -108,6 +108,22 @@ def hostile() -> tuple[Record, Gallery]:
         notes=[HOSTILE],
         command=HOSTILE,
         signature=HOSTILE,
+        comparison=comparison(
+            reason=HOSTILE,
+            next_step=HOSTILE,
+            made=HOSTILE,
+            losses=[
+                {
+                    "id": HOSTILE,
+                    "reference": HOSTILE,
+                    "candidate": HOSTILE,
+                    "reference_score": 1.0,
+                    "candidate_score": 0.0,
+                }
+            ],
+            settings=[dict.fromkeys(("what", "key", "reference", "candidate"), HOSTILE)],
+            notes=[HOSTILE],
+        ),
     )
     shown = gallery(
         1, ids=[HOSTILE], captions=[HOSTILE], references=[[HOSTILE]], thumbnails=[f"data:image/png;base64,{HOSTILE}"]
@@ -229,16 +245,22 @@ def test_claims_that_were_not_attempted_are_folded() -> None:
 
 def test_deviations_come_first() -> None:
     """A section lists the axes with the worst consequence first."""
-    (shown,) = view.claims(session(), [record()], {})
+    (shown,) = view.claims([record()], {})
     assert [axis.consequence for axis in shown.axes] == ["drift", "proxy", "none"]
 
 
-def test_the_commands() -> None:
-    """The commands carry the options that decide what is evaluated; the refuting one uses no earlier evidence."""
-    command = "pytest claims/ -x --claims-sample=20 --claims-report=v.html --claims-set 'prompt=a b'"
-    (shown,) = view.claims(session(command=command), [record()], {})
-    assert shown.reproduce == "pytest claims/x.yaml::a-claim --claims-sample=20 --claims-set 'prompt=a b'"
-    assert shown.refute == f"{shown.reproduce} --claims-evidence=fresh-evidence"
+@pytest.mark.parametrize(
+    ("command", "refute"),
+    [
+        ("pytest x::a '--claims-set=prompt=a b'", "pytest x::a '--claims-set=prompt=a b' --claims-evidence=fresh-evidence"),
+        ("pytest x::a --claims-evidence=e --claims-replay", "pytest x::a --claims-evidence=fresh-evidence"),
+        ("pytest x::a --claims-model=m=c", "pytest x::a --claims-model=m=c --claims-compare --claims-evidence=fresh-evidence"),
+    ],
+)  # fmt: skip
+def test_the_commands(command: str, refute: str) -> None:
+    """The reproducing command is the record's; the refuting one uses no earlier evidence, and makes that of a reference."""
+    (shown,) = view.claims([record(command=command)], {})
+    assert (shown.reproduce, shown.refute) == (command, refute)
 
 
 def test_anchors() -> None:

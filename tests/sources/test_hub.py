@@ -76,6 +76,22 @@ def test_the_shipped_claim_on_stand_ins_offline(tmp_path: Path) -> None:
     assert "and the paper's split has 1,000: the verdict would be withheld" in process.stdout
 
 
+def test_a_candidate_of_the_hub_at_a_revision(tmp_path: Path) -> None:
+    """A candidate may be a hub id with a revision: its commit is observed, and it is compared with the reference's."""
+    shipped(tmp_path, images=COUNT + 4)
+    stand_ins(tmp_path)
+    commit = "c" * 40
+    cache(tmp_path / "home", "acme/new", "model", commit, "refs/pr/3", model_files(224))
+    options = (f"--claims-model={NAME}=acme/new@refs/pr/3", "--claims-compare", "--claims-max-regression=0")
+    _, records = hub.run(tmp_path, *options, HF_HUB_OFFLINE="1")
+    record = records[CLAIM]
+    found = record["evidence"]["comparison"]
+    assert re.fullmatch(f"acme/new@refs/pr/3, commit={commit}, digest=[0-9a-f]{{16}}", axes(record)["candidate"])
+    assert (found["candidate"]["commit"], found["reference"]["commit"]) == (commit, MODEL_COMMIT)
+    assert (found["decision"], found["changed"]) == ("non-inferior", 0)
+    assert f"--claims-model={NAME}=acme/new@refs/pr/3 " in record["evidence"]["command"]
+
+
 def test_a_dry_run_on_stand_ins(tmp_path: Path) -> None:
     """A dry run says, before anything is spent, what was found and what would be needed."""
     shipped(tmp_path, images=COUNT + 4)

@@ -57,7 +57,7 @@ def render(run: RunInfo, records: Sequence[Record], galleries: Mapping[str, Gall
         ImportError: the extra `pytest-claims[report]` is not installed; `settings.py` has refused the option by then.
     """
     shown = embed.galleries(records, galleries)
-    claims = view.claims(run, records, shown.of)
+    claims = view.claims(records, shown.of)
     script, style = (_HERE.joinpath("templates", name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     counts = Counter(str(record.verdict.status) for record in records)
     return _environment().get_template("page.html.jinja").render(

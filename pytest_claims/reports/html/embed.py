@@ -61,6 +61,8 @@ class Shown:
     thumbnails: int
     """How many images have one."""
     histogram: Histogram | None
+    pictures: Mapping[str, str]
+    """Thumbnails by image id, of the images that the page shows outside the gallery too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +106,7 @@ def galleries(records: Sequence[Record], given: Mapping[str, Gallery]) -> Embedd
             key += 1
         scores = _scores(gallery, 100.0 if record.evidence.unit == "percent" else 1.0)
         counted = histogram(scores)
+        comparison = record.evidence.comparison
         bars = [counted.low, counted.step, len(counted.counts)] if counted else None
         blocks.append((f"_scores-{number}", block({"scores": scores, "bars": bars})))
         of[nodeid] = Shown(
@@ -112,8 +115,17 @@ def galleries(records: Sequence[Record], given: Mapping[str, Gallery]) -> Embedd
             images=len(gallery.ids),
             thumbnails=sum(_PICTURE.match(address) is not None for address in gallery.thumbnails),
             histogram=counted,
+            pictures=_pictures(gallery, [loss.id for loss in comparison.losses] if comparison else []),
         )
     return Embedded(of=of, blocks=blocks)
+
+
+def _pictures(gallery: Gallery, names: Sequence[str]) -> dict[str, str]:
+    """The thumbnails of some images, by id; only addresses of pictures of pixels."""
+    if not names or not gallery.thumbnails:
+        return {}
+    wanted, known = set(names), zip(gallery.ids, gallery.thumbnails, strict=False)
+    return {name: address for name, address in known if name in wanted and _PICTURE.fullmatch(address)}
 
 
 def histogram(scores: Sequence[float | None]) -> Histogram | None:

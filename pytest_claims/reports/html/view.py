@@ -25,8 +25,18 @@ _RANK = ("fail", "error", "pending", "partial", "pass", "not_attempted")
 
 _WORST_FIRST = ("drift", "unknown", "proxy", "not observed", "none")
 
-_DECIDE = ("--claims-sample", "--claims-set", "--claims-model", "--claims-device", "--claims-data")
-"""Options without which a command would run something else than the session did."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """One image on which the candidate lost."""
+
+    id: str
+    thumbnail: str
+    """A `data:` address; empty if the image could not be shown."""
+    reference: str
+    candidate: str
+    reference_score: str
+    candidate_score: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +66,16 @@ class Claim:
     histogram: Markup | None
     axes: Sequence[Reading]
     origin: origin.Origin | None
+    losses: Sequence[Loss]
     reproduce: str
     refute: str
 
 
-def claims(run: RunInfo, records: Sequence[Record], galleries: Mapping[str, Shown]) -> list[Claim]:
+def claims(records: Sequence[Record], galleries: Mapping[str, Shown]) -> list[Claim]:
     """One view per record, in the order of the records."""
     anchors = _anchors(records)
-    options = _options(run.command)
     return [
-        _claim(number, record, anchors[number], options, galleries.get(record.evidence.claim.nodeid))
+        _claim(number, record, anchors[number], galleries.get(record.evidence.claim.nodeid))
         for number, record in enumerate(records)
     ]
 
@@ -99,14 +109,13 @@ def answer(run: RunInfo, records: Sequence[Record]) -> str:
     return f"The gate “{run.gate}” is green. {total}."
 
 
-def _claim(number: int, record: Record, anchor: str, options: Sequence[str], gallery: Shown | None) -> Claim:
+def _claim(number: int, record: Record, anchor: str, gallery: Shown | None) -> Claim:
     verdict, evidence = record.verdict, record.evidence
     citation, unit = verdict.claim_citation, evidence.unit
     reported = citation.reported_value if citation else None
     interval, tolerance = evidence.interval, evidence.tolerance
     drawn = reported is not None and evidence.measured is not None
     shares = tolerance is not None and tolerance.pass_ and evidence.difference is not None
-    command = evidence.command if citation is None else shlex.join([*_split(evidence.command), *options])
     metric = citation.reported_metric if citation else ""
     return Claim(
         record=record,
@@ -138,9 +147,9 @@ def _claim(number: int, record: Record, anchor: str, options: Sequence[str], gal
         else None,
         axes=sorted(evidence.axes, key=lambda reading: _WORST_FIRST.index(reading.consequence)),
         origin=origin.of(record),
-        reproduce=command,
-        # An empty folder of evidence: nothing that was computed before is used.
-        refute=f"{command} --claims-evidence=fresh-evidence",
+        losses=_losses(record, gallery),
+        reproduce=evidence.command,
+        refute=_afresh(evidence.command),
     )
 
 
@@ -158,18 +167,28 @@ def _anchors(records: Sequence[Record]) -> list[str]:
     return anchors
 
 
-def _options(command: str) -> list[str]:
-    """Of the session's command line, the options that decide what is evaluated, in their order."""
-    words, found = _split(command), []
-    for place, word in enumerate(words):
-        if word.partition("=")[0] in _DECIDE:
-            found.append(word)
-            found += words[place + 1 : place + 2] if "=" not in word else []
-    return found
+def _losses(record: Record, gallery: Shown | None) -> list[Loss]:
+    found, unit = record.evidence.comparison, record.evidence.unit
+    return [
+        Loss(
+            id=loss.id,
+            thumbnail=gallery.pictures.get(loss.id, "") if gallery else "",
+            reference=loss.reference,
+            candidate=loss.candidate,
+            reference_score=facts.number(loss.reference_score, unit),
+            candidate_score=facts.number(loss.candidate_score, unit),
+        )
+        for loss in (found.losses if found else ())
+    ]
 
 
-def _split(command: str) -> list[str]:
+def _afresh(command: str) -> str:
+    """A command with an empty folder of evidence, so that nothing that was computed before is used."""
     try:
-        return shlex.split(command)
+        words = shlex.split(command)
     except ValueError:  # not a command that a shell could run; it is shown as it is
-        return [command]
+        return command
+    kept = [word for word in words if not word.startswith(("--claims-evidence=", "--claims-replay", "--claims-audit="))]
+    if any(word.startswith("--claims-model=") for word in kept) and "--claims-compare" not in kept:
+        kept.append("--claims-compare")  # without it, an empty folder has no reference
+    return shlex.join([*kept, "--claims-evidence=fresh-evidence"])
