@@ -19,6 +19,10 @@ def pytest_claims_metrics(config: pytest.Config) -> Sequence[Metric]:  # type: i
     `signature` and a `score`; see `pytest_claims.metrics.Metric`. The `pytest_claims.metrics.Score` that it returns names the
     family too. The names of the metrics that ship with pytest-claims cannot be used again.
 
+    A release candidate is compared with its reference by resampling images. That needs nothing more of a metric whose value is
+    the mean of `per_image`. A metric that is another function of sums over images has two more methods, `statistics` and
+    `value`; see `pytest_claims.metrics.paired.Additive`. The difference of any other metric has no interval.
+
     Args:
         config: the configuration of the pytest session.
     """
