@@ -71,9 +71,9 @@ class Captions:
 
     changed: int
     """Captions whose text differs."""
-    better: int
-    """Images whose score rose."""
-    worse: int
+    better: int | None
+    """Images whose score rose; None, as `worse`, if the metric gives no score to each image."""
+    worse: int | None
     """Images whose score fell."""
     losses: tuple[Loss, ...]
     """The largest losses, the largest first."""
