@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims import files
@@ -16,12 +17,18 @@ if TYPE_CHECKING:
     from pytest_claims.spec import Claim
 
 
-def of(claim: Claim, settings: Settings) -> str:
+def of(claim: Claim, settings: Settings, *, compare: bool = False) -> str:
     """The command, quoted for a POSIX shell, to be run in the folder in which this session was started.
 
     Values of the ini file are written as options. Reports and the dry run decide nothing, and are left out.
+
+    Args:
+        claim: the claim.
+        settings: the options of the session.
+        compare: a candidate was compared with a reference. The command then makes the reference's evidence where it is missing.
     """
-    return shlex.join(["pytest", f"{claim.display}::{claim.id}", *_options(settings)])
+    chosen = replace(settings, compare=settings.compare or compare)
+    return shlex.join(["pytest", f"{claim.display}::{claim.id}", *_options(chosen)])
 
 
 def to_make(claim: Claim, settings: Settings) -> str:

@@ -21,6 +21,10 @@ def pytest_claims_metrics(config: pytest.Config) -> Sequence[Metric]:  # type: i
     metric is checked when it is registered, and its score when it has scored. The names of the metrics that ship with
     pytest-claims cannot be used again.
 
+    A release candidate is compared with its reference by resampling images. That needs nothing more of a metric whose value is
+    the mean of `per_image`. A metric that is another function of sums over images has two more methods, `statistics` and
+    `value`; see `pytest_claims.metrics.paired.Additive`. The difference of any other metric has no interval.
+
     Args:
         config: the configuration of the pytest session.
     """

@@ -18,10 +18,12 @@ from pytest_claims.protocol import CaptioningPlan, Consequence
 from pytest_claims.spec.units import to_unit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from decimal import Decimal
 
     from pytest_claims.evidence import Evidence
     from pytest_claims.metrics import Metric
+    from pytest_claims.protocol import Plan
     from pytest_claims.run import Session
     from pytest_claims.verdict import Verdict
 
@@ -68,9 +70,7 @@ def beside(session: Session, plan: CaptioningPlan, candidate: Verdict) -> Verdic
     except NotCompared as error:
         asked = settings.compare or margin is not None
         found = PairedComparison(
-            problem=str(error),
             next_step=error.next_step,
-            asked=asked,
             settings=evidence.differing,
             margin=margin,
             decision=Decision.NOT_COMPARED if asked else None,
@@ -78,6 +78,20 @@ def beside(session: Session, plan: CaptioningPlan, candidate: Verdict) -> Verdic
         )
         return replace(candidate, comparison=found)
     return replace(candidate, comparison=found, reference=post)
+
+
+def planned(session: Session, plan: Plan) -> Iterator[tuple[str, str]]:
+    """What a dry run says of the reference of a candidate, as lines of a preflight."""
+    if not isinstance(plan, CaptioningPlan) or plan.candidate is None:
+        return
+    if not session.settings.compare:
+        yield "reference", "is compared if an earlier run left its evidence; --claims-compare makes it"
+        return
+    found = session.bench.preflight(replace(plan, candidate=None), collect=True)
+    for name, text in found.lines:
+        if name in ("checkpoint", "memory", "download", "time"):
+            yield f"reference: {name}", text
+    yield from (("also, for the reference", str(problem)) for problem in found.problems)
 
 
 def _known(session: Session, plan: CaptioningPlan, candidate: Evidence) -> Reference:
@@ -196,9 +210,7 @@ def _compare(
     if margin is not None and foreign:
         step = f"{MAKE_IT} --claims-accept-replay vouches for evidence that was not made here."
         reason = "The evidence of the reference was not made here, so the comparison decides nothing."
-        return replace(
-            found, asked=True, decision=Decision.NOT_COMPARED, reason=reason, next_step=step, images_to_decide=None
-        )
+        return replace(found, decision=Decision.NOT_COMPARED, reason=reason, next_step=step, images_to_decide=None)
     return found
 
 

@@ -118,7 +118,11 @@ class Session:
             next_step=step,
             readings=plan.expected,
             candidate=plan.candidate,
-            needs=(*found.lines, *(("also", str(problem)) for problem in found.problems if problem is not worst)),
+            needs=(
+                *found.lines,
+                *(("also", str(problem)) for problem in found.problems if problem is not worst),
+                *release.planned(self, plan),
+            ),
         )
 
     def gallery(self, claim: Claim, verdict: Verdict) -> Gallery | None:

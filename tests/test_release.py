@@ -93,9 +93,23 @@ def test_evidence_of_the_reference(pytester: pytest.Pytester) -> None:
     assert found["made"].startswith("an earlier run of this user")
     assert (found["decision"], found["difference"], found["changed"]) == ("non-inferior", 0.0, 0)
     assert "The files of the candidate are those of the reference." in found["notes"]
+    # On a machine without that evidence, the record's command makes it.
+    assert "--claims-compare" in done.records["bleu4"]["evidence"]["command"]
     (said,) = done.lines("  non-inferior: bleu4: ")
     assert "0 of 10 captions changed" in said
     assert done.ret == 0
+
+
+def test_a_dry_run_names_the_reference(pytester: pytest.Pytester) -> None:
+    """A dry run says what the reference needs, if it would be run, and what happens otherwise."""
+    write_claim(pytester.path, count=4)
+    options = ("claims", f"--claims-data={SHAPES}", "--claims-dry-run", f"--claims-model=model={MODEL}")
+    done = run(pytester, *options, "--claims-compare")
+    needs = {need["what"]: need["found"] for need in done.records["bleu4"]["evidence"]["needs"]}
+    assert needs["reference: checkpoint"].startswith("model (a folder): Blip2")
+    done = run(pytester, *options)
+    needs = {need["what"]: need["found"] for need in done.records["bleu4"]["evidence"]["needs"]}
+    assert needs["reference"] == "is compared if an earlier run left its evidence; --claims-compare makes it"
 
 
 def test_no_candidate_no_comparison(pytester: pytest.Pytester) -> None:

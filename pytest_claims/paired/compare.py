@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from pytest_claims.paired import pairing, rule
@@ -100,23 +101,23 @@ def _unresampled(metric: Metric, found: Difference, images: int) -> tuple[str, .
 def _captions(
     ours: Evidence, our_score: Score, theirs: Evidence, their_score: Score, unit: str, *, lower_is_better: bool
 ) -> Captions:
+    before = {caption.id: caption.text for caption in theirs.captions}
+    changed = sum(caption.text != before[caption.id] for caption in ours.captions)
+    if any(len(score.per_image) != len(before) for score in (our_score, their_score)):
+        return Captions(changed=changed, better=None, worse=None, losses=())  # another plugin's metric may give none
     sign, factor = (-1 if lower_is_better else 1), float(PER_NATURAL[unit])
-    known = {
-        caption.id: (caption.text, score) for caption, score in zip(theirs.captions, their_score.per_image, strict=True)
-    }
-    changed = better = 0
+    known = dict(zip((caption.id for caption in theirs.captions), their_score.per_image, strict=True))
+    better = 0
     losses: list[tuple[float, Loss]] = []
     for caption, score in zip(ours.captions, our_score.per_image, strict=True):
-        text, before = known[caption.id]
-        changed += caption.text != text
-        gain = sign * round(score - before, 12)  # so that equal losses are equal
+        gain = sign * round(score - known[caption.id], 12)  # so that equal losses are equal
         better += gain > 0
-        if gain < 0:
+        if gain < 0 and math.isfinite(gain):
             told = Loss(
                 id=caption.id,
-                reference=text,
+                reference=before[caption.id],
                 candidate=caption.text,
-                reference_score=before * factor,
+                reference_score=known[caption.id] * factor,
                 candidate_score=score * factor,
             )
             losses.append((gain, told))

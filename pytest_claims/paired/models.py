@@ -71,9 +71,9 @@ class Captions:
 
     changed: int
     """Captions whose text differs."""
-    better: int
-    """Images whose score rose."""
-    worse: int
+    better: int | None
+    """Images whose score rose; None, as `worse`, if the metric gives no score to each image."""
+    worse: int | None
     """Images whose score fell."""
     losses: tuple[Loss, ...]
     """The largest losses, the largest first."""
@@ -83,11 +83,6 @@ class Captions:
 class PairedComparison:
     """A candidate beside the reference that it would replace."""
 
-    problem: str = ""
-    """Why nothing was compared; empty if it was."""
-    next_step: str = ""
-    asked: bool = False
-    """Whether the user asked for the comparison. A missing one is then red."""
     made: str = ""
     """Where the reference's captions come from."""
     images: int = 0
@@ -101,6 +96,8 @@ class PairedComparison:
     decision: Decision | None = None
     """None if nothing was to be decided: no margin, and no comparison asked for."""
     reason: str = ""
-    """The decision in one sentence, or the difference where there is none."""
+    """The decision in one sentence, or the difference where there is none, or why nothing was compared."""
+    next_step: str = ""
+    """What a person can do if nothing was compared."""
     images_to_decide: int | None = None
     """How many images would decide an inconclusive comparison if the loss stays as it is; None if no number would."""

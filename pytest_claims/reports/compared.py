@@ -113,7 +113,8 @@ def lines(record: Record) -> Iterator[str]:
     elif found.difference is not None:
         yield f"candidate − reference: {difference(found.difference, unit)}, without an interval"
     if found.changed is not None:
-        yield f"captions: {found.changed:,} changed, {found.better:,} better, {found.worse:,} worse, of {found.images:,}"
+        scored = "" if found.better is None else f", {found.better:,} better, {found.worse:,} worse"
+        yield f"captions: {found.changed:,} changed{scored}, of {found.images:,}"
     for one in found.settings:
         yield f"{one.what}: {one.key}: {one.reference} → {one.candidate}"
     for note in found.notes:

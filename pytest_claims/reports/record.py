@@ -74,7 +74,7 @@ def of_verdict(
                 "notes": [*origin, *(evidence.notes if evidence else ())],
                 "digest": evidence.digest if evidence else None,
                 "comparison": compared.values(verdict),
-                "command": command.of(claim, settings or Settings()),
+                "command": command.of(claim, settings or Settings(), compare=_has_reference(verdict)),
                 "seconds": seconds,
             },
         }
@@ -204,6 +204,12 @@ def _of_file(display: str, nodeid: str, told: dict[str, str], **changes: str) ->
 
 def _record(values: dict[str, Any]) -> Record:
     return Record.model_validate(_plain(values))
+
+
+def _has_reference(verdict: Verdict) -> bool:
+    """Whether a reference was compared whose evidence this user's runs made, and can make again."""
+    known = verdict.reference.evidence if verdict.reference else None
+    return known is not None and not known.replayed
 
 
 def _decision(verdict: Verdict, message: str) -> str | None:

@@ -151,6 +151,22 @@ def test_captions() -> None:
     )
 
 
+def test_a_metric_without_scores_of_images() -> None:
+    """Another plugin's metric may give no score to each image: then changed captions are counted, and nothing more."""
+
+    @dataclass(frozen=True)
+    class Whole(Mean):
+        """The mean alone."""
+
+        def score(self, corpus: Corpus, **options: Any) -> Score:
+            """The mean."""
+            return replace(super().score(corpus, **options), per_image=())
+
+    found = compared({"a": "0.1", "b": "0.2"}, {"a": "0.1", "b": "0.3"}, Whole()).captions
+    assert found is not None
+    assert (found.changed, found.better, found.worse, found.losses) == (1, None, None, ())
+
+
 def test_a_metric_for_which_lower_is_better() -> None:
     """For an error rate, a higher value is the loss."""
     theirs = {f"{i:02}": "0.2" for i in range(20)}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from docs import make_verdicts
 from docs.make_verdicts import claim, evidence, readings, score, verdict
 from pytest_claims.evidence import Basis
+from pytest_claims.paired import Decision, PairedComparison
 from pytest_claims.protocol import Consequence, Match
 from pytest_claims.reports import record
 from pytest_claims.settings import Gate
@@ -226,3 +227,43 @@ def test_bands_follow_the_percentage() -> None:
 def test_examples_page_is_current() -> None:
     """docs/verdicts.md shows what the code does today; `python docs/make_verdicts.py` writes it anew."""
     assert make_verdicts.PAGE.read_text(encoding="utf-8") == make_verdicts.page()
+
+
+DECISIONS = ("0.0 0.3", "1.5 0.9", "0.2 0.6")
+"""Loss and half-width for a margin of 0.5: non-inferior, inferior, inconclusive."""
+
+
+def beside(loss: str, half_width: str, **terms: Any) -> Verdict:
+    """The verdict on a candidate that passes, or as `terms` say, with a comparison under a margin of 0.5."""
+    found = verdict(terms.pop("measured", 43.6), **terms)
+    return replace(found, kind=Kind.PRE, comparison=make_verdicts.comparison(loss, half_width, "0.5"))
+
+
+@pytest.mark.parametrize("gate", Gate)
+def test_a_comparison_lowers_a_pass(gate: Gate) -> None:
+    """A pass stays green beside its reference only if it is not inferior, and under the gate `pass` only if that is certain."""
+    found = [red(beside(*numbers.split()), gate) for numbers in DECISIONS]
+    assert found == [False, True, gate is Gate.PASS]
+
+
+@pytest.mark.parametrize("numbers", DECISIONS)
+@pytest.mark.parametrize("gate", Gate)
+def test_a_comparison_never_raises(gate: Gate, numbers: str) -> None:
+    """What is red without a comparison is red with it: a fail, a drift, a partial under the gate `pass`."""
+    for terms in ({"measured": 20.0}, {"axes": [("prompt", Consequence.DRIFT)]}, {"measured": 40.0}):
+        found = beside(*numbers.split(), **terms)
+        assert red(found, gate) or not red(replace(found, comparison=None), gate)
+
+
+@pytest.mark.parametrize("gate", Gate)
+def test_no_expectation_hides_an_inferior_candidate(gate: Gate) -> None:
+    """`expect: fail` records the published checkpoint; a candidate that is worse still is red."""
+    assert not red(beside("0.0", "0.3", measured=20.0, expect="fail"), gate)
+    assert red(beside("1.5", "0.9", measured=20.0, expect="fail"), gate)
+
+
+def test_what_was_not_compared_is_red_if_asked_for() -> None:
+    """A margin or `--claims-compare` asks for the comparison; without either, a missing one is shown only."""
+    asked = PairedComparison(decision=Decision.NOT_COMPARED, reason="none")
+    assert red(replace(beside("0", "0"), comparison=asked))
+    assert not red(replace(beside("0", "0"), comparison=replace(asked, decision=None)), Gate.PASS)
