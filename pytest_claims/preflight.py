@@ -6,14 +6,14 @@ import shutil
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from pytest_claims import files, machine
 from pytest_claims.errors import ClaimsError, NotAttempted
 from pytest_claims.sources import checkpoint, data, hub, own, repository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import torch
 
@@ -54,10 +54,15 @@ class Preflight:
         errors = (problem for problem in self.problems if not isinstance(problem, NotAttempted))
         return next(errors, self.problems[0] if self.problems else None)
 
-    @property
-    def summary(self) -> str:
-        """All lines as one line of text."""
-        return "; ".join(f"{name}: {text}" for name, text in self.lines)
+    def told(self, title: str) -> Iterator[str]:
+        """Four short lines for who watches the run: the title with the device, the checkpoint, the data set, and the rest."""
+        known = dict(self.lines)
+        yield f"{title}: {known.pop('device', '')}".rstrip(": ")
+        for name in ("checkpoint", "data set"):
+            if name in known:
+                yield f"  {name}: {known.pop(name)}"
+        if known:
+            yield "  " + "; ".join(f"{name}: {text}" for name, text in known.items())
 
 
 def check(plan: Plan, bench: Bench, *, collect: bool, names: bool = False) -> Preflight:
@@ -85,6 +90,8 @@ def check(plan: Plan, bench: Bench, *, collect: bool, names: bool = False) -> Pr
             return None
 
     (_NAMES if names else _CHECKS)[plan.evaluator](plan, bench, found, attempt)
+    if collect and not names and plan.evaluator == "captioning":
+        _unstated(cast("CaptioningPlan", plan), found)
     return found
 
 
@@ -97,7 +104,6 @@ class _Attempt(Protocol):
 def _captioning(plan: CaptioningPlan, bench: Bench, found: Preflight, attempt: _Attempt) -> None:
     device = attempt(lambda: _device(plan, bench, found))
     source = attempt(lambda: _checkpoint(plan, found))
-    _unstated(plan, found)
     attempt(lambda: _dataset(plan, bench, found))
     if source is not None:
         attempt(lambda: _memory(plan, source, device, found))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
 
@@ -20,8 +20,26 @@ class Progress(Protocol):
 class ProgressMaker(Protocol):
     """Makes a progress bar that is shown while its context is open."""
 
-    def __call__(self, total: int, label: str, /, *, unit: str = " images") -> AbstractContextManager[Progress]:
-        """The bar of a step with `total` units; `label` names the step."""
+    def __call__(
+        self,
+        total: int,
+        label: str,
+        /,
+        *,
+        unit: str = " images",
+        done: int = 0,
+        note: Callable[[float], str] | None = None,
+    ) -> AbstractContextManager[Progress]:
+        """The bar of a step.
+
+        Args:
+            total: how many units the step has; 0 if that is not known, and only the label is shown.
+            label: the name of the step.
+            unit: what is counted, with the blank before it; `B` for bytes.
+            done: how many units were done before; they do not count for the rate.
+            note: gives a text that is shown as well, from the seconds since the bar was made. It is called only when the bar
+                is shown.
+        """
 
 
 class _Silent:
@@ -30,6 +48,14 @@ class _Silent:
 
 
 @contextmanager
-def silent(_total: int, _label: str, *, unit: str = " images") -> Iterator[Progress]:  # noqa: ARG001 - the arguments of a `ProgressMaker`
+def silent(
+    _total: int,
+    _label: str,
+    /,
+    *,
+    unit: str = " images",  # noqa: ARG001 - the arguments of a `ProgressMaker`
+    done: int = 0,  # noqa: ARG001
+    note: Callable[[float], str] | None = None,  # noqa: ARG001
+) -> Iterator[Progress]:
     """A progress bar that shows nothing."""
     yield _Silent()

@@ -241,17 +241,21 @@ class Recorder(Counter):
             self.problems.append(str(error))
             _fail(session)
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show the table of verdicts."""
-        if self.config.option.collectonly:
-            return
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+        """Show the table of verdicts, after all that pytest and other plugins show, so that it stands above the prompt."""
+        yield
+        if not self.config.option.collectonly:
+            self._summary(terminalreporter)
+
+    def _summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         settings = state.settings_of(self.config)
         self.records.update(self.standing)
         if self.records:
             from pytest_claims.reports import terminal
 
             terminal.show(terminalreporter, self.sorted(), dry_run=settings.dry_run)
-        for path in self.written:
+        for path in self.written if self.config.option.verbose >= 0 else ():
             terminalreporter.write_line(line(f"verdict report: {path}"))
         for problem in self.problems:
             terminalreporter.write_line(line(problem), red=True)

@@ -184,7 +184,10 @@ class Session:
                 ids=[caption.id for caption in evidence.captions],
             )
             held = self._corpora[id(evidence)] = (evidence, corpus)
-        found = metric.score(held[1], population=evidence.population)
+            with self.bench.progress(len(corpus), f"{plan.claim.id}: tokens", unit=" captions") as bar:
+                corpus.tokenise(bar.update)
+        with self.bench.progress(0, f"{plan.claim.id}: {name} of {len(held[1]):,} captions"):
+            found = metric.score(held[1], population=evidence.population)
         registry.check_score(found, metric, images=len(held[1]))
         return found
 

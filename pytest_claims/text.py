@@ -59,6 +59,14 @@ def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+def cut_middle(text: str, limit: int) -> str:
+    """`text`, or its beginning and its end in `limit` characters: the ends of names tell them apart."""
+    if len(text) <= limit:
+        return text
+    end = (limit - 1) // 2
+    return f"{text[: limit - 1 - end]}…{text[len(text) - end :]}"
+
+
 def code(text: str, limit: int) -> str:
     """`text` as inline code of one line, for a table or a paragraph of Markdown; `–` where there is none."""
     shown = _in_code(cut(line(text), limit))

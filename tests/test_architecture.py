@@ -34,6 +34,7 @@ AT_THE_TOP = {
     "numpy": ("metrics",),
     "pydantic": ("spec", "store.format", "reports.format"),
     "yaml": ("spec",),
+    "tqdm": ("meter",),
 }
 """Where a heavy package may be imported with the module: what stands there is nothing without it, and imported when needed."""
 

@@ -359,7 +359,7 @@ def test_dry_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> 
     plan = lines[lines.index("plan of b:") :]
     assert "  dataset: id=other, images=3" in plan
     assert "    paper: id=tiny, images=3 → drift" in plan
-    assert "  not_attempted: a, b: Dry run: the claim was planned, not run." in lines
+    assert "  not_attempted: 2 claims: Dry run: the claim was planned, not run." in lines
 
 
 def test_claims_of_a_checkpoint_are_neighbours(pytester: pytest.Pytester) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_claims import git, machine
 from pytest_claims.evaluation import audit
+from pytest_claims.evaluation.running import RunningScore
 from pytest_claims.evaluation.setup import prepare
 from pytest_claims.store import replay
 
@@ -26,15 +27,20 @@ def evaluate(plan: CaptioningPlan, bench: Bench) -> Evidence:
     """
     if bench.replay:
         return _replayed(plan, bench)
-    bench.say(f"{plan.claim.display}: {bench.preflight(plan).summary}")
+    for line in bench.preflight(plan).told(plan.claim.display):
+        bench.say(line)
     setup = prepare(plan, bench)
     with bench.store.open(setup.recipe, setup.split.digest, batch=setup.decoder.batch_size, say=bench.say) as folder:
         missing = folder.missing
+        score = RunningScore()
+        for name in folder.reused:
+            score.add(folder.caption(name))
         started = time.perf_counter()
-        with bench.progress(len(setup.recipe.references), plan.claim.file.stem) as bar:
-            bar.update(len(setup.recipe.references) - len(missing))
+        total = len(setup.recipe.references)
+        with bench.progress(total, plan.claim.id, done=total - len(missing), note=score.told) as bar:
             for caption, image_digest in setup.caption(missing) if missing else ():
                 folder.append(caption, image_digest)
+                score.add(caption)
                 bar.update(1)
         seconds = time.perf_counter() - started
         evidence = folder.finish(

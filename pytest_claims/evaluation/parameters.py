@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_claims.protocol import ParametersPlan
 
 
-def evaluate(plan: ParametersPlan, _bench: Bench | None = None) -> Evidence:
+def evaluate(plan: ParametersPlan, bench: Bench) -> Evidence:
     """The evidence of a plan: the counts, made in a child process with limited time and memory (`counting/`).
 
     Raises:
@@ -22,7 +22,8 @@ def evaluate(plan: ParametersPlan, _bench: Bench | None = None) -> Evidence:
     """
     run = plan.run
     path = files.need(run.config.path, plan.folders, "The configuration")
-    counts = counting.count(path, run.trainable)
+    with bench.progress(0, f"{plan.claim.id}: counting the parameters of {run.config.path}"):
+        counts = counting.count(path, run.trainable)
     return Evidence(
         basis=Basis.COUNTED,
         quantities={"trainable_parameters": counts.trainable, "total_parameters": counts.total},

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 import numpy as np
 
 from pytest_claims.errors import MetricError
+from pytest_claims.metrics.checks import check_ids, check_sequence, check_text, check_whole, shown
 from pytest_claims.metrics.tokens import split_units, units
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ BLOCK = 8_000_000
 
 Where BLAS threads share cores, few large products are several times faster than many small ones.
 """
+
+
+CHUNK = 256
+"""How many images are tokenised before progress is reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +146,7 @@ class Corpus:
         ids: Sequence[str] | None = None,
     ) -> None:
         for role, given in (("hypotheses", hypotheses), ("references", references), ("ids", ids)):
-            _check_sequence(role, given)
+            check_sequence(role, given)
         if ids is None:
             ids = tuple(map(str, range(len(hypotheses))))
         if not len(hypotheses) == len(references) == len(ids):
@@ -152,15 +157,15 @@ class Corpus:
         if not len(ids):
             raise MetricError("There is no image to score: hypotheses and references are empty.")
         self.ids: tuple[str, ...] = tuple(ids)
-        _check_ids(self.ids)
+        check_ids(self.ids)
         for id_, hypothesis, own in zip(self.ids, hypotheses, references, strict=True):
-            _check_text(id_, "hypothesis", hypothesis)
+            check_text(id_, "hypothesis", hypothesis)
             if isinstance(own, str | bytes | Mapping) or not isinstance(own, Sequence):
-                raise MetricError(f"Image {id_!r}: references are {_shown(own)}, expected a list of strings.")
+                raise MetricError(f"Image {id_!r}: references are {shown(own)}, expected a list of strings.")
             if not own:
                 raise MetricError(f"Image {id_!r} has no reference, expected at least one.")
             for index, reference in enumerate(own):
-                _check_text(id_, f"reference {index}", reference)
+                check_text(id_, f"reference {index}", reference)
         self.hypotheses: tuple[str, ...] = tuple(hypotheses)
         self.references: tuple[tuple[str, ...], ...] = tuple(tuple(own) for own in references)
         self._derived: dict[Callable[[Corpus], Any], Any] = {}
@@ -190,6 +195,22 @@ class Corpus:
     def reference_words(self) -> tuple[tuple[tuple[str, ...], ...], ...]:
         """Per image and reference, the same."""
         return tuple(tuple(map(split_units, own)) for own in self.reference_units)
+
+    def tokenise(self, done: Callable[[int], object]) -> None:
+        """Compute the tokens now, which otherwise happens when they are first asked for.
+
+        Args:
+            done: called with the number of images that were tokenised since the last call.
+        """
+        hypotheses: list[tuple[str, ...]] = []
+        references: list[tuple[tuple[str, ...], ...]] = []
+        for start in range(0, len(self), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            hypotheses += map(units, self.hypotheses[chunk])
+            references += (tuple(map(units, own)) for own in self.references[chunk])
+            done(len(self.hypotheses[chunk]))
+        # They are where the cached properties look for them.
+        self.__dict__["hypothesis_units"], self.__dict__["reference_units"] = tuple(hypotheses), tuple(references)
 
     @cached_property
     def reference_count(self) -> str:
@@ -244,10 +265,10 @@ def interval(
         MetricError: population smaller than the corpus, or a setting that is no such number.
     """
     n = len(statistics)
-    _check_whole("resamples", resamples, least=0)
-    _check_whole("seed", seed, least=0)
+    check_whole("resamples", resamples, least=0)
+    check_whole("seed", seed, least=0)
     if population is not None:
-        _check_whole("population", population, least=1)
+        check_whole("population", population, least=1)
         if population < n:
             raise MetricError(
                 f"The population of {population} images is smaller than the {n} images that were scored, first "
@@ -350,44 +371,3 @@ def mean_score(
         ),
         per_image=per_image,
     )
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
-
-
-def _check_sequence(role: str, given: object) -> None:
-    if given is None and role == "ids":
-        return
-    # numpy arrays and pandas series are no `Sequence`, yet have a length and an order.
-    if isinstance(given, str | bytes | Mapping | set | frozenset) or not hasattr(given, "__len__"):
-        raise MetricError(f"The {role} are {_shown(given)}, expected a list with one item per image.")
-
-
-def _check_ids(ids: tuple[str, ...]) -> None:
-    seen: set[str] = set()
-    for position, id_ in enumerate(ids):
-        if not isinstance(id_, str):
-            raise MetricError(f"The id at position {position} is {_shown(id_)}, expected a string.")
-        if id_ in seen:
-            raise MetricError(f"The id {id_!r} stands for more than one image, expected unique ids.")
-        seen.add(id_)
-
-
-def _check_text(id_: str, role: str, text: object) -> None:
-    if not isinstance(text, str):
-        raise MetricError(f"Image {id_!r}: {role} is {_shown(text)}, expected a string.")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        # No file can hold such text. It was decoded with "surrogateescape", or is half of a UTF-16 pair.
-        raise MetricError(
-            f"Image {id_!r}: {role} has a lone surrogate U+{ord(text[error.start]):04X} at position {error.start}, "
-            f"expected text that can be written as UTF-8."
-        ) from None
-
-
-def _check_whole(name: str, value: object, *, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise MetricError(f"{name} is {_shown(value)}, expected a whole number of at least {least}.")

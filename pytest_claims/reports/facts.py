@@ -43,6 +43,25 @@ def moved(record: Record) -> bool:
     return bool(record.evidence.moved) or record.evidence.baseline in ("moved", "removed")
 
 
+def rescored(record: Record) -> list[str]:
+    """The axes of generation that were not observed, if the outputs were released by others; empty for other claims."""
+    evidence = record.evidence
+    if evidence.basis != "rescored":
+        return []
+    return [axis.axis for axis in evidence.axes if axis.consequence == "not observed"]
+
+
+def match(record: Record) -> str:
+    """How the protocol that ran matches the paper's: `exact`; `exact, rescored` where the generation was not observed.
+
+    Empty if nothing ran.
+    """
+    found = record.verdict.protocol_match
+    if found is None:
+        return ""
+    return f"{found}, rescored" if rescored(record) else found
+
+
 def reported(record: Record) -> str:
     """The value as the paper prints it, with its unit; empty where nothing is known of a claim."""
     evidence = record.evidence

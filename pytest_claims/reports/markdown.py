@@ -112,7 +112,7 @@ def _row(record: Record) -> str:
             text.code(facts.reported(record), NAME),
             facts.number(evidence.measured, evidence.unit),
             facts.difference(evidence.difference, evidence.unit),
-            verdict.protocol_match or "–",
+            facts.match(record) or "–",
         ]
     )
 

@@ -1,33 +1,23 @@
-"""The table of verdicts at the end of a session."""
+"""The table of verdicts at the end of a session, and below it what there is to say about the claims that are not green."""
 
 from __future__ import annotations
 
 import textwrap
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_claims.reports import facts, plan
 from pytest_claims.reports.facts import difference, number
-from pytest_claims.text import block, line
+from pytest_claims.text import block, cut_middle, line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pytest
 
-    from pytest_claims.reports.format import Record
+    from pytest_claims.reports.format import Evidence, Record
 
-HEADINGS = (
-    "claim",
-    "metric",
-    "reported",
-    "measured",
-    "95 % interval",
-    "difference",
-    "n",
-    "protocol",
-    "confidence",
-    "status",
-)
 _UNITS = {"percent": "%", "million": "M", "billion": "B", "count": "", "fraction": ""}
 _COLOURS = {
     "pass": {"green": True},
@@ -38,90 +28,159 @@ _COLOURS = {
     "not_attempted": {"cyan": True},
 }
 PROBLEMS = 10
-"""How many problems of a file are repeated below the table. pytest and the reports show all of them."""
+"""How many problems of a file, and changes of a moved bar, are listed below the table. The reports hold all of them."""
+BLOCKS = 40
+"""How many reasons are explained below the table without `-v`: the worst ones."""
 ORDER = ("pass", "partial", "fail", "pending", "not_attempted", "error")
+NARROWEST = 12
+"""How many characters of a claim's name are shown at least."""
 
 
-def row(record: Record) -> tuple[str, ...]:
-    """The cells of one record, in the order of `HEADINGS`."""
-    verdict, evidence = record.verdict, record.evidence
-    unit, citation, interval = evidence.unit, verdict.claim_citation, evidence.interval
-    status = verdict.status + (" (as recorded)" if evidence.test.result == "expected" else "")
-    return (
-        record.name,
-        citation.reported_metric if citation else "–",
-        f"{evidence.reported} {_UNITS[unit]}".strip() if unit else "–",
-        number(evidence.measured, unit),
-        f"{number(interval.low, unit)} – {number(interval.high, unit)}" if interval else "–",
-        difference(evidence.difference, unit),
-        f"{evidence.n:,}" if evidence.n else "–",
-        verdict.protocol_match or "–",
-        f"{verdict.confidence:.2f}" if verdict.confidence is not None else "–",
-        status + (" PRE" if verdict.kind == "PRE" else ""),
-    )
+@dataclass(frozen=True, slots=True)
+class _Column:
+    heading: str
+    cell: Callable[[Record], str]
+    right: bool = False
+    """Numbers are aligned right, and words left."""
+    room: int = 0
+    """0: always shown. Others are shown where the terminal has room for them, the lowest number first."""
+
+
+def _reported(record: Record) -> str:
+    evidence = record.evidence
+    return f"{evidence.reported} {_UNITS[evidence.unit]}".strip() if evidence.unit else "–"
+
+
+def _half_width(evidence: Evidence) -> str:
+    found = evidence.interval
+    return f"± {number((found.high - found.low) / 2, evidence.unit)}" if found else "–"
+
+
+def _interval(evidence: Evidence) -> str:
+    found, unit = evidence.interval, evidence.unit
+    return f"{number(found.low, unit)} – {number(found.high, unit)}" if found else "–"
+
+
+def _metric(record: Record) -> str:
+    citation = record.verdict.claim_citation
+    return citation.reported_metric if citation else "–"
+
+
+def _confidence(record: Record) -> str:
+    confidence = record.verdict.confidence
+    return f"{confidence:.2f}" if confidence is not None else "–"
+
+
+def _status(record: Record) -> str:
+    expected = "expected " if record.evidence.test.result == "expected" else ""
+    moved = ", moved" if facts.moved(record) else ""
+    return f"{expected}{record.verdict.status}{moved}" + (" PRE" if record.verdict.kind == "PRE" else "")
+
+
+COLUMNS = (
+    _Column("claim", lambda record: record.name),
+    _Column("metric", _metric, room=1),
+    _Column("reported", _reported, right=True),
+    _Column("measured", lambda record: number(record.evidence.measured, record.evidence.unit), right=True),
+    _Column("±", lambda record: _half_width(record.evidence), right=True),
+    _Column("difference", lambda record: difference(record.evidence.difference, record.evidence.unit), True, room=2),
+    _Column("95 % interval", lambda record: _interval(record.evidence), right=True, room=5),
+    _Column("n", lambda record: f"{record.evidence.n:,}" if record.evidence.n else "–", right=True, room=3),
+    _Column("match", lambda record: facts.match(record) or "–"),
+    _Column("confidence", _confidence, right=True, room=4),
+    _Column("status", _status),
+)
+"""The columns of the table. `±` is half the width of the 95 % interval over images, in the reported unit."""
 
 
 def show(reporter: pytest.TerminalReporter, records: Sequence[Record], *, dry_run: bool) -> None:
-    """Write the table, and below it the reasons of all claims that did not pass.
+    """Write the table, the worst claims last, and below it why claims are not green and what to do.
 
-    If the table is wider than the terminal, each claim is shown in separate lines instead. A log or a pipe has no width: there,
-    the table keeps its columns and each reason is one line, so that `grep` finds them.
+    The table keeps to the width of the terminal. A log or a pipe has no width: there, the table has all columns and each
+    reason is one line, so that `grep` finds them. Under `-q` the table stands alone, and under `-qq` the line of counts.
     """
     width = reporter.config.get_terminal_writer().fullwidth if reporter.isatty else None
-    reporter.write_sep("=", "claims")
-    if not (dry_run and _only_planned(records)):
-        _table(reporter, records, width)
-    _explain(reporter, records, width)
-    _new(reporter, records, width)
-    if dry_run:
-        _plans(reporter, records, width)
-    counts = Counter(str(record.verdict.status) for record in records)
+    verbosity: int = reporter.config.option.verbose
+    ranked = list(reversed(facts.worst_first(list(reversed(records)))))
+    if verbosity > -2:
+        reporter.write_sep("=", "claims")
+        if not (dry_run and _only_planned(records)):
+            _table(reporter, ranked, width, whole=verbosity > 0)
+    if verbosity > -1:
+        _explain(reporter, ranked, width, whole=verbosity > 0)
+        _new(reporter, records, width)
+        if dry_run:
+            _plans(reporter, records, width)
+    if verbosity != -1:
+        reporter.write_line(counts(records))
+
+
+def counts(records: Sequence[Record]) -> str:
+    """How many claims there are, of each status, and with a moved bar: `3 claims: 2 pass, 1 fail; the bar moved in 1`."""
+    found = Counter(str(record.verdict.status) for record in records)
     what = "claim" if len(records) == 1 else "claims"
-    reporter.write_line(
-        f"{len(records)} {what}: " + ", ".join(f"{counts[status]} {status}" for status in ORDER if counts[status])
-    )
+    told = f"{len(records)} {what}: " + ", ".join(f"{found[status]} {status}" for status in ORDER if found[status])
+    moved = sum(map(facts.moved, records))
+    return told + (f"; the bar moved in {moved}" if moved else "")
 
 
-def _table(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:
-    rows = [tuple(map(line, row(record))) for record in records]
-    used = [i for i in range(len(HEADINGS)) if i in (0, 9) or any(cells[i] != "–" for cells in rows)]
-    widths = {i: max(len(HEADINGS[i]), *(len(cells[i]) for cells in rows)) for i in used}
+def _table(reporter: pytest.TerminalReporter, ranked: Sequence[Record], width: int | None, *, whole: bool) -> None:
+    rows = list(_rows(ranked, whole=whole))
+    used, widths = _layout([cells for cells, _ in rows], width)
 
     def columns(cells: Sequence[str]) -> str:
-        # Numbers are aligned right, and words left.
-        parts = [cells[i].rjust(widths[i]) if i in (2, 3, 4, 5, 6, 8) else cells[i].ljust(widths[i]) for i in used]
+        parts = [
+            cells[i].rjust(widths[i]) if COLUMNS[i].right else cut_middle(cells[i], widths[i]).ljust(widths[i])
+            for i in used
+        ]
         return "  ".join(parts).rstrip()
 
-    fits = width is None or sum(widths.values()) + 2 * (len(used) - 1) <= width
-    if fits:
-        reporter.write_line(columns(HEADINGS), bold=True)
-    for cells, record in zip(rows, records, strict=True):
-        expected = record.evidence.test.result == "expected"
-        colour: Any = {"yellow": True} if expected else _COLOURS[record.verdict.status]
-        if fits:
-            reporter.write_line(columns(cells), **colour)
+    reporter.write_line(columns([column.heading for column in COLUMNS]), bold=True)
+    for cells, colour in rows:
+        reporter.write_line(columns(cells), **colour)
+
+
+def _rows(ranked: Sequence[Record], *, whole: bool) -> Iterator[tuple[list[str], Any]]:
+    """The cells of each row and its colour. Claims that could not be attempted share a row, except under `-v`."""
+    folded: dict[str, list[Record]] = {}
+    for record in ranked:
+        if not whole and record.verdict.status == "not_attempted" and not facts.moved(record):
+            folded.setdefault(record.evidence.test.result, []).append(record)
+    for record in ranked:
+        result = record.evidence.test.result
+        sharing = folded.get(result, []) if record.verdict.status == "not_attempted" else []
+        if len(sharing) > 1 and any(record is other for other in sharing):
+            if record is sharing[0]:
+                cells = [f"{len(sharing):,} claims", *[""] * (len(COLUMNS) - 2), "not_attempted"]
+                yield cells, _colour(record)
             continue
-        head, number_ = _sentences(cells)
-        _write(reporter, head, "", width, **colour)
-        if number_:
-            _write(reporter, number_, "    ", width)
+        yield [line(column.cell(record)) for column in COLUMNS], _colour(record)
 
 
-def _sentences(cells: Sequence[str]) -> tuple[str, str]:
-    """A row as text: `a-claim: partial, protocol proxy, confidence 0.60` and `bleu4 30.39 against 43.7 % (-13.31), n 100`."""
-    claim, metric, reported, measured, interval, difference_, n, protocol, confidence, status = cells
+def _colour(record: Record) -> Any:
+    if record.evidence.test.result == "failed":
+        return {"red": True}
+    return {"yellow": True} if record.evidence.test.result == "expected" else _COLOURS[record.verdict.status]
 
-    def listed(first: str, *named: tuple[str, str]) -> str:
-        return ", ".join([first, *(f"{name} {text}" for name, text in named if text != "–")])
 
-    head = listed(f"{claim}: {status}", ("protocol", protocol), ("confidence", confidence))
-    if metric == "–":
-        return head, ""
-    if measured == "–":
-        return head, f"{metric}, reported {reported}"
-    return head, listed(
-        f"{metric} {measured} against {reported} ({difference_})", ("95 % interval", interval), ("n", n)
-    )
+def _layout(rows: Sequence[Sequence[str]], width: int | None) -> tuple[list[int], dict[int, int]]:
+    """Which columns are shown, and the width of each. Columns without any value are left out."""
+    last = len(COLUMNS) - 1
+    filled = [i for i in range(len(COLUMNS)) if i in (0, last) or any(cells[i] not in ("–", "") for cells in rows)]
+    widths = {i: max(len(COLUMNS[i].heading), *(len(cells[i]) for cells in rows)) for i in filled}
+    if width is None:
+        return filled, widths
+
+    def room(used: Sequence[int]) -> int:
+        return width - sum(widths[i] for i in used) - 2 * (len(used) - 1)
+
+    used = [i for i in filled if COLUMNS[i].room == 0]
+    if room(used) < 0:
+        widths[0] = max(NARROWEST, widths[0] + room(used))
+    for i in sorted((i for i in filled if COLUMNS[i].room), key=lambda i: COLUMNS[i].room):
+        if room([*used, i]) >= 0:
+            used.append(i)
+    return sorted(used), widths
 
 
 def _only_planned(records: Sequence[Record]) -> bool:
@@ -129,25 +188,83 @@ def _only_planned(records: Sequence[Record]) -> bool:
     return all(record.verdict.status == "not_attempted" for record in records)
 
 
-def _explain(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:
-    """Write the reasons of all claims that did not pass. A reason that several claims share is written once."""
+def _explain(reporter: pytest.TerminalReporter, ranked: Sequence[Record], width: int | None, *, whole: bool) -> None:
+    """Write why claims are not green, and what to do. A reason that several claims share is written once."""
     reasons: dict[tuple[str, str], list[Record]] = {}
-    for record in records:
-        if record.verdict.status != "pass":
-            reasons.setdefault((record.verdict.status, record.evidence.reason), []).append(record)
-    if reasons and not all(record.evidence.claim.id is None for record in records):
+    unseen: dict[str, list[Record]] = {}
+    for record in ranked:
+        green = record.verdict.status == "pass" and record.evidence.test.result == "passed"
+        if not green or facts.moved(record):
+            reasons.setdefault((record.verdict.status, "" if green else record.evidence.reason), []).append(record)
+        if axes := ", ".join(facts.rescored(record)):
+            unseen.setdefault(axes, []).append(record)
+    if reasons or unseen:
         reporter.write_line("")
-    for (status, reason), sharing in reasons.items():
-        names = [record.name for record in sharing]
-        who = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        problems = reason.splitlines()
-        for text in problems[:PROBLEMS]:
-            _write(reporter, f"{status}: {who}: {text}", "  ", width)
-        if len(problems) > PROBLEMS:
-            _write(reporter, f"{status}: {who}: and {len(problems) - PROBLEMS} more problems", "  ", width)
-        # The next steps of claims with the same reason differ only in the claim's name, so the first one is enough.
-        if step := sharing[0].evidence.next_step:
-            _write(reporter, step, "    ", width)
+    for axes, sharing in unseen.items():
+        told = f"rescored: {_names(sharing)}: the outputs were released by others; not observed: {axes}"
+        _write(reporter, told, "  ", width)
+    hidden = 0 if whole else max(0, len(reasons) - BLOCKS)
+    if hidden:
+        _write(
+            reporter, f"{hidden:,} reasons more; -v shows all, and so does --claims-report=verdicts.html", "  ", width
+        )
+    for (status, reason), sharing in list(reasons.items())[hidden:]:
+        _reason(reporter, status, reason, sharing, width)
+
+
+def _reason(
+    reporter: pytest.TerminalReporter, status: str, reason: str, sharing: Sequence[Record], width: int | None
+) -> None:
+    """Write the lines about the claims that share a reason: why, what moved, and what to do."""
+    first = sharing[0]
+    if first.evidence.claim.id is None and first.verdict.status == "error" and not facts.moved(first):
+        _file(reporter, first, width)
+        return
+    who = _names(sharing)
+    # The next steps of claims with the same reason differ only in the claim's name, so the first one is enough.
+    step = first.evidence.next_step
+    if status == "not_attempted":
+        named = f"{len(sharing):,} claims" if len(sharing) > 1 else who
+        _write(reporter, f"not_attempted: {named}: {reason} {step}".rstrip(), "  ", width)
+        step = ""
+    elif reason:
+        expected = "expected " if first.evidence.test.result == "expected" else ""
+        _write(reporter, f"{expected}{status}: {who}: {reason}", "  ", width)
+        if not step and first.evidence.test.result == "failed":
+            step = f"Run it again: {first.evidence.command}"
+    for record in sharing:
+        for text in _moved(record):
+            _write(reporter, f"moved: {record.name}: {text}", "  ", width)
+    if step:
+        _write(reporter, step, "    ", width)
+
+
+def _names(sharing: Sequence[Record]) -> str:
+    names = [record.name for record in sharing]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _moved(record: Record) -> Iterator[str]:
+    """What changed in a claim since the merge base."""
+    changes = record.evidence.moved
+    for change in changes[:PROBLEMS]:
+        yield f"{change.key}: {change.before} → {change.after}"
+    if len(changes) > PROBLEMS:
+        yield f"and {len(changes) - PROBLEMS} more changes; the reports hold them"
+
+
+def _file(reporter: pytest.TerminalReporter, record: Record, width: int | None) -> None:
+    """Write the problems of a file that cannot be read, unless pytest has shown them under its heading ERRORS."""
+    problems = record.evidence.reason.splitlines()
+    if reporter.config.option.tbstyle != "no" and reporter.config.option.verbose >= 0:
+        what = "problem" if len(problems) == 1 else "problems"
+        _write(reporter, f"error: {record.name}: {len(problems)} {what}, listed under ERRORS above.", "  ", width)
+        return
+    # Each problem begins with the path and the line of its file.
+    for text in problems[:PROBLEMS]:
+        _write(reporter, f"error: {text}", "  ", width)
+    if len(problems) > PROBLEMS:
+        _write(reporter, f"error: {record.name}: {len(problems) - PROBLEMS} more problems", "  ", width)
 
 
 def _new(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:
@@ -173,14 +290,7 @@ def _write(reporter: pytest.TerminalReporter, text: str, indent: str, width: int
 
 
 def _plans(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:
+    looks: tuple[dict[str, bool], ...] = ({"bold": True}, {}, {"yellow": True})
     for record in records:
-        axes, needs = record.evidence.axes, record.evidence.needs
-        if not axes and not needs:
-            continue
-        reporter.write_line(line(f"plan of {record.name}:"), bold=True)
-        for axis in axes:
-            _write(reporter, f"{axis.axis}: {axis.run}", "  ", width)
-            if axis.consequence not in ("none", "not observed"):
-                _write(reporter, f"paper: {axis.paper} → {axis.consequence}", "    ", width, yellow=True)
-        for need in needs:
-            _write(reporter, f"needs {need.what}: {need.found}", "  ", width)
+        for depth, text in plan.lines(record):
+            _write(reporter, text, "  " * depth, width, **looks[depth])

@@ -103,7 +103,7 @@ def _locked(path: Path, say: Callable[[str], object] | None) -> Iterator[None]:
             lock.acquire(blocking=False)
         except Timeout:
             if say is not None:
-                say(f"Another run of the same plan has {shown(path)}; waiting for it.")
+                say(f"Waiting for another run of the same plan, which has {shown(path)}.")
             lock.acquire()
     except (OSError, NotImplementedError) as error:
         why = disk.reason(error) if isinstance(error, OSError) else str(error)

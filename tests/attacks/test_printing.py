@@ -184,7 +184,7 @@ def test_command_by_what_a_library_prints(pytester: pytest.Pytester, stream: str
 
 def test_command_by_a_folded_line(pytester: pytest.Pytester) -> None:
     """On a narrow terminal a text is folded, and no part of it becomes a command because it comes to stand first."""
-    from tests.reports.test_reports import shown
+    from tests.reports.test_terminal import shown
 
     words = " ".join(f"{'x' * number} ::error::y" for number in range(1, 60))
     put(pytester.path, of_status("error", "one"))

@@ -333,6 +333,9 @@ def test_print(tab: Tab) -> None:
     assert background(tab) == "rgb(255, 255, 255)"
     assert tab.texts(".controls, #_theme, .pager button") == []
     assert len(tab.names()) == 3
+    tab.resize(700)  # about the width of a sheet: the table stays a table, with its headings
+    assert "Reported" in " ".join(tab.texts(".claims thead"))
+    assert tab.js("return getComputedStyle(document.querySelector('.claims tbody tr')).display") == "table-row"
     printed = base64.b64decode(tab.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"])
     assert printed.startswith(b"%PDF")
     tab.js("dispatchEvent(new Event('beforeprint'))")

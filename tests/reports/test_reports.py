@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
@@ -16,14 +13,11 @@ import xmlschema
 
 from pytest_claims import reports
 from pytest_claims.errors import ClaimsError
-from pytest_claims.reports import facts, terminal
+from pytest_claims.reports import facts
 from pytest_claims.reports import schema as shipped
-from pytest_claims.reports.format import Record, RunInfo
+from pytest_claims.reports.format import RunInfo
 from tests.builders import CAPTIONS, claim, of_status, put
 from tests.running import STATUSES, plain, run, schema
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 RUN = RunInfo(tool="pytest-claims 0", command="pytest", gate="partial", exit_status=0, collected=0, deselected=0)
 
@@ -262,143 +256,3 @@ def test_facts(pytester: pytest.Pytester) -> None:
     assert dataset.startswith("axis dataset: paper id=tiny, images=3 | run id=other, images=3, ")
     assert dataset.endswith(" | drift")
     assert lines[-1] == "command: pytest claims/paper.yaml::one"
-
-
-# --- the table -------------------------------------------------------------------------------------------------------
-
-
-class Screen:
-    """What the table needs of pytest's terminal reporter."""
-
-    def __init__(self, width: int | None) -> None:
-        self.text = io.StringIO()
-        self.isatty = width is not None
-        self.fullwidth = width or 80
-        self.config = self
-
-    def get_terminal_writer(self) -> Screen:
-        """The width."""
-        return self
-
-    def write_sep(self, sep: str, title: str) -> None:
-        """A heading."""
-        self.text.write(f"{sep} {title}\n")
-
-    def write_line(self, line: str, **_markup: bool) -> None:
-        """A line."""
-        self.text.write(f"{line}\n")
-
-
-def shown(records: Sequence[Any], width: int | None, *, dry_run: bool = False) -> list[str]:
-    """The lines that `terminal.show` writes on a terminal of `width` columns, or into a pipe."""
-    screen: Any = Screen(width)
-    terminal.show(screen, [Record.model_validate(record) for record in records], dry_run=dry_run)
-    return screen.text.getvalue().splitlines()  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def records(pytester: pytest.Pytester) -> list[Any]:
-    """A pass, a partial and a claim that could not be attempted."""
-    put(pytester.path, claim("passes"), of_status("partial", "comes-close"), of_status("not_attempted", "is-missing"))
-    found = run(pytester, "claims").records
-    return [found[name] for name in ("passes", "comes-close", "is-missing")]
-
-
-TABLE = [
-    "claim        metric  reported  measured    95 % interval  difference  n  protocol  confidence  status",
-    "passes       bleu1    100.0 %    100.00  100.00 – 100.00       +0.00  3  exact           1.00  pass",
-    "comes-close  bleu1     90.0 %    100.00  100.00 – 100.00      +10.00  3  exact           1.00  partial",
-    "is-missing   bleu1    100.0 %         –                –           –  –  –                  –  not_attempted",
-]
-CLOSE = "partial: comes-close: 100 against 90.0 percent: a difference of +10 is within the partial band (±20.05)."
-MISSING = "not_attempted: is-missing: The predictions file missing.json was not found below claims."
-
-
-@pytest.mark.parametrize("width", [None, 200])
-def test_the_table(records: list[Any], width: int | None) -> None:
-    """The table has a row per claim and below it a line per reason; in a pipe it is as wide as it must be."""
-    assert shown(records, width) == [
-        "= claims",
-        *TABLE,
-        "",
-        f"  {CLOSE}",
-        f"  {MISSING}",
-        "    Name the folder that holds it with --claims-data=DIR.",
-        "3 claims: 1 pass, 1 partial, 1 not_attempted",
-    ]
-
-
-def test_a_narrow_terminal(records: list[Any]) -> None:
-    """If the table does not fit, each claim has lines of its own. No line is wider than the terminal."""
-    lines = shown(records, 80)
-    assert lines == [
-        "= claims",
-        "passes: pass, protocol exact, confidence 1.00",
-        "    bleu1 100.00 against 100.0 % (+0.00), 95 % interval 100.00 – 100.00, n 3",
-        "comes-close: partial, protocol exact, confidence 1.00",
-        "    bleu1 100.00 against 90.0 % (+10.00), 95 % interval 100.00 – 100.00, n 3",
-        "is-missing: not_attempted",
-        "    bleu1, reported 100.0 %",
-        "",
-        "  partial: comes-close: 100 against 90.0 percent: a difference of +10 is within",
-        "    the partial band (±20.05).",
-        "  not_attempted: is-missing: The predictions file missing.json was not found",
-        "    below claims.",
-        "    Name the folder that holds it with --claims-data=DIR.",
-        "3 claims: 1 pass, 1 partial, 1 not_attempted",
-    ]
-    assert max(map(len, lines)) < 80
-
-
-def test_claims_that_share_a_reason(records: list[Any]) -> None:
-    """A reason that many claims share is said once, with three of their names."""
-
-    def copies() -> Iterator[Any]:
-        for index in range(5):
-            record = json.loads(json.dumps(records[2]))
-            record["evidence"]["claim"]["id"] = f"c{index}"
-            yield record
-
-    lines = shown(list(copies()), None)
-    assert lines[-3:] == [
-        "  not_attempted: c0, c1, c2 and 2 more: The predictions file missing.json was not found below claims.",
-        "    Name the folder that holds it with --claims-data=DIR.",
-        "5 claims: 5 not_attempted",
-    ]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
-@pytest.mark.parametrize(("columns", "first"), [(80, "one: pass"), (200, "claim  metric  reported")])
-def test_a_real_terminal(pytester: pytest.Pytester, columns: int, first: str) -> None:
-    """On a terminal the table has colours and keeps to its width."""
-    import pty
-    import re
-    import subprocess
-
-    put(pytester.path)
-    master, slave = pty.openpty()
-    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
-    for name in ("NO_COLOR", "PY_COLORS"):
-        environment.pop(name, None)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "claims", "-p", "no:hypothesispytest"],
-        stdin=slave, stdout=slave, stderr=slave, env=environment,
-    )  # fmt: skip
-    os.close(slave)
-    parts = []
-    while True:
-        try:
-            part = os.read(master, 65536)
-        except OSError:  # Linux says "input/output error" where the other end is closed
-            break
-        if not part:
-            break
-        parts.append(part)
-    os.close(master)
-    assert process.wait() == 0
-    output = b"".join(parts).decode()
-    assert "\x1b[32m" in output
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", output).splitlines()
-    table = lines[next(i for i, line in enumerate(lines) if re.fullmatch("=+ claims =+", line)) :]
-    assert table[1].startswith(first)
-    assert max(map(len, table)) <= columns

@@ -300,7 +300,7 @@ def test_progress_counts_every_byte_once(local: Hub) -> None:
             done.append(n)
 
     @contextmanager
-    def progress(total: int, label: str, *, unit: str = "") -> Iterator[Bar]:
+    def progress(total: int, label: str, /, *, unit: str = "", **_options: object) -> Iterator[Bar]:
         bars.append((total, label, unit))
         yield Bar()
 

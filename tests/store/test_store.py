@@ -432,7 +432,7 @@ def test_a_second_run_waits_and_then_has_nothing_to_do() -> None:
         folder.finish({})
     thread.join()
     assert seen == [NAMES]
-    assert said == [f"Another run of the same plan has {place()}; waiting for it."]
+    assert said == [f"Waiting for another run of the same plan, which has {place()}."]
     assert len((place() / "captions.jsonl").read_bytes().splitlines()) == 4
 
 

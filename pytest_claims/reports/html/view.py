@@ -46,6 +46,8 @@ class Claim:
     measured: str
     difference: str
     interval: str
+    match: str
+    """How the protocol matched, and whether the outputs were released by others."""
     sort: Mapping[str, Any]
     """Column → what it is sorted by."""
     plot: Markup | None
@@ -117,6 +119,7 @@ def _claim(number: int, record: Record, anchor: str, options: Sequence[str], gal
         measured=facts.number(evidence.measured, unit),
         difference=facts.difference(evidence.difference, unit),
         interval=f"{facts.number(interval.low, unit)} – {facts.number(interval.high, unit)}" if interval else "",
+        match=facts.match(record),
         sort={
             "claim": record.name.lower(),
             "metric": metric,

@@ -1,0 +1,66 @@
+"""BLEU-4 while captions are still being made: the sums of `Bleu`, image by image, and the interval by the delta method."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pytest_claims.metrics.base import Corpus
+from pytest_claims.metrics.bleu import CLOSEST, Bleu, statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+Z = 1.959964
+"""The 97.5 % quantile of the normal distribution: ±Z standard errors are a 95 % interval."""
+
+
+class RunningBleu:
+    """BLEU-4 of the images that were added so far. After the last image it is what `Bleu` gives for all of them.
+
+    It holds ten sums and their products, whatever the number of images.
+    """
+
+    def __init__(self) -> None:
+        columns = CLOSEST + 1
+        self._bleu = Bleu()
+        self._sums: NDArray[np.float64] = np.zeros(columns)
+        self._products: NDArray[np.float64] = np.zeros((columns, columns))
+        self.n = 0
+        """How many images were added."""
+
+    def add(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+        """Add images.
+
+        Args:
+            hypotheses: one caption per image.
+            references: one or more captions per image.
+        """
+        rows = statistics(Corpus(hypotheses, references))  # (images, 10)
+        self._sums += rows.sum(axis=0)
+        self._products += rows.T @ rows
+        self.n += len(rows)
+
+    @property
+    def value(self) -> float:
+        """BLEU-4 so far, 0 to 1; 0 before the first image."""
+        return float(self._bleu.value(self._sums[None, :])[0])
+
+    @property
+    def standard_error(self) -> float | None:
+        """By the delta method, as in `Interval`, without a correction for a finite population; None below two images."""
+        if self.n < 2:
+            return None
+        slope = self._bleu.gradient(self._sums)
+        # Σ influence² of all images, where the influence of image i is slope · (s_i - mean).
+        spread = float(slope @ self._products @ slope) - float(slope @ self._sums) ** 2 / self.n
+        return math.sqrt(self.n / (self.n - 1) * max(0.0, spread))
+
+    def __str__(self) -> str:
+        """`BLEU-4 30.39 ± 4.71`, in percent; the half-width of the 95 % interval over images."""
+        error = self.standard_error
+        return f"BLEU-4 {100 * self.value:.2f}" + (f" ± {100 * Z * error:.2f}" if error is not None else "")
