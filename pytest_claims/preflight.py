@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from pytest_claims import files, machine
 from pytest_claims.errors import ClaimsError, NotAttempted
@@ -90,6 +90,8 @@ def check(plan: Plan, bench: Bench, *, collect: bool, names: bool = False) -> Pr
             return None
 
     (_NAMES if names else _CHECKS)[plan.evaluator](plan, bench, found, attempt)
+    if collect and not names and plan.evaluator == "captioning":
+        _unstated(cast("CaptioningPlan", plan), found)
     return found
 
 
@@ -102,7 +104,6 @@ class _Attempt(Protocol):
 def _captioning(plan: CaptioningPlan, bench: Bench, found: Preflight, attempt: _Attempt) -> None:
     device = attempt(lambda: _device(plan, bench, found))
     source = attempt(lambda: _checkpoint(plan, found))
-    _unstated(plan, found)
     attempt(lambda: _dataset(plan, bench, found))
     if source is not None:
         attempt(lambda: _memory(plan, source, device, found))

@@ -43,7 +43,9 @@ def test_nothing_is_said_where_tests_ran(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test(): pass")
     pytester.path.joinpath("compose.yaml").write_text("a: 1", encoding="utf-8")
     assert "not read" not in run(pytester).out
-    assert "not read" not in run(pytester, "-k", "nothing").out
+    found = run(pytester, "-k", "zzz")
+    assert found.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert "not read" not in found.out
 
 
 def test_a_folder_claims_above_the_project(pytester: pytest.Pytester) -> None:

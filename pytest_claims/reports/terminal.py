@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims.reports import compared, facts
+from pytest_claims.reports import compared, facts, plan
 from pytest_claims.reports.facts import difference, number
 from pytest_claims.text import block, cut_middle, line
 
@@ -292,14 +292,7 @@ def _write(reporter: pytest.TerminalReporter, text: str, indent: str, width: int
 
 
 def _plans(reporter: pytest.TerminalReporter, records: Sequence[Record], width: int | None) -> None:
+    looks: tuple[dict[str, bool], ...] = ({"bold": True}, {}, {"yellow": True})
     for record in records:
-        axes, needs = record.evidence.axes, record.evidence.needs
-        if not axes and not needs:
-            continue
-        reporter.write_line(line(f"plan of {record.name}:"), bold=True)
-        for axis in axes:
-            _write(reporter, f"{axis.axis}: {axis.run}", "  ", width)
-            if axis.consequence not in ("none", "not observed"):
-                _write(reporter, f"paper: {axis.paper} → {axis.consequence}", "    ", width, yellow=True)
-        for need in needs:
-            _write(reporter, f"needs {need.what}: {need.found}", "  ", width)
+        for depth, text in plan.lines(record):
+            _write(reporter, text, "  " * depth, width, **looks[depth])

@@ -155,11 +155,11 @@ def test_hostile_cards(command: Command, block: str, text: str) -> None:
 
 def test_what_a_card_says_stays_in_its_place(command: Command) -> None:
     """No name in a card can add a key to the claim file, or be a command to a terminal or a CI system."""
-    name = '"x\\n  evil: 1\\e[31m\\n::error::"'
+    name = '"x\\n  evil: 1\\e[31m\\n::error::\\u202e\\u0085"'
     write_text("README.md", CARD.replace("acme/captioner", name))
     status, out, _ = command("from-card", "README.md", "--images=5")
     assert status == 0
-    assert "\x1b" not in out
+    assert not {"\x1b", "\u202e", "\x85"} & set(out)
     assert not [line for line in out.splitlines() if line.startswith(("::", "  evil"))]
     assert len(spec.loads(out.encode(), path=Path("x.yaml"), display="x.yaml")) == 2
 
