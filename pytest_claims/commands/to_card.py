@@ -245,7 +245,10 @@ def _write_entries(folder: Path, results: Sequence[Result], refused: Sequence[st
             source_name=SOURCE,
             notes=f"{record.evidence.signature}; {record.evidence.n} images; claim {result.claim.id}",
         )
-        folder.mkdir(exist_ok=True)
         content = yaml_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)
-        files.write_whole(folder / f"{SOURCE}-{result.claim.id}.yaml", content.encode())
+        try:
+            folder.mkdir(exist_ok=True)
+            files.write_whole(folder / f"{SOURCE}-{result.claim.id}.yaml", content.encode())
+        except OSError as error:
+            raise ClaimsError(f"{folder} cannot be written to: {error.strerror}.") from None
         tell(f"{result.claim.id}: written to {folder / f'{SOURCE}-{result.claim.id}.yaml'}")

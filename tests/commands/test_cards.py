@@ -282,6 +282,11 @@ def test_the_new_layout(command: Command) -> None:
         None,
     )
     assert entry.source_name == "pytest-claims"
+    path.unlink()
+    path.parent.rmdir()
+    write_text(".eval_results", "a file in the way")
+    status, _, err = command("to-card", "verdicts.json", "README.md", "--task-id=captions")
+    assert (status, err) == (1, ".eval_results cannot be written to: File exists.\n")
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
