@@ -123,6 +123,7 @@ DEFAULTS: Mapping[str, Any] = {
     "claims_require_attempt": False,
     "claims_set": (),
     "claims_model": (),
+    "claims_compare": False,
     "claims_device": "auto",
     "claims_data": (),
     "claims_replay": False,

@@ -114,14 +114,14 @@ def captions(folder: Path) -> bytes:
 
 
 def essence(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What must not depend on how often a run was interrupted: everything but times, provenance and notes."""
+    """What must not depend on how often a run was interrupted: all but times, provenance, notes, and the command's options."""
     result = []
     for record in found:
         verdict = {key: value for key, value in record["verdict"].items() if key != "computed_at"}
         evidence = {
             key: value
             for key, value in record["evidence"].items()
-            if key not in ("provenance", "notes", "seconds", "computed_at")
+            if key not in ("provenance", "notes", "seconds", "computed_at", "command")
         }
         result.append({"verdict": verdict, "evidence": evidence})
     return result
@@ -374,7 +374,7 @@ def test_replay_without_evidence_is_no_attempt(claims: Path, pytester: pytest.Py
     assert found[0]["verdict"]["status"] == "not_attempted"
     assert (found[0]["evidence"]["reason"], found[0]["evidence"]["next_step"]) == (
         "There is no evidence below e.",
-        "Make it where the model is (pytest claims/small.yaml::bleu1), and copy the folder here.",
+        f"Make it where the model is (pytest claims/small.yaml::bleu1 --claims-data={SHAPES}), and copy the folder here.",
     )
 
 

@@ -241,7 +241,8 @@ def _candidate(name: str, plan: CaptioningPlan) -> Path | None:
     path = Path(name)
     if path.is_dir():
         return path
-    return files.need(name, plan.folders, "The checkpoint") if files.is_local(name) else None
+    identifier, _ = candidates.hub_id(name)
+    return files.need(identifier, plan.folders, "The checkpoint") if files.is_local(identifier) else None
 
 
 def _repo(identifier: str, revision: str | None) -> hub.Repo:
