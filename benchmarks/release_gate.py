@@ -4,7 +4,7 @@
     python -m benchmarks.release_gate copies      copies of claims/shapes/model: degraded, equal, and in bfloat16
     python -m benchmarks.release_gate rates       error rates of the decision, simulated with captions of these models
 
-`copies` draws new scenes for each seed, and tries noise on the weights until the copy loses one point of BLEU-4 on them.
+`copies` draws new scenes for each seed, and tries noise on the weights until the copy loses about one point of BLEU-4 on them.
 `rates` captions a pool of scenes with the model and with noisy copies. It then draws 1,000 images of the pool again and again:
 the loss of the whole pool is the true loss. For a true loss of 0, the two swap places at random, for each image.
 """
