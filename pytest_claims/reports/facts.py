@@ -32,6 +32,12 @@ def moved(record: Record) -> bool:
     return bool(record.evidence.moved) or record.evidence.baseline in ("moved", "removed")
 
 
+def red_beside(record: Record) -> bool:
+    """Whether a claim is red although its status does not say so: by the gate, or by the comparison with its reference."""
+    green = record.verdict.status in ("pass", "partial", "not_attempted")
+    return green and record.evidence.test.result == "failed" and not moved(record)
+
+
 def rescored(record: Record) -> list[str]:
     """The axes of generation that were not observed, if the outputs were released by others; empty for other claims."""
     evidence = record.evidence

@@ -73,8 +73,9 @@ def _confidence(record: Record) -> str:
 
 def _status(record: Record) -> str:
     expected = "expected " if record.evidence.test.result == "expected" else ""
-    moved = ", moved" if facts.moved(record) else ""
-    return f"{expected}{record.verdict.status}{moved}" + (" PRE" if record.verdict.kind == "PRE" else "")
+    kind = " PRE" if record.verdict.kind == "PRE" else ""
+    more = ", moved" if facts.moved(record) else ", red" if facts.red_beside(record) else ""
+    return f"{expected}{record.verdict.status}{kind}{more}"
 
 
 COLUMNS = (
@@ -122,8 +123,8 @@ def counts(records: Sequence[Record]) -> str:
     found = Counter(str(record.verdict.status) for record in records)
     what = "claim" if len(records) == 1 else "claims"
     told = f"{len(records)} {what}: " + ", ".join(f"{found[status]} {status}" for status in ORDER if found[status])
-    moved = sum(map(facts.moved, records))
-    return told + (f"; the bar moved in {moved}" if moved else "")
+    moved, red = sum(map(facts.moved, records)), sum(map(facts.red_beside, records))
+    return told + (f"; the bar moved in {moved}" if moved else "") + (f"; {red} of them red by the gate" if red else "")
 
 
 def _table(reporter: pytest.TerminalReporter, ranked: Sequence[Record], width: int | None, *, whole: bool) -> None:
@@ -153,7 +154,7 @@ def _rows(ranked: Sequence[Record], *, whole: bool) -> Iterator[tuple[list[str],
         sharing = folded.get(result, []) if record.verdict.status == "not_attempted" else []
         if len(sharing) > 1 and any(record is other for other in sharing):
             if record is sharing[0]:
-                cells = [f"{len(sharing):,} claims", *[""] * (len(COLUMNS) - 2), "not_attempted"]
+                cells = [f"{len(sharing):,} claims", *[""] * (len(COLUMNS) - 2), _status(record)]
                 yield cells, _colour(record)
             continue
         yield [line(column.cell(record)) for column in COLUMNS], _colour(record)
@@ -197,7 +198,9 @@ def _explain(reporter: pytest.TerminalReporter, ranked: Sequence[Record], width:
     for record in ranked:
         green = record.verdict.status == "pass" and record.evidence.test.result == "passed"
         if not green or facts.moved(record):
-            reasons.setdefault((record.verdict.status, "" if green else record.evidence.reason), []).append(record)
+            # What makes a `pass` red is in the result alone.
+            why = record.evidence.test.message if record.verdict.status == "pass" else record.evidence.reason
+            reasons.setdefault((record.verdict.status, "" if green else why), []).append(record)
         if axes := ", ".join(facts.rescored(record)):
             unseen.setdefault(axes, []).append(record)
     if reasons or unseen:

@@ -186,6 +186,21 @@ def test_a_moved_bar(records: list[Any]) -> None:
     assert lines[-1] == "2 claims: 2 pass; the bar moved in 1"
 
 
+def test_a_claim_that_the_gate_makes_red(pytester: pytest.Pytester) -> None:
+    """Where the status alone would look green, the row, the reason and the line of counts say that the claim is red."""
+    put(pytester.path, claim("passes"), of_status("partial", "close"), of_status("not_attempted", "missing"))
+    found = run(pytester, "claims", "--claims-gate=pass").records
+    lines = shown(list(found.values()), None)
+    rows = {line.split()[0]: line for line in lines[2:5]}
+    assert rows["passes"].endswith(" pass")
+    assert rows["close"].endswith(" partial, red")
+    assert rows["missing"].endswith(" not_attempted, red")
+    assert lines[-1] == "3 claims: 1 pass, 1 partial, 1 not_attempted; 2 of them red by the gate"
+    (record,) = copies(found["passes"], 1)
+    record["evidence"]["test"] = {"result": "failed", "message": "the candidate is worse.", "type": "claim.inferior"}
+    assert "  pass: c0: the candidate is worse." in shown([record], None)
+
+
 def test_a_red_claim_says_what_to_do(pytester: pytest.Pytester, records: list[Any]) -> None:
     """Below the reason of a red claim stands the next step, or else the command that runs the claim again."""
     lines = shown([records[0]], None)
