@@ -46,6 +46,8 @@ class Settings:
     """Claim or checkpoint id → folder or hub id of the release candidate."""
     device: str = "auto"
     data: tuple[Path, ...] = ()
+    papers: tuple[Path, ...] = ()
+    """The folders with sources of papers, which citations are checked against."""
     base: str | None = None
     """The git revision with whose merge base claims are compared; None: claims are not compared."""
     accept_moved: bool = False
@@ -89,7 +91,8 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
         overrides=_overrides(option("claims_set")),
         candidates=_candidates(option("claims_model"), replay=option("claims_replay")),
         device=_device(option("claims_device")),
-        data=tuple(_data(folder, value) for value in option("claims_data")),
+        data=tuple(_folder(folder, "--claims-data", value) for value in option("claims_data")),
+        papers=tuple(_folder(folder, "--claims-papers", value) for value in option("claims_papers")),
         base=_base(option("claims_base")),
         accept_moved=option("claims_accept_moved"),
         evidence=_evidence(folder, option("claims_evidence"), replay=option("claims_replay")),
@@ -158,10 +161,10 @@ def _device(value: str) -> str:
     )
 
 
-def _data(folder: Path, value: str) -> Path:
+def _folder(folder: Path, option: str, value: str) -> Path:
     path = (folder / value).resolve()
     if not os.path.isdir(path):  # noqa: PTH112 - as above
-        raise SettingsError(f"--claims-data={value}: there is no folder {path}")
+        raise SettingsError(f"{option}={value}: there is no folder {path}")
     return path
 
 

@@ -115,6 +115,7 @@ class Paper(Model):
     latest_version: Positive | None = None
     withdrawn: bool = False
     source_url: Text | None = Field(default=None, description="where the numbers stand; required without an arxiv_id")
+    source: DataPath | None = Field(default=None, description="file or folder that citations are checked against")
     rendered_html_url: Text | None = Field(
         default=None, description="a page that shows the latest version, if one was seen"
     )

@@ -12,6 +12,7 @@ from pytest_claims import protocol
 
 if TYPE_CHECKING:
     from pytest_claims.baseline import Change
+    from pytest_claims.citation import CitationCheck
     from pytest_claims.evidence import Evidence
     from pytest_claims.metrics import Score
     from pytest_claims.protocol import Match, Reading
@@ -155,6 +156,8 @@ class Verdict:
     """The file that held the claim at the merge base, if it was another file."""
     breadth: Breadth | None = None
     """How much the tolerance lets through."""
+    citation: CitationCheck | None = None
+    """Whether the number stands in the cell that the claim cites; None: nobody looked."""
 
     @property
     def id(self) -> str:

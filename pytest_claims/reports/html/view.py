@@ -25,7 +25,7 @@ _RANK = ("fail", "error", "pending", "partial", "pass", "not_attempted")
 
 _WORST_FIRST = ("drift", "unknown", "proxy", "not observed", "none")
 
-_DECIDE = ("--claims-sample", "--claims-set", "--claims-model", "--claims-device", "--claims-data")
+_DECIDE = ("--claims-sample", "--claims-set", "--claims-model", "--claims-device", "--claims-data", "--claims-papers")
 """Options without which a command would run something else than the session did."""
 
 
