@@ -5,7 +5,7 @@ is checked and how.
 """
 
 from pytest_claims.citation.check import check
-from pytest_claims.citation.library import Library
+from pytest_claims.citation.library import BESIDE, Library, named
 from pytest_claims.citation.models import CitationCheck, Document, Found, Neighbour, Result
 
-__all__ = ["CitationCheck", "Document", "Found", "Library", "Neighbour", "Result", "check"]
+__all__ = ["BESIDE", "CitationCheck", "Document", "Found", "Library", "Neighbour", "Result", "check", "named"]

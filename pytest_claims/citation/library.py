@@ -97,15 +97,10 @@ class Library:
         return []
 
     def _in_folder(self, folder: Path, identifier: str) -> Iterator[Source]:
-        pattern = re.compile(
-            rf"(?:arxiv[-_. ]?)?{re.escape(identifier).replace('/', '[-_]?')}(?:v(?P<version>[1-9][0-9]{{0,2}}))?",
-            re.IGNORECASE,
-        )
         for name, is_folder in self._listed(folder):
             path = folder / name
-            suffix = "" if is_folder else path.suffix
-            match = pattern.fullmatch(name.removesuffix(suffix))
-            if match is None or (not is_folder and suffix.lower() not in SUFFIXES):
+            match = named(name, identifier)
+            if match is None or (is_folder and match["suffix"]) or not (is_folder or match["suffix"]):
                 continue
             if path.resolve().is_relative_to(folder.resolve()):  # a link may lead out of the folder
                 yield Source(path=path, version=int(match["version"]) if match["version"] else None)
@@ -121,6 +116,14 @@ class Library:
                 pass
             self._names[folder] = sorted(names)
         return self._names[folder]
+
+
+def named(name: str, identifier: str) -> re.Match[str] | None:
+    """The parts `version` and `suffix` of a file's or a folder's name, if it is that of a paper; else None."""
+    suffixes = "|".join(map(re.escape, SUFFIXES))
+    paper = re.escape(identifier).replace("/", "[-_]?")
+    pattern = rf"(?:arxiv[-_. ]?)?{paper}(?:v(?P<version>[1-9][0-9]{{0,2}}))?(?P<suffix>{suffixes})?"
+    return re.fullmatch(pattern, name, re.IGNORECASE)
 
 
 def _distance(version: int | None, stated: int | None) -> tuple[int, int]:

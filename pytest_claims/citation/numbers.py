@@ -83,3 +83,11 @@ def holds(cell: str, reported: str, unit: str) -> bool:
     """Whether a cell reports exactly the digits `reported`."""
     wanted = f"0{reported}" if reported.startswith(".") else reported
     return any(found.text == wanted and found.suffix in SUFFIXES.get(unit, ("",)) for found in numbers(cell))
+
+
+def prints(cell: str, value: str) -> bool:
+    """Whether a cell reports the digits of `value`, in whatever unit; a unit that `value` names must be the cell's."""
+    wanted = numbers(value)
+    return bool(wanted) and any(
+        found.text == wanted[0].text and wanted[0].suffix in ("", found.suffix) for found in numbers(cell)
+    )
