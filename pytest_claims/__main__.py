@@ -26,6 +26,8 @@ COMMANDS: Mapping[str, str] = {
     "render": "pytest_claims.commands.render",
     "from-card": "pytest_claims.commands.from_card",
     "to-card": "pytest_claims.commands.to_card",
+    "cite": "pytest_claims.commands.cite",
+    "scaffold": "pytest_claims.commands.scaffold",
 }
 """The module of each command."""
 

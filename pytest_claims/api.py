@@ -28,6 +28,7 @@ def verify(
     file: str | os.PathLike[str],
     *,
     data: Iterable[str | os.PathLike[str]] = (),
+    papers: Iterable[str | os.PathLike[str]] = (),
     sample: int | None = None,
     overrides: Mapping[str, Any] | None = None,
     candidates: Mapping[str, str | os.PathLike[str]] | None = None,
@@ -44,6 +45,7 @@ def verify(
     Args:
         file: a claim file, or `FILE::CLAIM` for one of its claims.
         data: folders with data that do not lie beside the file, as `--claims-data`.
+        papers: folders with sources of papers, which citations are checked against, as `--claims-papers`.
         sample: how many images to evaluate, as `--claims-sample`; None: as the claim says.
         overrides: protocol keys for this run, such as `{"decoding.num_beams": 1}`, as `--claims-set`.
         candidates: claim or checkpoint id → folder or hub id of a release candidate, as `--claims-model`.
@@ -66,6 +68,7 @@ def verify(
     """
     named = {
         "claims_data": [str(Path(folder)) for folder in data],
+        "claims_papers": [str(Path(folder)) for folder in papers],
         "claims_sample": sample,
         "claims_set": [f"{key}={value}" for key, value in (overrides or {}).items()],
         "claims_model": [f"{name}={path}" for name, path in (candidates or {}).items()],

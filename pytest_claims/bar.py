@@ -56,7 +56,7 @@ def hold(session: pytest.Session, claims: Sequence[Claim], running: Iterable[Cla
             is_claim_file=is_claim_file,
             display=lambda path: naming.display(path, config),
             metrics=state.metric_infos(config),
-            data=state.settings_of(config).data,
+            data=(*state.settings_of(config).data, *state.settings_of(config).papers),
             plugins=tuple(_plugins(config)),
         ),
     )

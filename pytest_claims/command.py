@@ -48,6 +48,8 @@ def _runs(settings: Settings) -> Iterator[str]:
         yield f"--claims-device={settings.device}"
     for folder in settings.data:
         yield f"--claims-data={files.shown(folder)}"
+    for folder in settings.papers:
+        yield f"--claims-papers={files.shown(folder)}"
 
 
 def _options(settings: Settings) -> Iterator[str]:

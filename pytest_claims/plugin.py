@@ -84,6 +84,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="a folder with data that the repository may not ship; repeatable",
     )
+    add(
+        "--claims-papers",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder with sources of papers (HTML, LaTeX or PDF), which citations are checked against; repeatable",
+    )
     add("--claims-evidence", metavar="DIR", help="where evidence is kept (default: in pytest's cache folder)")
     add("--claims-replay", action="store_true", help="score from evidence only; withheld unless accepted")
     add("--claims-accept-replay", action="store_true", help="publish replayed verdicts like those of a run")

@@ -65,7 +65,7 @@ def beside(session: Session, plan: CaptioningPlan, candidate: Verdict) -> Verdic
     margin = settings.max_regression
     try:
         reference = _known(session, plan, evidence)
-        post = _judged(session, plan, reference.evidence)
+        post = _judged(session, plan, reference.evidence, candidate.citation)
         found = _compare(session, plan, candidate, post, reference.made, margin)
     except NotCompared as error:
         asked = settings.compare or margin is not None
@@ -155,7 +155,9 @@ def _checked(candidate: Evidence, reference: Reference) -> Reference:
     return reference
 
 
-def _judged(session: Session, plan: CaptioningPlan, evidence: Evidence) -> Verdict:
+def _judged(
+    session: Session, plan: CaptioningPlan, evidence: Evidence, citation: CitationCheck | None
+) -> Verdict:
     """The verdict on the reference.
 
     Raises:
@@ -184,6 +186,7 @@ def _judged(session: Session, plan: CaptioningPlan, evidence: Evidence) -> Verdi
         replace(evidence, notes=(*evidence.notes, *notes)),
         readings,
         accept_replay=session.settings.accept_replay,
+        citation=citation,
     )
 
 

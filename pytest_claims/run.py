@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_claims import protocol, registry, release, soundness, verdict
+from pytest_claims import citation, protocol, registry, release, soundness, verdict
 from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted, SettingsError, nearest
 from pytest_claims.reports.format import Gallery
 from pytest_claims.verdict import Status, Verdict
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pytest_claims.baseline import Comparison
     from pytest_claims.bench import Bench
+    from pytest_claims.citation import CitationCheck
     from pytest_claims.evidence import Evidence
     from pytest_claims.metrics import Corpus, Metric, Pair, Score
     from pytest_claims.protocol import Plan, Reading
@@ -46,6 +47,7 @@ class Session:
         self.bench = bench
         self.baseline = baseline
         self.through = through
+        self.papers = citation.Library(settings.papers)
         self._extra = metrics
         self._shown: set[str] = set()
         """The evidence whose thumbnails were made."""
@@ -66,14 +68,15 @@ class Session:
         return replace(found, moved=standing.changes, baseline=standing.kind, origin=standing.origin)
 
     def _verify(self, claim: Claim) -> Verdict:
-        candidate = None
+        candidate = cited = None
         readings: tuple[Reading, ...] = ()
         try:
+            cited = citation.check(claim, self.papers)
             plan = protocol.plan(claim, self.settings)
             candidate, readings = plan.candidate, plan.expected
             self.metric(plan)
             if self.settings.dry_run:
-                return self._planned(plan)
+                return self._planned(plan, cited)
             evidence = self.bench.evaluate(plan)
             notes = soundness.check(evidence)
             score = self.score(plan, evidence)
@@ -85,23 +88,29 @@ class Session:
                 min_sample=claim.tolerance.min_sample,
             )
             found = verdict.judge(
-                claim, score, evidence, readings, candidate=candidate, accept_replay=self.settings.accept_replay
+                claim,
+                score,
+                evidence,
+                readings,
+                candidate=candidate,
+                accept_replay=self.settings.accept_replay,
+                citation=cited,
             )
             if isinstance(plan, protocol.CaptioningPlan) and candidate is not None:
                 return release.beside(self, plan, found)
             return found
         except NotAttempted as gap:
             return verdict.undecided(
-                claim, Status.NOT_ATTEMPTED, gap.reason, next_step=gap.next_step, candidate=candidate
+                claim, Status.NOT_ATTEMPTED, gap.reason, next_step=gap.next_step, candidate=candidate, citation=cited
             )
         except ClaimsError as error:
-            return verdict.undecided(claim, Status.ERROR, str(error), candidate=candidate)
+            return verdict.undecided(claim, Status.ERROR, str(error), candidate=candidate, citation=cited)
         except self.through:
             raise
         except Exception as error:  # noqa: BLE001 - a failed evaluation is a verdict: it must not stop the other claims
-            return verdict.undecided(claim, Status.ERROR, _unexpected(error), candidate=candidate)
+            return verdict.undecided(claim, Status.ERROR, _unexpected(error), candidate=candidate, citation=cited)
 
-    def _planned(self, plan: Plan) -> Verdict:
+    def _planned(self, plan: Plan, cited: CitationCheck) -> Verdict:
         """The verdict of a dry run: the plan, and the problems that would stop the run."""
         found = self.bench.preflight(plan, collect=True)
         worst = found.worst
@@ -118,7 +127,9 @@ class Session:
             next_step=step,
             readings=plan.expected,
             candidate=plan.candidate,
+            citation=cited,
             needs=(
+                ("citation", f"{cited.result}: {cited.sentence}"),
                 *found.lines,
                 *(("also", str(problem)) for problem in found.problems if problem is not worst),
                 *release.planned(self, plan),

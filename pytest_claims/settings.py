@@ -58,6 +58,8 @@ class Settings:
     """The largest loss of a candidate that is accepted, in the reported unit; None: the loss decides nothing."""
     device: str = "auto"
     data: tuple[Path, ...] = ()
+    papers: tuple[Path, ...] = ()
+    """The folders with sources of papers, which citations are checked against."""
     base: str | None = None
     """The git revision with whose merge base claims are compared; None: claims are not compared."""
     accept_moved: bool = False
@@ -107,7 +109,8 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
             option("claims_max_regression"), ini("claims_max_regression"), candidates=option("claims_model")
         ),
         device=_device(option("claims_device")),
-        data=tuple(_data(folder, value) for value in option("claims_data")),
+        data=tuple(_folder(folder, "--claims-data", value) for value in option("claims_data")),
+        papers=tuple(_folder(folder, "--claims-papers", value) for value in option("claims_papers")),
         base=_base(option("claims_base")),
         accept_moved=option("claims_accept_moved"),
         evidence=_evidence(folder, option("claims_evidence"), replay=option("claims_replay")),
@@ -126,6 +129,7 @@ DEFAULTS: Mapping[str, Any] = {
     "claims_compare": False,
     "claims_device": "auto",
     "claims_data": (),
+    "claims_papers": (),
     "claims_replay": False,
     "claims_accept_replay": False,
     "claims_dry_run": False,
@@ -219,10 +223,10 @@ def _device(value: str) -> str:
     )
 
 
-def _data(folder: Path, value: str) -> Path:
+def _folder(folder: Path, option: str, value: str) -> Path:
     path = (folder / value).resolve()
     if not os.path.isdir(path):  # noqa: PTH112 - as above
-        raise SettingsError(f"--claims-data={value}: there is no folder {path}")
+        raise SettingsError(f"{option}={value}: there is no folder {path}")
     return path
 
 

@@ -234,7 +234,10 @@ def _check_record(record: dict[str, Any]) -> None:
     # Nothing that was withheld, broke or never ran may look green.
     if verdict["status"] not in ("pass", "partial"):
         assert evidence["test"]["result"] != "passed"
-    if verdict["status"] in ("not_attempted", "error"):
+    checked = evidence["citation"]
+    rejected = checked is not None and checked["result"] in ("misattributed", "contradicted", "not_found")
+    assert not rejected or verdict["status"] in ("pending", "error", "not_attempted")  # the last in a dry run
+    if verdict["status"] in ("not_attempted", "error") or (rejected and evidence["measured"] is None):
         assert verdict["score"] is evidence["measured"] is evidence["outcome"] is None
     else:
         assert isinstance(verdict["score"], float)

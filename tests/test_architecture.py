@@ -28,6 +28,8 @@ HEAVY = (
     "jinja2",
     "markupsafe",
     "svg",
+    "lxml",
+    "pypdfium2",
 )
 AT_THE_TOP = {
     "torch": ("beam",),

@@ -25,6 +25,7 @@ HEAVY = (
     "jinja2",
     "svg",
     "lxml",
+    "pypdfium2",
 )
 
 CHILD = """

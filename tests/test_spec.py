@@ -254,7 +254,7 @@ def test_formatting_does_not_change_the_digest() -> None:
             ("ours 43.7", "ours 0.7"),
             ("1.0, p", "0, p"),
         ],
-        [("metric: bleu4", "metric: bleu3")],
+        [("metric: bleu4", "metric: bleu3"), ("column: B@4", "column: B@3")],
         [("pass: 1.0", "pass: 1.1")],
         [("partial: 35%", "partial: 36%")],
         [("partial: 35%", "partial: 35%, min_sample: 5")],
@@ -325,7 +325,7 @@ MISTAKES: dict[str, tuple[list[Change], str]] = {
     "foreign key": (
         [("paper:\n", "paper:\n  quux: 1\n")],
         ("2: unknown key 'quux' in paper; known: arxiv_id, title, abstract, primary_category, venue, published_at, "
-        "latest_version, withdrawn, source_url, rendered_html_url, rendering_engine"),
+        "latest_version, withdrawn, source_url, source, rendered_html_url, rendering_engine"),
     ),
     "foreign key of the file": (
         [("paper:\n", "quux: 1\npaper:\n")],
@@ -542,6 +542,7 @@ def test_quotations_that_hold_the_number(tmp_path: Path, quotation: str, value: 
     path = claim_file(
         tmp_path,
         citation__quoted_text=quotation,
+        citation__column="the number",
         reported__value=Decimal(value),
         reported__metric=metric,
         reported__unit=unit,

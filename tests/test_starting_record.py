@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_claims import spec
+from pytest_claims import citation, spec
 from pytest_claims.evidence import Basis, Caption, Evidence
 from pytest_claims.metrics import Score, bleu
 from pytest_claims.protocol import Observed, decoding_facts, read_axes
@@ -125,7 +126,9 @@ def test_the_score_is_the_published_one() -> None:
 
 def test_the_published_record(verdict: Verdict) -> None:
     """Paper, version, verdict and verdicts have the published keys and values, all of them; ids and times are a run's own."""
-    result, message = settle(verdict, gate=Gate.PARTIAL, require_attempt=False)
+    # As published: nobody had looked into the paper then, so that nothing was expected of its citation.
+    published = replace(verdict, claim=replace(verdict.claim, expect=None))
+    result, message = settle(published, gate=Gate.PARTIAL, require_attempt=False)
     made = record.of_verdict(verdict, nodeid="n", result=result, message=message, seconds=1.0)
     written = json.loads(json.dumps(made.values()))
     proof = written.pop("evidence")
@@ -134,6 +137,23 @@ def test_the_published_record(verdict: Verdict) -> None:
     assert proof["difference"] == pytest.approx(-13.305902644)
     assert [deviation["axis"] for deviation in proof["deviations"]] == ["sample"]
     assert proof["test"]["result"] == "passed"
+
+
+def test_the_record_today(verdict: Verdict) -> None:
+    """With the paper's table at hand the same run is withheld as misattributed: the score stays, status and confidence go."""
+    claim, evidence, score = verdict.claim, verdict.evidence, verdict.score
+    assert evidence
+    assert score
+    cited = citation.check(claim, citation.Library())
+    today = judge(claim, score, evidence, verdict.readings, citation=cited)
+    assert (today.status, today.outcome, today.confidence) == (Status.PENDING, verdict.outcome, 0.0)
+    assert today.score == score
+    assert "column “COCO Fine-tuned, Karpathy test, B@4”" in today.reason
+    assert settle(today, gate=Gate.PARTIAL, require_attempt=True)[0] is Result.EXPECTED
+    written = record.of_verdict(today, nodeid="n", result=Result.EXPECTED, message="", seconds=1.0).values()
+    assert set(written["verdict"]) == set(PUBLISHED["verdict"])
+    assert written["verdict"]["claim_citation"] == PUBLISHED["verdict"]["claim_citation"]
+    assert written["evidence"]["citation"]["found"]["column"] == ["COCO Fine-tuned", "Karpathy test", "B@4"]
 
 
 def same(found: Any, published: Any, place: str) -> None:

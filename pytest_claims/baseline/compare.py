@@ -41,7 +41,7 @@ class Scope:
     metrics: Mapping[str, MetricInfo]
     """The metrics that claims may name."""
     data: tuple[Path, ...]
-    """The `--claims-data` folders."""
+    """The `--claims-data` and the `--claims-papers` folders."""
     plugins: tuple[Path, ...]
     """The files of the loaded plugins."""
 

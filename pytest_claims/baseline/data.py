@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_claims import citation
 from pytest_claims.baseline.match import Change, Located
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Data:
 
     Args:
         tree: the repository at the merge base.
-        folders: the `--claims-data` folders.
+        folders: the `--claims-data` and the `--claims-papers` folders.
     """
 
     def __init__(self, tree: Tree, folders: Sequence[Path]) -> None:
@@ -34,6 +35,7 @@ class Data:
 
     def changes(self, before: Located, now: Located) -> Iterator[Change]:
         """The changes in files that both claims name. If only one names a path, the claim itself changed."""
+        yield from self._papers(before, now)
         for text in named(now.claim):
             if text not in named(before.claim):
                 continue
@@ -45,6 +47,29 @@ class Data:
                 self._known[old, new] = self._difference(old, new)
             if said := self._known[old, new]:
                 yield Change(key=f"data {text}", before=old or "not in the repository", after=said)
+
+    def _papers(self, before: Located, now: Located) -> Iterator[Change]:
+        """The changes in sources of the paper beside the claim file, which a wrong citation would be found in.
+
+        A source that is added where none was can only find more.
+        """
+        identifier = now.claim.paper.arxiv_id
+        if identifier is None or before.claim.paper.arxiv_id != identifier:
+            return
+        folder = os.path.normpath(os.path.join(os.path.dirname(before.name), citation.BESIDE))  # noqa: PTH118, PTH120 - names
+        old = {name.removeprefix(f"{folder}/").partition("/")[0] for name in self.tree.below(folder)}
+        old = {name for name in old if citation.named(name, identifier)}
+        beside = now.claim.file.parent / citation.BESIDE
+        new = (
+            {path.name for path in beside.iterdir() if citation.named(path.name, identifier)}
+            if beside.is_dir()
+            else set()
+        )
+        for name in sorted(old | new if old else old):
+            known = f"{folder}/{name}" if name in old else None
+            found = self._now(now.claim, f"{citation.BESIDE}/{name}") if name in new else None
+            if said := self._difference(known, found):
+                yield Change(key=f"paper {name}", before=known or "not in the repository", after=said)
 
     def _module(self, name: str, text: str) -> str | None:
         """The submodule that contained the data next to the claim at the merge base; None if it is none, or no longer one."""
@@ -102,7 +127,7 @@ class Data:
 def named(claim: Claim) -> tuple[str, ...]:
     """The paths that a claim names; an id of the hub among them leads nowhere in a repository."""
     ids = (_id(claim, "checkpoint"), _id(claim, "dataset")) if claim.run.runs_checkpoint else ()
-    return (*claim.run.paths, *(text for text in ids if text))
+    return (*claim.run.paths, *(text for text in (*ids, claim.paper.source) if text))
 
 
 def _id(claim: Claim, key: str) -> str | None:

@@ -97,6 +97,8 @@ def _bar(claim: Claim) -> Iterator[tuple[str, tuple[Any, str]]]:
     value, tolerance = claim.reported.value, claim.tolerance
     yield "id", (claim.id, claim.id)
     yield "paper", (_paper(claim), _paper(claim))
+    # What the citation is checked against decides whether it is rejected.
+    yield "paper.source", (claim.paper.source, _show(claim.paper.source))
     for key in ("section", "row", "column"):
         text = str(getattr(claim.citation, key))
         yield f"citation.{key}", (" ".join(text.split()).casefold(), text)

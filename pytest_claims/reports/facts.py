@@ -11,7 +11,7 @@ from pytest_claims.reports.numbers import number as number
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pytest_claims.reports.format import ClaimCitation, Evidence, Record
+    from pytest_claims.reports.format import CitationCheck, ClaimCitation, Evidence, Record
 
 _SIGNS = {"percent": " %", "million": " million", "billion": " billion", "count": "", "fraction": ""}
 
@@ -135,6 +135,8 @@ def _lines(record: Record) -> Iterator[str]:
     yield from _breadth(evidence)
     yield f"citation: {place(record, citation)}"
     yield f"quoted: {citation.quoted_text}"
+    if evidence.citation:
+        yield from _citation(evidence.citation)
     if citation.notes:
         yield f"notes: {citation.notes}"
     if evidence.baseline:
@@ -153,6 +155,17 @@ def _lines(record: Record) -> Iterator[str]:
         yield f"evidence: {evidence.digest}"
     yield f"agent version: {verdict.agent_version}"
     yield f"command: {evidence.command}"
+
+
+def _citation(check: CitationCheck) -> Iterator[str]:
+    """Whether the number stands in the cited cell."""
+    yield f"citation check: {check.result}: {check.sentence}"
+    for note in check.notes:
+        yield f"citation note: {note}"
+    if check.source:
+        yield f"citation source: {check.source}" + (f" (SHA-256 {check.digest[:16]})" if check.digest else "")
+    if check.next_step and check.result == "unchecked":
+        yield f"to check the citation: {check.next_step}"
 
 
 def _statistics(evidence: Evidence) -> Iterator[str]:

@@ -231,6 +231,38 @@ class Need(Model):
     found: str
 
 
+class Neighbour(Model):
+    """A number of the row that the value stands in."""
+
+    column: list[str] = Field(description="the words above it, the topmost first")
+    text: str
+    found: bool = Field(description="it is the claim's value")
+
+
+class CitedCell(Model):
+    """The cell that holds the value; where none does, the cited one."""
+
+    table: str
+    row: list[str] = Field(description="the words at its left")
+    column: list[str] = Field(description="the words above it, the topmost first")
+    text: str
+    neighbours: list[Neighbour] = Field(description="the numbers of the row, this one among them")
+
+
+class CitationCheck(Model):
+    """Whether the number stands in the cell that the claim cites."""
+
+    result: Literal["confirmed", "misattributed", "contradicted", "not_found", "unchecked"]
+    sentence: str
+    next_step: str
+    source: str = Field(description="the file that was looked into; empty: none was at hand")
+    digest: str = Field(description="SHA-256 of that file")
+    version: int | None = Field(description="the paper's version, if the file's name says it")
+    score: float | None = Field(description="the share of the cited words that the cell's headers hold")
+    found: CitedCell | None
+    notes: list[str]
+
+
 class Evidence(Model):
     """The evidence for the verdict. Numbers are in the reported unit unless stated otherwise."""
 
@@ -257,6 +289,7 @@ class Evidence(Model):
     counts: dict[str, Any] | None
     provenance: dict[str, str | int | float | bool | None] | None
     notes: list[str]
+    citation: CitationCheck | None = None
     digest: str | None
     comparison: Comparison | None = Field(
         default=None, description="a release candidate beside its reference; null without a candidate"

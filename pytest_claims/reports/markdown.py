@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pytest_claims import text
-from pytest_claims.reports import facts
+from pytest_claims.reports import citations, facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -87,7 +87,8 @@ def _summary(ranked: Sequence[Record]) -> str:
     line += f"**{red:,} red.**" if red else "None is red."
     if moved:
         line += f" The bar moved for {moved:,}."
-    return title + line
+    cited = citations.counted(ranked)
+    return title + line + (f" {cited}" if cited else "")
 
 
 def _counted(records: Sequence[Record]) -> str:

@@ -6,6 +6,7 @@ import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims import __version__, command
@@ -40,7 +41,7 @@ def of_verdict(
     origin = [f"The claim stood in {verdict.origin} at the merge base."] if verdict.origin else []
     return _record(
         {
-            "paper": claim.paper.model_dump(exclude={"source_url", "rendered_html_url", "rendering_engine"}),
+            "paper": claim.paper.model_dump(exclude={"source", "source_url", "rendered_html_url", "rendering_engine"}),
             "latest_version": _latest_version(claim),
             "verdict": issued,
             "verdicts": {
@@ -72,6 +73,7 @@ def of_verdict(
                 "counts": dict(score.counts) if score else None,
                 "provenance": dict(evidence.provenance) if evidence else None,
                 "notes": [*origin, *(evidence.notes if evidence else ())],
+                "citation": asdict(verdict.citation) if verdict.citation else None,
                 "digest": evidence.digest if evidence else None,
                 "comparison": compared.values(verdict),
                 "command": command.of(claim, settings or Settings(), compare=_has_reference(verdict)),
@@ -158,7 +160,8 @@ def with_result(record: Record, result: Result, message: str) -> Record:
 _NOTHING: Mapping[str, Any] = {
     "basis": None, "outcome": None, "reported": None, "measured": None, "unit": None, "difference": None, "tolerance": None,
     "interval": None, "detectable": None, "n": None, "deviations": [], "baseline": None, "moved": [], "axes": [], "needs": [],
-    "signature": None, "counts": None, "provenance": None, "notes": [], "digest": None,
+    "signature": None, "counts": None, "provenance": None, "notes": [], "citation": None,
+    "digest": None,
 }  # fmt: skip
 """The values of `evidence` that a record about a file does not have."""
 

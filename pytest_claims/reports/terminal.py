@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims.reports import compared, facts, plan
+from pytest_claims.reports import citations, compared, facts, plan
 from pytest_claims.reports.facts import difference, number
 from pytest_claims.text import block, cut_middle, line
 
@@ -111,6 +111,8 @@ def show(reporter: pytest.TerminalReporter, records: Sequence[Record], *, dry_ru
         _explain(reporter, ranked, width, whole=verbosity > 0)
         for said in compared.summary(records):
             _write(reporter, said, "  ", width)
+        if told := citations.counted(records):
+            _write(reporter, told, "  ", width)
         _new(reporter, records, width)
         if dry_run:
             _plans(reporter, records, width)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_claims.errors import nearest
-from pytest_claims.spec import bands, explain, hints, models
+from pytest_claims.spec import bands, citations, explain, hints, models
 from pytest_claims.spec.units import PER_NATURAL
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ def of_number(parts: Mapping[str, Any], metrics: Mapping[str, MetricInfo]) -> It
     if isinstance(citation, models.Citation) and not _quotes(citation.quoted_text, reported.value.text):
         text = f"quoted_text does not contain the reported value {reported.value.text}"
         yield ("citation", "quoted_text"), f"{text}: {explain.short(citation.quoted_text)!r}"
+    if isinstance(citation, models.Citation) and (other := citations.other_metric(reported.metric, citation)):
+        text = f"the column names {other}, the claim reports {reported.metric}"
+        yield ("citation", "column"), f"{text}: {explain.short(citation.column)!r}"
 
 
 def metric_range(reported: models.Reported, metrics: Mapping[str, MetricInfo]) -> tuple[Decimal, Decimal] | None:

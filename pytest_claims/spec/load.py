@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_claims.errors import SpecError, nearest, nearest_name
-from pytest_claims.spec import checks, explain, models, nodes, values
+from pytest_claims.spec import checks, citations, explain, models, nodes, values
 from pytest_claims.spec.units import METRICS, MetricInfo
 from pytest_claims.spec.validate import File, quietly
 
@@ -59,6 +59,8 @@ class Claim:
     """The least and the greatest value that the metric can have, in the reported unit."""
     digest: str
     """SHA-256 over everything above that decides the verdict; formatting and comments do not change it."""
+    doubles: tuple[str, ...] = ()
+    """The other columns under which claims of this file cite the same number of the same row."""
 
     @property
     def where(self) -> str:
@@ -102,7 +104,7 @@ def loads(
 ) -> tuple[Claim, ...]:
     """Read a claim file from its bytes; nothing needs to exist at `path`. Raises `SpecError` like `load`."""
     file = File(nodes.parse(data, display), display)
-    claims = tuple(_Reader(file, path, metrics, own).claims())
+    claims = citations.with_doubles(tuple(_Reader(file, path, metrics, own).claims()))
     if file.problems:
         # A shared section is read once per claim, so each of its problems was noted once per claim.
         raise SpecError(nodes.capped([text for _, text in sorted(dict.fromkeys(file.problems))], display))
@@ -265,6 +267,7 @@ class _Reader:
             "id": section.id,
             "arxiv_id": paper.arxiv_id,
             "source_url": paper.source_url,
+            **({"source": paper.source} if paper.source else {}),
             "citation": section.citation.model_dump(exclude={"notes"}),
             "reported": [section.reported.metric, section.reported.value.text, section.reported.unit],
             "tolerance": [section.tolerance.pass_.text, section.tolerance.partial.text, section.tolerance.min_sample],

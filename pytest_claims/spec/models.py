@@ -44,6 +44,7 @@ class Paper(Model):
     latest_version: Positive | None = Field(default=None, description="the number of arXiv's latest version")
     withdrawn: bool = Field(default=False, description="whether the authors withdrew the paper")
     source_url: Text | None = Field(default=None, description="where the numbers stand; required without an arxiv_id")
+    source: DataPath | None = Field(default=None, description="file or folder that citations are checked against")
     rendered_html_url: Text | None = Field(
         default=None, description="a page that shows the latest version, if one was seen"
     )

@@ -17,6 +17,7 @@ from pytest_claims.verdict.models import Kind, Outcome, Status, Verdict
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from pytest_claims.citation import CitationCheck
     from pytest_claims.evidence import Evidence
     from pytest_claims.metrics import Score
     from pytest_claims.protocol import Reading
@@ -35,6 +36,7 @@ def judge(
     *,
     candidate: str | None = None,
     accept_replay: bool = False,
+    citation: CitationCheck | None = None,
 ) -> Verdict:
     """The verdict on a claim that was evaluated.
 
@@ -45,6 +47,7 @@ def judge(
         readings: every axis, paper against run.
         candidate: the release candidate that stood in for the checkpoint.
         accept_replay: evidence that was replayed counts like evidence that was made here.
+        citation: whether the number stands where the claim says; None: nobody looked.
     """
     unit = claim.reported.unit
     limits = arithmetic.bands(claim)
@@ -56,17 +59,14 @@ def judge(
     outcome = arithmetic.outcome(limits, measured, estimate, sampled=sampled)
     match = protocol.match(readings)
     withhold = evidence.replayed and not accept_replay
-    status = _publish(outcome, match, replayed=withhold)
-    because = words.gated(match, readings, replayed=withhold)
-    next_step = words.advice(status, match, replayed=withhold)
+    status = _publish(outcome, match, replayed=withhold, rejected=citation is not None and citation.rejected)
+    because = words.gated(match, readings, replayed=withhold, citation=citation)
+    next_step = words.advice(status, match, replayed=withhold, citation=citation)
     nothing = _decides_nothing(limits, outcome, measured, estimate, images, sampled=sampled)
     if nothing and status is not Status.PENDING:
         status, because, next_step = Status.PENDING, nothing, words.TOO_FEW
     confidence = arithmetic.confidence(score, limits, unit, outcome) if sampled else 1.0
-    if status is Status.PENDING:
-        confidence = 0.0  # a withheld number says nothing about the claim
-    elif match is Match.PROXY:
-        confidence = min(confidence, PROXY_CONFIDENCE)
+    confidence = _capped(confidence, status, match)
     return Verdict(
         claim=claim,
         kind=Kind.PRE if candidate else Kind.POST,
@@ -84,7 +84,14 @@ def judge(
         readings=readings,
         evidence=evidence,
         breadth=arithmetic.breadth(claim, limits, measured, span),
+        citation=citation,
     )
+
+
+def _capped(confidence: float, status: Status, match: Match) -> float:
+    if status is Status.PENDING:
+        return 0.0  # a withheld number says nothing about the claim
+    return min(confidence, PROXY_CONFIDENCE) if match is Match.PROXY else confidence
 
 
 def undecided(
@@ -97,8 +104,16 @@ def undecided(
     evidence: Evidence | None = None,
     candidate: str | None = None,
     needs: tuple[tuple[str, str], ...] = (),
+    citation: CitationCheck | None = None,
 ) -> Verdict:
-    """The verdict on a claim that gave no number: `not_attempted` or `error`."""
+    """The verdict on a claim that gave no number: `not_attempted` or `error`.
+
+    It is `pending` in place of `not_attempted` if the citation was rejected: an attempt would change nothing. A dry run, which
+    has `needs`, attempts nothing.
+    """
+    if status is Status.NOT_ATTEMPTED and citation is not None and citation.rejected and not needs:
+        status, reason = Status.PENDING, f"{words.rejected(citation)}It was not attempted either: {reason}"
+        next_step = citation.next_step
     return Verdict(
         claim=claim,
         kind=Kind.PRE if candidate else Kind.POST,
@@ -108,11 +123,14 @@ def undecided(
         readings=readings,
         evidence=evidence,
         needs=needs,
+        citation=citation,
     )
 
 
-def _publish(outcome: Outcome, match: Match, *, replayed: bool) -> Status:
-    """The status: the protocol lowers the outcome or withholds it, and never raises it."""
+def _publish(outcome: Outcome, match: Match, *, replayed: bool, rejected: bool) -> Status:
+    """The status: the citation and the protocol lower the outcome or withhold it, and never raise it."""
+    if rejected:
+        return Status.PENDING
     if match is Match.EXACT and not replayed:
         return Status(outcome.value)
     if match is Match.PROXY and not replayed:

@@ -12,6 +12,7 @@ from pytest_claims import protocol
 
 if TYPE_CHECKING:
     from pytest_claims.baseline import Change
+    from pytest_claims.citation import CitationCheck
     from pytest_claims.evidence import Evidence
     from pytest_claims.metrics import Score
     from pytest_claims.paired import PairedComparison
@@ -160,6 +161,8 @@ class Verdict:
     """How a candidate compares with the checkpoint that it replaces; None without a candidate, or if it gave no number."""
     reference: Verdict | None = None
     """The verdict on the checkpoint that the candidate replaces, if its evidence was compared."""
+    citation: CitationCheck | None = None
+    """Whether the number stands in the cell that the claim cites; None: nobody looked."""
 
     @property
     def id(self) -> str:

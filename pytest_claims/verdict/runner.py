@@ -44,6 +44,8 @@ def settle(verdict: Verdict, *, gate: Gate, require_attempt: bool, accept_moved:
         return Result.FAILED, f"the candidate was not evaluated. {verdict.reason}"
     if status is Status.NOT_ATTEMPTED:
         return (Result.FAILED if require_attempt else Result.SKIPPED), verdict.reason
+    if status is Status.PENDING and verdict.measured is None and require_attempt:
+        return Result.FAILED, f"the gate asks for an attempt. {verdict.reason}"
     if worse := _compared(verdict, gate):
         return Result.FAILED, f"{worse} {verdict.reason}"
     if expect is not None and status.value != expect:

@@ -11,6 +11,7 @@ from pytest_claims.protocol import Match
 from pytest_claims.verdict.models import Direction, Outcome, Status
 
 if TYPE_CHECKING:
+    from pytest_claims.citation import CitationCheck
     from pytest_claims.protocol import Reading
     from pytest_claims.verdict.models import Bands, Span
 
@@ -29,8 +30,10 @@ def wide_interval(images: int, limits: Bands) -> str:
     )
 
 
-def gated(match: Match, readings: tuple[Reading, ...], *, replayed: bool) -> str:
+def gated(match: Match, readings: tuple[Reading, ...], *, replayed: bool, citation: CitationCheck | None = None) -> str:
     """Why the status is not the outcome; empty where it is."""
+    if citation is not None and citation.rejected:
+        return rejected(citation)
     if replayed and match in (Match.EXACT, Match.PROXY):
         return "Withheld: replayed from evidence that was not made here. "
     if match is Match.EXACT:
@@ -45,8 +48,20 @@ def gated(match: Match, readings: tuple[Reading, ...], *, replayed: bool) -> str
     return f"Withheld: the run drifted from the paper's protocol ({axes}). "
 
 
-def advice(status: Status, match: Match, *, replayed: bool) -> str:
+def rejected(citation: CitationCheck) -> str:
+    """Why a claim is withheld whose number does not stand where it says."""
+    kinds = {
+        "misattributed": "misattributed",
+        "contradicted": "contradicted by the paper",
+        "not_found": "not found in the paper",
+    }
+    return f"Withheld: the citation is {kinds[citation.result]}. {citation.sentence} "
+
+
+def advice(status: Status, match: Match, *, replayed: bool, citation: CitationCheck | None = None) -> str:
     """What a person can do about a withheld verdict; empty for every other."""
+    if citation is not None and citation.rejected:
+        return citation.next_step
     if status is Status.PENDING and match is Match.DRIFT:
         return "Run it without overrides, or correct the claim's protocol if the paper really did this."
     if status is Status.PENDING and match is not Match.UNKNOWN and replayed:

@@ -1,0 +1,70 @@
+"""What a citation must agree with before anybody looks into the paper: its metric, and the file's other citations."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_claims.spec.load import Claim
+    from pytest_claims.spec.models import Citation
+
+_NAMED: Mapping[str, re.Pattern[str]] = {
+    **{f"bleu{n}": re.compile(rf"\bb(?:leu)?\s?[-@_]?\s?{n}(?![0-9.])", re.IGNORECASE) for n in (1, 2, 3, 4)},
+    "rouge_l": re.compile(r"\br(?:ouge)?[-_ ]?l\b", re.IGNORECASE),
+    "cider": re.compile(r"\bcider\b", re.IGNORECASE),
+    "trainable_parameters": re.compile(r"\btrain(?:able|ed)?\b.*\bparam", re.IGNORECASE),
+    "total_parameters": re.compile(r"\b(?:total|all)\b.*\bparam", re.IGNORECASE),
+    # Metrics that no evaluator here gives, and that stand beside ours in tables.
+    "SPICE": re.compile(r"\bspice\b", re.IGNORECASE),
+    "METEOR": re.compile(r"\bmeteor\b", re.IGNORECASE),
+    "recall": re.compile(r"\b(?:recall|r)\s?@\s?[0-9]+|\brecall\b", re.IGNORECASE),
+    "accuracy": re.compile(r"\bacc(?:uracy|\.)?(?![\w-])", re.IGNORECASE),
+    "perplexity": re.compile(r"\b(?:perplexity|ppl)\b", re.IGNORECASE),
+}
+"""How tables write metrics, by the metric's name."""
+
+
+def other_metric(metric: str, citation: Citation) -> str:
+    """The metric that the cited column names, if it is not the claim's; empty where the words do not contradict the claim.
+
+    In a transposed table the metric stands in the row.
+    """
+    if metric not in _NAMED:
+        return ""
+    named = [name for name, pattern in _NAMED.items() if pattern.search(citation.column)]
+    if not named or metric in named or _NAMED[metric].search(citation.row):
+        return ""
+    return named[0]
+
+
+def with_doubles(claims: Sequence[Claim]) -> tuple[Claim, ...]:
+    """The claims of a file; each one knows those that cite its number from the same row under another column."""
+    places: dict[tuple[str, ...], list[Claim]] = {}
+    for claim in claims:
+        places.setdefault(_number(claim), []).append(claim)
+    return tuple(
+        replace(
+            claim,
+            doubles=tuple(
+                f"{other.citation.column} ({other.id})"
+                for other in places[_number(claim)]
+                if _folded(other.citation.column) != _folded(claim.citation.column)
+            ),
+        )
+        if len(places[_number(claim)]) > 1
+        else claim
+        for claim in claims
+    )
+
+
+def _number(claim: Claim) -> tuple[str, ...]:
+    citation, reported = claim.citation, claim.reported
+    return (_folded(citation.section), _folded(citation.row), reported.metric, reported.value.text, reported.unit)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()
