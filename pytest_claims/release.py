@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from decimal import Decimal
 
+    from pytest_claims.citation import CitationCheck
     from pytest_claims.evidence import Evidence
     from pytest_claims.metrics import Metric
     from pytest_claims.protocol import Plan
@@ -155,9 +156,7 @@ def _checked(candidate: Evidence, reference: Reference) -> Reference:
     return reference
 
 
-def _judged(
-    session: Session, plan: CaptioningPlan, evidence: Evidence, citation: CitationCheck | None
-) -> Verdict:
+def _judged(session: Session, plan: CaptioningPlan, evidence: Evidence, citation: CitationCheck | None) -> Verdict:
     """The verdict on the reference.
 
     Raises:

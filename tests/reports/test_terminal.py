@@ -144,6 +144,7 @@ def test_claims_that_could_not_be_attempted(records: list[Any]) -> None:
     assert lines[3:] == [
         "",
         f"  not_attempted: 5 claims: {missing} --claims-data=DIR.",
+        "  Citations: 5 unchecked.",
         "5 claims: 5 not_attempted",
     ]
     every = shown(list(copies(records[2], 5)), None, verbose=1)
@@ -204,10 +205,10 @@ def test_a_claim_that_the_gate_makes_red(pytester: pytest.Pytester) -> None:
 def test_a_red_claim_says_what_to_do(pytester: pytest.Pytester, records: list[Any]) -> None:
     """Below the reason of a red claim stands the next step, or else the command that runs the claim again."""
     lines = shown([records[0]], None)
-    assert lines[-2] == "    Run it without overrides, or correct the claim's protocol if the paper really did this."
+    assert lines[-3] == "    Run it without overrides, or correct the claim's protocol if the paper really did this."
     put(pytester.path, of_status("fail", "fails"))
     (failed,) = run(pytester, "claims").records.values()
-    assert shown([failed], None)[-2] == "    Run it again: pytest claims/paper.yaml::fails"
+    assert shown([failed], None)[-3] == "    Run it again: pytest claims/paper.yaml::fails"
 
 
 @pytest.mark.parametrize(("options", "again"), [([], False), (["--tb=no"], True)])
