@@ -40,11 +40,12 @@ def settle(verdict: Verdict, *, gate: Gate, require_attempt: bool, accept_moved:
     if verdict.moved and not accept_moved:
         moved = "; ".join(f"{change.key}: {change.before} → {change.after}" for change in verdict.moved)
         return Result.FAILED, f"the bar moved ({moved}). {verdict.reason}"
-    if status is Status.NOT_ATTEMPTED and verdict.kind is Kind.PRE:
+    withheld_unrun = status is Status.PENDING and verdict.measured is None  # by its citation alone
+    if (status is Status.NOT_ATTEMPTED or withheld_unrun) and verdict.kind is Kind.PRE:
         return Result.FAILED, f"the candidate was not evaluated. {verdict.reason}"
     if status is Status.NOT_ATTEMPTED:
         return (Result.FAILED if require_attempt else Result.SKIPPED), verdict.reason
-    if status is Status.PENDING and verdict.measured is None and require_attempt:
+    if withheld_unrun and require_attempt:
         return Result.FAILED, f"the gate asks for an attempt. {verdict.reason}"
     if worse := _compared(verdict, gate):
         return Result.FAILED, f"{worse} {verdict.reason}"

@@ -169,8 +169,8 @@ def test_deviations_are_known_before_running() -> None:
 
 def test_claims_that_differ_only_in_metric_share_a_run() -> None:
     """The key of a plan holds what is generated, not what is scored."""
-    other = claim(("metric: bleu4", "metric: bleu1"))
-    assert plan(other, Settings()).key == plan(claim(("metric: bleu4", "metric: bleu2")), Settings()).key
+    one, two = (claim(("metric: bleu4", f"metric: bleu{n}"), ("column: BLEU-4", f"column: BLEU-{n}")) for n in (1, 2))
+    assert plan(one, Settings()).key == plan(two, Settings()).key
     assert planned().key != planned(sample=100).key
     assert planned().key != planned(overrides={"prompt": ""}).key
     assert planned().key != planned(candidates={"example": "./candidate"}).key
