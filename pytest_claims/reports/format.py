@@ -260,7 +260,42 @@ class CitationCheck(Model):
     version: int | None = Field(description="the paper's version, if the file's name says it")
     score: float | None = Field(description="the share of the cited words that the cell's headers hold")
     found: CitedCell | None
+    operands: dict[str, CitationCheck] = Field(
+        default={}, description="of what a derived number comes from, by operand"
+    )
     notes: list[str]
+
+
+class DerivedValue(Model):
+    """A derived value, and what it may be, in the reported unit."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Operand(Model):
+    """A number that a derived one comes from, in its own unit."""
+
+    name: str = Field(description="as the expression has it")
+    printed: str = Field(description="with the digits that the paper prints")
+    unit: Unit
+    low: float = Field(description="the least number that is printed like this")
+    high: float = Field(description="the greatest number that is printed like this")
+    place: str = Field(description="section, row and column that are cited")
+    claim: str = Field(description="the claim that reports it, as FILE::ID; empty: it is only cited")
+    measured: DerivedValue | None = Field(description="what the claim's run measured; null: nothing that is used")
+    note: str = Field(description="why nothing measured is used; else the status of the claim")
+
+
+class Derivation(Model):
+    """How a number was computed from others."""
+
+    expression: str
+    operands: list[Operand]
+    printed: DerivedValue = Field(description="from the printed numbers and their rounding")
+    measured: DerivedValue | None = Field(description="from what was measured, and the other printed numbers")
+    sampled: bool = Field(description="a measured number is the estimate of a sample")
 
 
 class Evidence(Model):
@@ -270,7 +305,7 @@ class Evidence(Model):
     test: Told
     reason: str
     next_step: str
-    basis: Literal["reproduced", "rescored", "counted"] | None
+    basis: Literal["reproduced", "rescored", "counted", "derived"] | None
     outcome: Literal["pass", "partial", "fail"] | None = Field(description="the result before the gates")
     reported: str | None = Field(description="the reported number as the paper prints it")
     measured: float | None
@@ -290,6 +325,7 @@ class Evidence(Model):
     provenance: dict[str, str | int | float | bool | None] | None
     notes: list[str]
     citation: CitationCheck | None = None
+    derivation: Derivation | None = Field(default=None, description="how a derived number was computed; else null")
     digest: str | None
     comparison: Comparison | None = Field(
         default=None, description="a release candidate beside its reference; null without a candidate"
