@@ -490,8 +490,8 @@ MISTAKES: dict[str, tuple[list[Change], str]] = {
     ),
     "misspelt unit": (
         [("unit: percent", "unit: percents")],
-        ("29: claims[0].reported.unit: expected 'percent', 'fraction', 'million', 'billion', 'count' or 'times', got 'percents', "
-        "did you mean 'percent'?"),
+        ("29: claims[0].reported.unit: expected 'percent', 'fraction', 'million', 'billion', 'count' or 'times', "
+        "got 'percents', did you mean 'percent'?"),
     ),
     "misspelt metric": (
         [("metric: bleu4", "metric: bleu_4")],
@@ -939,7 +939,7 @@ def violations(value: Any, rule: dict[str, Any], root: dict[str, Any], where: st
                 ok = not isinstance(value, str) or re.search(wanted, value) is not None
             case _:
                 pytest.fail(f"the schema uses {keyword!r}, which this checker does not know")
-        if keyword not in ("$ref", "properties", "items") and not ok:
+        if keyword not in ("$ref", "properties", "patternProperties", "items") and not ok:
             found.append(f"{where}: {keyword}")
     return found
 
