@@ -12,7 +12,7 @@ import pytest
 from pytest_claims import spec, verify
 from pytest_claims.errors import SpecError
 from tests.attacks.repository import claims, compare, git
-from tests.builders import cell, claim, derived, put, sentence, write, yaml_of
+from tests.builders import cell, changed, claim, derived, predictions, put, sentence, write, yaml_of
 from tests.running import plain
 
 if TYPE_CHECKING:
@@ -124,7 +124,8 @@ def test_claim_itself(tmp_path: Path) -> None:
     [
         "10**10**10",
         "9999999999999 - ours",
-        "(" * 150 + "ours" + ")" * 150,
+        "(" * 12 + "ours" + ")" * 12 + " - theirs",
+        "ours - theirs" + " * 1" * 60,
         "ours - theirs" + " + 1" * 10_000,
         "ours - theirs" + " * 999999999999" * 60,
         "__import__('os').system('id')",
@@ -193,6 +194,35 @@ def test_move_an_operand(pytester: pytest.Pytester, claims: Path) -> None:
     moved = "\n".join(found.moved)
     assert "run.operands.theirs.value: 56.3 → 56.30" in moved
     assert "data claim.yaml: claims/claim.yaml → edited" in moved
+    assert "data refs.json: claims/refs.json → edited" in moved
+
+
+def test_move_an_operand_of_the_same_file(pytester: pytest.Pytester, claims: Path) -> None:
+    """A sentence that runs alone has moved if the claim behind it has, in the same file."""
+    own = {"evaluator": "derived", "operands": {"ours": cell("110.0", "ours"), "theirs": {"claim": "one"}}}
+    by: dict[str, Any] = {"reported__value": Decimal("10.0"), "citation__quoted_text": "by 10.0"}
+    one = changed(sentence(**by), run={"expression": "ours - theirs", **own})
+    scored = predictions()["run"]
+    for value, band in (("100.0", 1), ("100.0", 2)):
+        document = predictions(claim(value=value, tolerance={"pass": band, "partial": 20}, run=scored), one, run=...)
+        write(claims / "claim.yaml", document)
+        if band == 1:
+            git(pytester.path, "add", "-A")
+            git(pytester.path, "commit", "-qm", "sentence")
+            git(pytester.path, "branch", "-f", "main")
+    found = compare(pytester, args=("claims/claim.yaml::gain",))
+    assert found.standing == {"gain": "moved"}
+    assert found.moved == ["operand theirs.tolerance.pass: 1 → 2"]
+
+
+def test_widen_by_repetition(tmp_path: Path) -> None:
+    """An operand that stands in an expression twice would count its rounding twice: it is refused, with the way to write it."""
+    one = sentence(
+        reported={"metric": "relative_change", "value": Decimal("15.5"), "unit": "percent"},
+        citation__quoted_text="by 15.5%",
+        run__expression="(ours - theirs) / theirs",
+    )
+    assert "stands in it 2 times; expected once; (a - b) / b is a / b - 1" in problems(tmp_path, one)
 
 
 def test_pass_without_the_candidate(pytester: pytest.Pytester) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -12,14 +14,20 @@ import pytest
 
 from pytest_claims import verify
 from pytest_claims.errors import SpecError
+from pytest_claims.evaluation.predictions import evaluate
 from pytest_claims.protocol import Match
 from pytest_claims.reports import facts, record
+from pytest_claims.run import Session
 from pytest_claims.spec.expression import ExpressionError, Interval, exact, parse
-from pytest_claims.verdict import Result
+from pytest_claims.verdict import Kind, Result
 from tests.builders import cell, claim, derived, predictions, put, sentence, write
 from tests.running import run
 
 if TYPE_CHECKING:
+    from pytest_claims.bench import Bench
+    from pytest_claims.evidence import Evidence
+    from pytest_claims.protocol import PredictionsPlan
+    from pytest_claims.spec import Claim
     from pytest_claims.verdict import Verdict
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +90,9 @@ def test_rounding(tmp_path: Path, value: str, partial: str, status: str) -> None
     quoted = f"our model outperforms theirs by {value}% on VQAv2"
     one = sentence(reported__value=Decimal(value), tolerance__partial=Decimal(partial), citation__quoted_text=quoted)
     assert judged(tmp_path, one, paper="")["gain"].status == status
+    if status == "partial":  # the same, where the pass band is as wide
+        one["tolerance"]["pass"] = one["tolerance"]["partial"]
+        assert judged(tmp_path, one, paper="")["gain"].status == "pass"
 
 
 def test_interval_arithmetic() -> None:
@@ -292,6 +303,71 @@ def test_a_claim_of_the_same_file(tmp_path: Path) -> None:
         "one": ("pass", "exact"),
         "gain": ("pass", "exact"),
     }
+    assert [reading.axis for reading in verdicts["gain"].readings] == ["operands"]
+
+
+def observed(monkeypatch: pytest.MonkeyPatch, *, precision: str = "float32", population: int | None = None) -> None:
+    """Let the runs of released captions look like those of a model in a precision, or on a sample."""
+    real = evaluate
+
+    def seen(plan: PredictionsPlan, bench: Bench) -> Evidence:
+        found = real(plan, bench)
+        return replace(
+            found, population=population, observed=replace(found.observed, precision={"precision": precision})
+        )
+
+    monkeypatch.setattr("pytest_claims.evaluation.predictions.evaluate", seen)
+
+
+def test_a_proxy_stays_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the claim behind a sentence ran under a proxy of its protocol, the sentence is at most partial."""
+    observed(monkeypatch, precision="float16")
+    verdict = measured(tmp_path, protocol__precision="float32")
+    assert (verdict.outcome, verdict.status, verdict.match) == ("pass", "partial", "proxy")
+    assert [reading.axis for reading in verdict.deviations] == ["operands"]
+
+
+def test_a_sample_that_decides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interval of a sampled operand is no rounding. If the sentence could pass as well as fail by it, it is withheld."""
+    observed(monkeypatch, population=10_000)
+    captions = {str(index): "a dog" for index in range(60)}
+    put(tmp_path, claim(value="75.0", tolerance={"pass": 5, "partial": 60}), name="paper.yaml", captions=captions)
+    rows = [{"image_id": name, "caption": "a dog" if int(name) % 2 else "a cat"} for name in captions]
+    (tmp_path / "refs.json").write_text(json.dumps({"annotations": rows}))
+    by_ten = {**BY_TEN, "run__operands": {**NAMED, "theirs": cell("65.0", "theirs")}}
+    verdicts = judged(
+        tmp_path,
+        sentence("narrow", **changed_band(by_ten, 1)),
+        sentence("wide", **changed_band(by_ten, 9)),
+        paper="",
+    )
+    narrow, wide = verdicts["narrow"], verdicts["wide"]
+    assert narrow.evidence is not None
+    assert narrow.evidence.derivation is not None
+    assert narrow.evidence.derivation.sampled
+    assert (narrow.status, narrow.confidence) == ("pending", 0.0)
+    assert narrow.reason.startswith("Withheld: the samples of the operands decide nothing")
+    assert (wide.outcome, wide.status) == ("partial", "partial")
+
+
+def changed_band(changes: dict[str, Any], partial: int) -> dict[str, Any]:
+    """The same changes, with another partial band."""
+    return {**changes, "tolerance__partial": partial}
+
+
+def test_a_candidate_that_gave_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a release candidate behind a sentence gave no number, the sentence is an error, not green by its printed one."""
+    real = Session.judged
+
+    def judge(session: Session, one: Claim) -> Verdict:
+        return replace(real(session, one), kind=Kind.PRE) if one.id == "one" else real(session, one)
+
+    monkeypatch.setattr(Session, "judged", judge)
+    verdict = measured(tmp_path)
+    assert (verdict.status, verdict.kind) == ("pass", "PRE")
+    verdict = measured(tmp_path, run__predictions__path="missing.json")
+    assert verdict.status == "error"
+    assert verdict.reason.startswith("The candidate of the operand ours gave no number.")
 
 
 @pytest.mark.parametrize(
