@@ -10,7 +10,7 @@ Every way captions the same images with `BeamSearch`, in which one part is repla
 * `vision`: `Blip2VisionModel.forward` instead of `Encoder._see`;
 * `layers`: `OPTDecoderLayer.forward` on the same store, instead of `Decoder.prefill` and `Decoder.step`;
 * `stock`: `plain`, `vision` and `layers`;
-* `sort`: a stable sort of all scores of an image, instead of one of the best chunks;
+* `sort`: a stable sort of all scores of an image, instead of `torch.topk` of keys in the best chunks;
 * `topk`: `torch.topk`, which defines no order among equal scores.
 
 The ways take turns (benchmarks/rounds.py). Ratios are of processor time of one thread, because that depends least on
@@ -132,7 +132,9 @@ def step(self: Any, rows: slice, tokens: Tensor, step: Tensor, width: int) -> Te
 
 def sort(self: Any, scores: Tensor) -> tuple[Tensor, Tensor]:
     """`Hypotheses._best_candidates` by one stable sort."""
-    return hypotheses._ranked(scores.flatten(1), self.settings.candidates)
+    ranked, order = scores.flatten(1).sort(dim=-1, descending=True, stable=True)
+    count = self.settings.candidates
+    return ranked[..., :count], order[..., :count]
 
 
 def topk(self: Any, scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from pytest_claims.beam import (
     choose_slots,
     supports,
 )
-from pytest_claims.beam.hypotheses import Hypotheses
+from pytest_claims.beam.hypotheses import Hypotheses, _ranked
 from pytest_claims.errors import EvaluationError
 from tests.tiny_models import EOS, PAD, prompt_ids, random_blip2, random_flan_t5, random_images
 
@@ -279,6 +279,20 @@ def test_ties_go_to_the_better_beam_then_to_the_lower_token(vocabulary: int) -> 
         top, index = book._best_candidates(scores)
         assert torch.equal(index, order)
         assert torch.equal(top, flat.gather(1, order))
+
+
+@pytest.mark.parametrize("size", [20, 640])
+def test_ranking_is_a_stable_sort(size: int) -> None:
+    """For few and many values, with infinities, both zeros and both NaN: values and order are those of a stable sort."""
+    generator = torch.Generator().manual_seed(size)
+    values = torch.randint(-4, 4, (7, size), generator=generator) / 3
+    values[1, ::3], values[2, ::5], values[3, ::2] = float("-inf"), float("inf"), -0.0
+    values[4, 1::2], values[5] = float("nan"), float("-inf")
+    values[6, 3::4] = torch.tensor(float("inf")) - float("inf")  # on x86, a NaN with the sign bit set
+    expected, order = values.sort(dim=-1, descending=True, stable=True)
+    ranked, index = _ranked(values, 10)
+    assert torch.equal(index, order[:, :10])
+    torch.testing.assert_close(ranked, expected[:, :10], rtol=0, atol=0, equal_nan=True)
 
 
 def test_ties_between_finished_captions_go_to_the_earlier() -> None:
