@@ -42,15 +42,16 @@ class Encoder:
         self._blocks = [
             (
                 layer,
-                prepare(layer.self_attn.qkv, pack=pack),
-                prepare(layer.self_attn.projection, pack=pack),
+                prepare(layer.self_attn.qkv, pack=pack, rows=patches),
+                prepare(layer.self_attn.projection, pack=pack, rows=patches),
                 prepare(
                     layer.mlp.fc1,
                     pack=pack,
+                    rows=patches,
                     activation=vision.config.hidden_act,
                     activation_fn=layer.mlp.activation_fn,
                 ),
-                prepare(layer.mlp.fc2, pack=pack),
+                prepare(layer.mlp.fc2, pack=pack, rows=patches),
             )
             for layer in vision.encoder.layers
         ]

@@ -1,34 +1,66 @@
-"""Linear layers for a CPU in fp32: oneDNN with weights that are packed once, and a fused activation.
+"""Linear layers for a CPU in fp32: oneDNN with weights that are packed once, where that is faster than `nn.Linear`.
 
 `nn.Linear` calls the BLAS library. It rearranges the weights into its own layout in every call, and bias and activation
-are separate passes. oneDNN accepts weights in its own layout, and adds bias and activation in the same pass.
+are separate passes. oneDNN accepts weights in its own layout, and can add bias and activation in the same pass.
+
+Which of the two is faster depends on the CPU's vector instructions and on the number of rows of the input:
+
+* AVX-512: oneDNN with packed weights for any number of rows, activations fused.
+* AVX2: oneDNN with packed weights below 128 rows, `nn.Linear` (MKL) from there on. GELU is a separate pass: fused, one
+  layer of a vision model takes 11.5 ms instead of 7.7 ms.
+* Other CPUs are not measured: `nn.Linear`.
+
+The choice is made by what the CPU can do, and not by a measurement at the start: a measurement could choose differently
+in the next run, and captions would not be reproducible on the same machine. It follows PyTorch's own knowledge of the CPU,
+which the environment variable ATEN_CPU_CAPABILITY overrides.
 
 The two operators are private: torch.compile's CPU backend calls them (torch/_inductor/mkldnn_ir.py). If they are missing
-or take other arguments, a layer falls back to `nn.Linear`. Measured with benchmarks/beam_parts.py, preset `mid`: with
-`nn.Linear`, captioning takes 1.11 times as long. With the public `torch.utils.mkldnn.MkldnnLinear`, which also converts
-each input and output, it takes 1.24 times as long. On the tiny model of `shapes` the operators gain nothing.
+or take other arguments, a layer falls back to `nn.Linear`. What they gain is measured by benchmarks/beam_parts.py; the
+results are in docs/performance.md.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
 from torch import nn  # noqa: TID253 - as above
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
-# The activations that oneDNN can fuse: name in the configuration to (operator, algorithm)
-_FUSED = {None: ("none", ""), "relu": ("relu", ""), "gelu": ("gelu", "none")}
+# How oneDNN names an activation: name in the configuration to (operator, algorithm)
+_NAMES = {None: ("none", ""), "relu": ("relu", ""), "gelu": ("gelu", "none")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    """What is faster on a kind of CPU.
+
+    Args:
+        below: oneDNN is used for inputs of fewer rows; None: of any number of rows.
+        fused: the activations that it computes in the same pass.
+    """
+
+    below: int | None
+    fused: frozenset[str]
+
+
+_RULES: Mapping[str, _Rule] = {
+    "AVX512": _Rule(below=None, fused=frozenset({"relu", "gelu"})),
+    "AVX2": _Rule(below=128, fused=frozenset({"relu"})),
+}
+"""By `torch.backends.cpu.get_cpu_capability()`."""
 
 
 def prepare(
     layer: nn.Module,
     *,
     pack: bool,
+    rows: int = 1,
     activation: str | None = None,
     activation_fn: Callable[[Tensor], Tensor] | None = None,
 ) -> Callable[[Tensor], Tensor]:
@@ -37,6 +69,7 @@ def prepare(
     Args:
         layer: if its weights are packed, later changes of them have no effect.
         pack: whether a second copy of the weights may be held.
+        rows: the smallest number of rows that an input will have. It saves the copy where none would use it.
         activation: the name of the activation in the configuration.
         activation_fn: the activation.
     """
@@ -45,28 +78,47 @@ def prepare(
         result: Tensor = layer(x)
         return result if activation_fn is None else activation_fn(result)
 
+    rule = _RULES.get(torch.backends.cpu.get_cpu_capability())
     # Only nn.Linear itself: a quantised or adapted layer is a subclass or a wrapper, with a forward pass of its own.
-    if type(layer) is not nn.Linear or not _onednn(layer.weight) or activation not in _FUSED:
+    if rule is None or type(layer) is not nn.Linear or not _onednn(layer.weight):
         return plain
-    # With the activation as a separate pass, captioning takes 1.08 times as long (preset `mid`).
+    below = rule.below
+    if below is not None and rows >= below:
+        return plain
+    fused = activation in rule.fused
+    product = _onednn_product(layer, pack=pack, activation=activation if fused else None)
+    if product is None:
+        return plain
+    after = None if fused else activation_fn
+
+    def chosen(x: Tensor) -> Tensor:
+        if below is not None and x.numel() >= below * x.shape[-1]:
+            return plain(x)
+        result = product(x)
+        return result if after is None else after(result)
+
+    return chosen
+
+
+def _onednn_product(layer: nn.Linear, *, pack: bool, activation: str | None) -> Callable[[Tensor], Tensor] | None:
+    """The layer and the activation as one operator of oneDNN; None if the operator does not take them."""
     operator: Any = torch.ops.mkldnn._linear_pointwise
-    attribute, algorithm = _FUSED[activation]
+    attribute, algorithm = _NAMES[activation]
     weight: Tensor = layer.weight.detach()
     bias: Tensor | None = layer.bias  # may be None, which nn.Linear's stub does not say
     bias = None if bias is None else bias.detach()
     try:
         if pack:
-            # Without packing, captioning takes 1.05 times as long (preset `mid`).
             weight = torch.ops.mkldnn._reorder_linear_weight(weight, None)
 
-        def fused(x: Tensor) -> Tensor:
+        def product(x: Tensor) -> Tensor:
             result: Tensor = operator(x, weight, bias, attribute, [], algorithm)
             return result
 
-        fused(torch.zeros((2, layer.in_features)))
+        product(torch.zeros((2, layer.in_features)))
     except (AttributeError, RuntimeError, TypeError):
-        return plain
-    return fused
+        return None
+    return product
 
 
 def _onednn(weight: Tensor) -> bool:
