@@ -10,8 +10,8 @@ over the images, and `capacity` chooses how many images are decoded at a time.
 
 from __future__ import annotations
 
-from pytest_claims.beam.capacity import SlotBudget, caption, choose_slots
+from pytest_claims.beam.capacity import SlotBudget, caption, choose_slots, most_slots
 from pytest_claims.beam.search import BeamSearch
 from pytest_claims.beam.settings import BeamSettings, supports
 
-__all__ = ["BeamSearch", "BeamSettings", "SlotBudget", "caption", "choose_slots", "supports"]
+__all__ = ["BeamSearch", "BeamSettings", "SlotBudget", "caption", "choose_slots", "most_slots", "supports"]

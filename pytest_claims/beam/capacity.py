@@ -23,19 +23,24 @@ if TYPE_CHECKING:
 
 _SHARE = 0.7  # of the free memory; activations, CUDA graphs and fragmentation need the rest
 # More images at a time than these limits are not faster, and at the end of a run fewer slots are in use. On a large GPU
-# a matrix product reaches its full rate at about 1,000 rows, on a CPU at about 80 rows (16 images with 5 beams). More rows
-# help a narrow model on a CPU, because there the call of an operator costs more than its arithmetic. Measured: 64 images
-# at a time are 1.6 times as fast as 16 for a width of 128, and equally fast for 512.
+# a matrix product reaches its full rate at about 1,000 rows. On a CPU, 80 rows (16 images with 5 beams) suffice for that,
+# but each step reads all weights of the language model from memory, and twice as many images share the reading. More
+# rows help a narrow model, because there the call of an operator costs more than its arithmetic. Measured on AVX-512, one
+# thread: 32 images at a time take 1/1.05 of the time of 16 for a width of 512 (`mid`), and 128 take 1/1.14 of the time of
+# 64 for a width of 128 (`shapes`). On AVX2, packed weights pay below 128 rows only (linear.py), so half as many.
 _MOST_ON_GPU = 256
-_MOST_ON_CPU = 64
-_FEWEST_FULL_RATE = 16
-_OVERHEAD = 8192  # width * images; above it, arithmetic costs more than the calls
+_MOST_ON_CPU = 128
+_FEWEST_FULL_RATE = 32
+_OVERHEAD = 16384  # width * images; above it, arithmetic costs more than the calls
 
 
-def _most(kind: str, hidden: int) -> int:
-    if kind != "cpu":
+def most_slots(model: Blip2ForConditionalGeneration) -> int:
+    """How many images at a time are enough for the full speed of the model's device."""
+    language_model: Any = model.language_model
+    if next(language_model.parameters()).device.type != "cpu":
         return _MOST_ON_GPU
-    return min(_MOST_ON_CPU, max(_FEWEST_FULL_RATE, _OVERHEAD // hidden))
+    most = min(_MOST_ON_CPU, max(_FEWEST_FULL_RATE, _OVERHEAD // int(language_model.config.hidden_size)))
+    return most if torch.backends.cpu.get_cpu_capability() == "AVX512" else most // 2
 
 
 @dataclass(slots=True)
@@ -75,7 +80,7 @@ def choose_slots(
     # the logits in the model's precision, and two copies of the log-probabilities in fp32
     scores: int = settings.num_beams * config.vocab_size * (4 + 4 + parameter.element_size())
     fitting = int(free * _SHARE) // (store + scores)
-    most = _most(parameter.device.type, config.hidden_size)
+    most = most_slots(model)
     return max(1, min(fitting, most, images if images is not None else most))
 
 

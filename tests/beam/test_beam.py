@@ -19,6 +19,7 @@ from pytest_claims.beam import (
     SlotBudget,
     caption,
     choose_slots,
+    most_slots,
     supports,
 )
 from pytest_claims.beam.hypotheses import Hypotheses, _ranked
@@ -614,7 +615,7 @@ def test_slots_follow_memory(model: Any) -> None:
         return choose_slots(model, settings(**PAPER), prompt_tokens=8, images=images, free_bytes=free)
 
     assert slots(0) == 1
-    assert slots(1 << 40) == 64
+    assert slots(1 << 40) == most_slots(model) >= 64
     assert slots(1 << 40, images=10) == 10
     # 2 layers x 2 x (8 + 14 * 5) rows x 32 numbers and 5 x 120 scores in three copies, of 4 bytes each
     one = 4 * (2 * 2 * 78 * 32 + 5 * 120 * 3)
