@@ -5,7 +5,7 @@
 
 `settings` reads a generation config and refuses what the search does not implement. `encoder` and `decoder` are the
 model's forward pass, with a key-value store that is never copied. `hypotheses` ranks the captions, `search` is the loop
-over the images, and `capacity` chooses how many images are decoded at a time.
+over the images, `graphs` makes CUDA graphs of its steps, and `capacity` chooses how many images are decoded at a time.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
 
+from pytest_claims.beam.encoder import activations
+from pytest_claims.beam.graphs import is_out_of_memory
 from pytest_claims.errors import EvaluationError, first_line
 from pytest_claims.machine import free_memory
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_claims.beam.search import BeamSearch
     from pytest_claims.beam.settings import BeamSettings
 
-_SHARE = 0.7  # of the free memory; activations, CUDA graphs and fragmentation need the rest
+_SHARE = 0.7  # of the free memory; libraries' workspaces, temporary copies and fragmentation need the rest
 # More images at a time than these limits are not faster, and at the end of a run fewer slots are in use. On a large GPU
 # a matrix product reaches its full rate at about 1,000 rows. On a CPU, 80 rows (16 images with 5 beams) suffice for that,
 # but each step reads all weights of the language model from memory, and twice as many images share the reading. More
@@ -73,13 +75,18 @@ def choose_slots(
     """
     language_model: Any = model.language_model
     parameter: Tensor = next(language_model.parameters())
-    config = language_model.config
+    kind, size, config = parameter.device.type, parameter.element_size(), language_model.config
     free = free_memory(parameter.device) if free_bytes is None else free_bytes
-    rows = prompt_tokens + settings.max_new_tokens * settings.num_beams
-    store: int = config.num_hidden_layers * 2 * rows * config.hidden_size * parameter.element_size()  # keys and values
+    beams = settings.num_beams
+    rows = prompt_tokens + settings.max_new_tokens * beams
+    store: int = config.num_hidden_layers * 2 * rows * config.hidden_size * size  # keys and values
     # the logits in the model's precision, and two copies of the log-probabilities in fp32
-    scores: int = settings.num_beams * config.vocab_size * (4 + 4 + parameter.element_size())
-    fitting = int(free * _SHARE) // (store + scores)
+    scores: int = beams * config.vocab_size * (4 + 4 + size)
+    # in a layer: the residual stream, queries, keys, values and the mixture, or the feed-forward part
+    layer: int = beams * size * (2 * config.hidden_size + max(3 * config.hidden_size, 2 * config.ffn_dim))
+    # CUDA graphs have a memory pool of their own beside that of the steps without a graph
+    steps = (scores + layer) * (2 if kind == "cuda" else 1)
+    fitting = int(free * _SHARE - activations(model)) // (store + steps)
     most = most_slots(model)
     return max(1, min(fitting, most, images if images is not None else most))
 
@@ -88,6 +95,8 @@ def caption(
     build: Callable[[int], BeamSearch],
     images: Iterable[tuple[str, Tensor]],
     budget: SlotBudget,
+    *,
+    keep: Callable[[BeamSearch], object] = lambda _: None,
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Run a search. When memory runs out, continue with half the slots.
 
@@ -97,6 +106,7 @@ def caption(
         build: creates a search with the given number of slots.
         images: as in `BeamSearch.run`; ids must be unique.
         budget: the number of slots; it is reduced when memory runs out.
+        keep: called with the search after all images are captioned. It can run again.
 
     Raises:
         EvaluationError: memory is too small for a single image, or an id occurs twice.
@@ -125,7 +135,7 @@ def caption(
                 del pending[image_id]
                 yield image_id, tokens
         except (RuntimeError, MemoryError) as error:
-            if broken or not _is_out_of_memory(error):
+            if broken or not is_out_of_memory(error):
                 raise
             if budget.slots == 1:
                 raise EvaluationError(
@@ -133,6 +143,7 @@ def caption(
                     f"a lower precision or another device. ({first_line(error)}.)"
                 ) from error
         else:
+            keep(search)
             return
         # This must stand outside the except clause: there, the traceback keeps the old search's tensors alive.
         search = None
@@ -140,19 +151,3 @@ def caption(
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or one of its causes, says that memory ran out.
-
-    PyTorch has an exception class for this on a GPU, but only a message on a CPU. A failed graph capture raises its
-    own error after it.
-    """
-    while error is not None:
-        text = str(error).lower()
-        if isinstance(error, MemoryError | torch.OutOfMemoryError):
-            return True
-        if "out of memory" in text or "can't allocate memory" in text:
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -184,10 +184,11 @@ class Decoder:
         fed = (step - 1).clamp(min=0)
         mask.scatter_(2, self._own_rows(fed)[..., None], 0.0)
 
-    def move(self, source: int, target: int, width: int) -> None:
-        """Copy a slot: the first `width` rows of the store, and the mask."""
-        self._store[:, :, target, :width] = self._store[:, :, source, :width]
-        self._mask[target] = self._mask[source]
+    def move(self, sources: Tensor, targets: Tensor, width: int) -> None:
+        """Copy slots: the first `width` rows of the store, and the mask. No slot is both source and target."""
+        for store in self._store:  # layer by layer, so that the copy in between is small
+            store[:, targets, :width] = store[:, sources, :width]
+        self._mask[targets] = self._mask[sources]
 
     def _own_rows(self, fed: Tensor) -> Tensor:
         """The row of the store for token number `fed` of each beam: (A, beams)."""

@@ -213,10 +213,10 @@ def test_steps_over_unused_slots_change_nothing(model: Any, images: Images) -> N
         def __init__(self, search: BeamSearch) -> None:
             self.search: Any = search
 
-        def decode(self, count: int, width: int) -> None:
+        def decode(self, step: Any, count: int, width: int) -> None:
             assert count <= self.search.slots
             assert width <= self.search._decoder.width
-            self.search._decode(self.search.slots, self.search._decoder.width)
+            step(self.search.slots, self.search._decoder.width)
 
     search: Any = BeamSearch(model, settings(**PAPER), input_ids=prompt_ids(model), slots=8)
     search._graphs = AllSlots(search)
@@ -617,7 +617,9 @@ def test_slots_follow_memory(model: Any) -> None:
     assert slots(0) == 1
     assert slots(1 << 40) == most_slots(model) >= 64
     assert slots(1 << 40, images=10) == 10
-    # 2 layers x 2 x (8 + 14 * 5) rows x 32 numbers and 5 x 120 scores in three copies, of 4 bytes each
-    one = 4 * (2 * 2 * 78 * 32 + 5 * 120 * 3)
-    assert slots(int(one * 3.5 / 0.7)) == 3
+    # 2 layers x 2 x (8 + 14 * 5) rows x 32 numbers, 5 x 120 scores in three copies, and a layer of a step, of 4 bytes each
+    one = 4 * (2 * 2 * 78 * 32 + 5 * 120 * 3 + 5 * (2 * 32 + 2 * 64))
+    # the images that are encoded at a time, 5 positions each, in the widest part of a layer
+    encoding = 4 * (400_000 // (5 * 24)) * 5 * (2 * 24 + 5 * 24)
+    assert slots(int((one * 3.5 + encoding) / 0.7)) == 3
     assert choose_slots(model, settings(**PAPER), prompt_tokens=8) >= 1
