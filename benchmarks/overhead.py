@@ -5,7 +5,8 @@
 Both sides run in fresh processes, in turns, on the same 1,000 images: `pytest`, which also checks the protocol, keeps
 evidence, scores four metrics with intervals and writes a report; and the bare work, a script that imports the same
 libraries, reads the same files and runs the same search with as many images at a time, image decoding included. Both
-have one thread for PyTorch's operators. What pytest adds is the median of the rounds' ratios, in the processor time of
+have one thread for PyTorch's operators and byte code that the first round has cached, and pytest loads no other plugin
+that happens to be installed. What pytest adds is the median of the rounds' ratios, in the processor time of
 the whole process, since that depends least on other programs. `--write` puts it into docs/performance.md.
 """
 
@@ -64,13 +65,14 @@ def main() -> None:
     took: dict[str, list[Took]] = {"bare": [], "pytest": []}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.rounds + 1):
-            pytest = [sys.executable, "-m", "pytest", str(SHAPES), "-q", f"--claims-report={folder}/v.json"]
+            pytest = [sys.executable, "-m", "pytest", "-p", "pytest_claims.plugin", str(SHAPES), "-q"]
+            pytest.append(f"--claims-report={folder}/v.json")
             sides = {
                 "bare": [sys.executable, "-c", BARE, str(SHAPES)],
                 "pytest": [*pytest, f"--claims-evidence={folder}/{number}"],  # each round captions anew
             }
             for side in sorted(sides, reverse=bool(number % 2)):
-                one = _run(sides[side])
+                one = _run(sides[side], folder)
                 if number:
                     took[side].append(one)
     text = _text(took, options.rounds, where)
@@ -95,10 +97,17 @@ def _text(took: dict[str, list[Took]], count: int, where: str) -> str:
     return "\n".join([*lines, rounds.warn_of_few(count)]).strip()
 
 
-def _run(command: list[str]) -> Took:
+def _run(command: list[str], folder: str) -> Took:
+    unset = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {
+        **unset,
+        "OMP_NUM_THREADS": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTHONPYCACHEPREFIX": f"{folder}/cache",
+    }
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
     wall = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Took(wall=wall, cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
