@@ -287,7 +287,7 @@ def test_ranking_is_a_stable_sort(size: int) -> None:
     """For few and many values, with infinities, both zeros and both NaN: values and order are those of a stable sort."""
     generator = torch.Generator().manual_seed(size)
     values = torch.randint(-4, 4, (7, size), generator=generator) / 3
-    values[1, ::3], values[2, ::5], values[3, ::2] = float("-inf"), float("inf"), -0.0
+    values[1, ::3], values[2, ::5], values[3], values[3, ::2] = float("-inf"), float("inf"), 0.0, -0.0
     values[4, 1::2], values[5] = float("nan"), float("-inf")
     values[6, 3::4] = torch.tensor(float("inf")) - float("inf")  # on x86, a NaN with the sign bit set
     expected, order = values.sort(dim=-1, descending=True, stable=True)
