@@ -4,8 +4,8 @@
 
 Every way captions the same images with `BeamSearch`, in which one part is replaced:
 
-* `plain`: `nn.Linear` and the activation, instead of oneDNN with packed weights and a fused activation;
-* `unpacked`, `unfused`: only the packing, or only the fused activation, is left out;
+* `plain`: `nn.Linear`, instead of oneDNN with packed weights;
+* `unpacked`: oneDNN on the weights as they are;
 * `module`: `torch.utils.mkldnn.MkldnnLinear`, which has packed weights and is public;
 * `vision`: `Blip2VisionModel.forward` instead of `Encoder._see`;
 * `layers`: `OPTDecoderLayer.forward` on the same store, instead of `Decoder.prefill` and `Decoder.step`;
@@ -55,11 +55,6 @@ def unpacked(layer: Any, *, pack: bool, **options: Any) -> Callable[[Tensor], Te
     """OneDNN on the weights as they are."""
     del pack
     return PREPARE(layer, pack=False, **options)
-
-
-def unfused(layer: Any, *, pack: bool, activation_fn: Any = None, **_: Any) -> Callable[[Tensor], Tensor]:
-    """OneDNN on packed weights, then the activation."""
-    return plain(PREPARE(layer, pack=pack), activation_fn=activation_fn)
 
 
 def module(layer: Any, *, activation_fn: Any = None, **_: Any) -> Callable[[Tensor], Tensor]:
@@ -156,7 +151,6 @@ WAYS: dict[str, Parts] = {
     "ours": [],
     "plain": _linear(plain),
     "unpacked": _linear(unpacked),
-    "unfused": _linear(unfused),
     "module": _linear(module),
     "vision": VISION,
     "layers": LAYERS,

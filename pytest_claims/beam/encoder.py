@@ -109,7 +109,6 @@ class Encoder:
                     layer.mlp.fc1,
                     pack=pack,
                     rows=patches,
-                    activation=vision.config.hidden_act,
                     activation_fn=layer.mlp.activation_fn,
                 ),
                 prepare(layer.mlp.fc2, pack=pack, rows=patches),
@@ -140,7 +139,7 @@ class Encoder:
     def _see(self, pixels: Tensor) -> Tensor:
         """Blip2VisionModel.forward without its pooled output, on packed layers.
 
-        With the model's own forward pass, captioning takes 1.08 times as long (benchmarks/beam_parts.py, preset `mid`).
+        What this gains over the model's own forward pass is measured by benchmarks/beam_parts.py.
         """
         hidden: Tensor = self._vision.embeddings(pixels)
         for layer, qkv, projection, fc1, fc2 in self._blocks:

@@ -1,13 +1,13 @@
 """Linear layers for a CPU in fp32: oneDNN with weights that are packed once, where that is faster than `nn.Linear`.
 
-`nn.Linear` calls the BLAS library. It rearranges the weights into its own layout in every call, and bias and activation
-are separate passes. oneDNN accepts weights in its own layout, and can add bias and activation in the same pass.
+`nn.Linear` calls the BLAS library. It rearranges the weights into its own layout in every call. oneDNN accepts weights in its
+own layout. It can also compute an activation in the same pass. That is not used: on AVX2 it makes GELU slower, and on
+AVX-512 it gains nothing.
 
 Which of the two is faster depends on the CPU's vector instructions and on the number of rows of the input:
 
-* AVX-512: oneDNN with packed weights for any number of rows, activations fused.
-* AVX2: oneDNN with packed weights below 128 rows, `nn.Linear` (MKL) from there on. GELU is a separate pass: fused, one
-  layer of a vision model takes 11.5 ms instead of 7.7 ms.
+* AVX-512: oneDNN with packed weights for any number of rows.
+* AVX2: oneDNN with packed weights below 128 rows, `nn.Linear` (MKL) from there on.
 * Other CPUs are not measured: `nn.Linear`.
 
 The choice is made by what the CPU can do, and not by a measurement at the start: a measurement could choose differently
@@ -21,7 +21,7 @@ results are in docs/performance.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
@@ -32,28 +32,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-# How oneDNN names an activation: name in the configuration to (operator, algorithm)
-_NAMES = {None: ("none", ""), "relu": ("relu", ""), "gelu": ("gelu", "none")}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rule:
-    """What is faster on a kind of CPU.
-
-    Args:
-        below: oneDNN is used for inputs of fewer rows; None: of any number of rows.
-        fused: the activations that it computes in the same pass.
-    """
-
-    below: int | None
-    fused: frozenset[str]
-
-
-_RULES: Mapping[str, _Rule] = {
-    "AVX512": _Rule(below=None, fused=frozenset({"relu", "gelu"})),
-    "AVX2": _Rule(below=128, fused=frozenset({"relu"})),
-}
-"""By `torch.backends.cpu.get_cpu_capability()`."""
+_BELOW: Mapping[str, float] = {"AVX512": math.inf, "AVX2": 128}
+"""By `torch.backends.cpu.get_cpu_capability()`: the number of rows below which oneDNN is used."""
 
 
 def prepare(
@@ -61,7 +41,6 @@ def prepare(
     *,
     pack: bool,
     rows: int = 1,
-    activation: str | None = None,
     activation_fn: Callable[[Tensor], Tensor] | None = None,
 ) -> Callable[[Tensor], Tensor]:
     """A function that computes `activation_fn(layer(x))`.
@@ -70,40 +49,33 @@ def prepare(
         layer: if its weights are packed, later changes of them have no effect.
         pack: whether a second copy of the weights may be held.
         rows: the smallest number of rows that an input will have. It saves the copy where none would use it.
-        activation: the name of the activation in the configuration.
-        activation_fn: the activation.
+        activation_fn: the activation; None: the identity.
     """
 
     def plain(x: Tensor) -> Tensor:
         result: Tensor = layer(x)
         return result if activation_fn is None else activation_fn(result)
 
-    rule = _RULES.get(torch.backends.cpu.get_cpu_capability())
+    below = _BELOW.get(torch.backends.cpu.get_cpu_capability(), 0)
     # Only nn.Linear itself: a quantised or adapted layer is a subclass or a wrapper, with a forward pass of its own.
-    if rule is None or type(layer) is not nn.Linear or not _onednn(layer.weight):
+    if rows >= below or type(layer) is not nn.Linear or not _onednn(layer.weight):
         return plain
-    below = rule.below
-    if below is not None and rows >= below:
-        return plain
-    fused = activation in rule.fused
-    product = _onednn_product(layer, pack=pack, activation=activation if fused else None)
+    product = _product(layer, pack=pack)
     if product is None:
         return plain
-    after = None if fused else activation_fn
 
     def chosen(x: Tensor) -> Tensor:
-        if below is not None and x.numel() >= below * x.shape[-1]:
+        if x.numel() >= below * x.shape[-1]:
             return plain(x)
         result = product(x)
-        return result if after is None else after(result)
+        return result if activation_fn is None else activation_fn(result)
 
     return chosen
 
 
-def _onednn_product(layer: nn.Linear, *, pack: bool, activation: str | None) -> Callable[[Tensor], Tensor] | None:
-    """The layer and the activation as one operator of oneDNN; None if the operator does not take them."""
+def _product(layer: nn.Linear, *, pack: bool) -> Callable[[Tensor], Tensor] | None:
+    """The layer as an operator of oneDNN; None if the operator does not take it."""
     operator: Any = torch.ops.mkldnn._linear_pointwise
-    attribute, algorithm = _NAMES[activation]
     weight: Tensor = layer.weight.detach()
     bias: Tensor | None = layer.bias  # may be None, which nn.Linear's stub does not say
     bias = None if bias is None else bias.detach()
@@ -112,7 +84,7 @@ def _onednn_product(layer: nn.Linear, *, pack: bool, activation: str | None) -> 
             weight = torch.ops.mkldnn._reorder_linear_weight(weight, None)
 
         def product(x: Tensor) -> Tensor:
-            result: Tensor = operator(x, weight, bias, attribute, [], algorithm)
+            result: Tensor = operator(x, weight, bias, "none", [], "")
             return result
 
         product(torch.zeros((2, layer.in_features)))
