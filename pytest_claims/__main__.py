@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "render": "pytest_claims.commands.render",
     "from-card": "pytest_claims.commands.from_card",
     "to-card": "pytest_claims.commands.to_card",
+    "ledger": "pytest_claims.commands.ledger",
 }
 """The module of each command."""
 

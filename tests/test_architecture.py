@@ -32,7 +32,7 @@ HEAVY = (
 AT_THE_TOP = {
     "torch": ("beam",),
     "numpy": ("metrics",),
-    "pydantic": ("spec", "store.format", "reports.format"),
+    "pydantic": ("spec", "store.format", "reports.format", "ledger.format"),
     "yaml": ("spec",),
     "tqdm": ("meter",),
 }
