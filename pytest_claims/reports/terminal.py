@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims.reports import compared, facts, plan
+from pytest_claims.reports import compared, facts, history, plan
 from pytest_claims.reports.facts import difference, number
 from pytest_claims.text import block, cut_middle, line
 
@@ -73,8 +73,8 @@ def _confidence(record: Record) -> str:
 
 def _status(record: Record) -> str:
     expected = "expected " if record.evidence.test.result == "expected" else ""
-    moved = ", moved" if facts.moved(record) else ""
-    return f"{expected}{record.verdict.status}{moved}" + (" PRE" if record.verdict.kind == "PRE" else "")
+    said = ", ".join([record.verdict.status, *(["moved"] if facts.moved(record) else []), *history.marks(record)])
+    return expected + said + (" PRE" if record.verdict.kind == "PRE" else "")
 
 
 COLUMNS = (
@@ -108,7 +108,7 @@ def show(reporter: pytest.TerminalReporter, records: Sequence[Record], *, dry_ru
             _table(reporter, ranked, width, whole=verbosity > 0)
     if verbosity > -1:
         _explain(reporter, ranked, width, whole=verbosity > 0)
-        for said in compared.summary(records):
+        for said in (*compared.summary(records), *history.summary(records)):
             _write(reporter, said, "  ", width)
         _new(reporter, records, width)
         if dry_run:
@@ -123,6 +123,8 @@ def counts(records: Sequence[Record]) -> str:
     what = "claim" if len(records) == 1 else "claims"
     told = f"{len(records)} {what}: " + ", ".join(f"{found[status]} {status}" for status in ORDER if found[status])
     moved = sum(map(facts.moved, records))
+    carried = sum(bool(record.evidence.history and record.evidence.history.carried) for record in records)
+    told += f"; {carried} carried forward, not run" if carried else ""
     return told + (f"; the bar moved in {moved}" if moved else "")
 
 
@@ -195,8 +197,8 @@ def _explain(reporter: pytest.TerminalReporter, ranked: Sequence[Record], width:
     reasons: dict[tuple[str, str], list[Record]] = {}
     unseen: dict[str, list[Record]] = {}
     for record in ranked:
-        green = record.verdict.status == "pass" and record.evidence.test.result == "passed"
-        if not green or facts.moved(record):
+        if not facts.clear(record):
+            green = record.verdict.status == "pass" and record.evidence.test.result == "passed"
             reasons.setdefault((record.verdict.status, "" if green else record.evidence.reason), []).append(record)
         if axes := ", ".join(facts.rescored(record)):
             unseen.setdefault(axes, []).append(record)
