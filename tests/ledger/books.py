@@ -32,7 +32,8 @@ def record(
     issued |= {"id": f"{n:032x}", "status": status, "kind": kind, "score": (measured or 0.0) / 100}
     values["verdicts"] = {"post": None, "pre": None, kind.lower(): dict(issued)}
     evidence["claim"] |= {"id": claim, "digest": "d" * 64, "expect": None}
-    evidence |= {"measured": measured, "digest": f"{n:064x}", "outcome": status}
+    difference = None if measured is None else measured - 43.7
+    evidence |= {"measured": measured, "difference": difference, "digest": f"{n:064x}", "outcome": status}
     return Record.model_validate(values)
 
 
