@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "from-card": "pytest_claims.commands.from_card",
     "to-card": "pytest_claims.commands.to_card",
     "ledger": "pytest_claims.commands.ledger",
+    "site": "pytest_claims.commands.site",
 }
 """The module of each command."""
 

@@ -163,12 +163,12 @@ def _report(folder: Path, value: str) -> Path:
         )
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where the name is too long
         raise SettingsError(f"--claims-report={value}: is a folder, expected a file")
-    if path.suffix.lower() == ".html" and not all(map(_installed, ("jinja2", "svg"))):
+    if path.suffix.lower() == ".html" and not all(map(installed, ("jinja2", "svg"))):
         raise SettingsError(f"--claims-report={value}: an HTML report needs more: pip install 'pytest-claims[report]'")
     return path
 
 
-def _installed(package: str) -> bool:
+def installed(package: str) -> bool:
     """Whether a package can be imported; a folder of that name without code, such as one of drawings, is none."""
     spec = importlib.util.find_spec(package)
     return spec is not None and spec.origin is not None

@@ -226,12 +226,11 @@ def _retract(path: Path, arguments: argparse.Namespace) -> int:
 
 
 def _verify(path: Path, _: argparse.Namespace) -> int:
-    from pytest_claims.ledger import book as books
-    from pytest_claims.ledger import load, read
+    from pytest_claims.ledger import load, read, validation
 
     read(path)  # a missing file is wrong usage
     book = load(path, strict=False, check=True)
-    books.validate(book)
+    validation.validate(book)
     for note in book.notes:
         tell(f"note: {note}")
     for problem in book.problems:

@@ -11,13 +11,13 @@ import gc
 import mmap
 import os
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_claims import digests
+from pytest_claims import digests, files
 from pytest_claims.errors import SettingsError, first_line
 from pytest_claims.ledger import lines
 from pytest_claims.ledger.lines import Key, key_of
-from pytest_claims.store import disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,6 +58,9 @@ class Entry(NamedTuple):
     """Where its line break is."""
 
 
+_when = attrgetter("at", "digest")
+
+
 @dataclass(slots=True, kw_only=True)
 class Book:
     """The lines of a ledger. Reading reports problems and never corrects them."""
@@ -84,7 +87,7 @@ class Book:
             for found in self._verdicts.values():
                 # The time of a line is later than that of its parents. The order of two branches does not depend on who merged
                 # whom.
-                found.sort(key=lambda entry: (entry.at, entry.digest))
+                found.sort(key=_when)
         return self._verdicts
 
     @property
@@ -130,8 +133,8 @@ class Book:
         gone = self.retracted.get(entry.digest)
         return None if gone is None else str(self.about(gone)["reason"])
 
-    def values(self, entry: Entry) -> dict[str, Any]:
-        """All of a line.
+    def line(self, entry: Entry) -> Any:
+        """All of a line, as its model in `format.py`.
 
         Raises:
             SettingsError: the line is not valid.
@@ -141,20 +144,19 @@ class Book:
         from pytest_claims.ledger.format import MODELS
 
         try:
-            found = MODELS[entry.event].model_validate_json(self.text(entry))
+            return MODELS[entry.event].model_validate_json(self.text(entry))
         except (ValidationError, KeyError) as error:
-            raise SettingsError(f"{self.name}:{entry.number}: {_invalid(error)}.") from None
-        return found.model_dump(mode="json", by_alias=True)
+            raise SettingsError(f"{self.name}:{entry.number}: {invalid(error)}.") from None
+
+    def values(self, entry: Entry) -> dict[str, Any]:
+        """All of a line as plain values; see `line`."""
+        found: dict[str, Any] = self.line(entry).model_dump(mode="json", by_alias=True)
+        return found
 
     def record(self, entry: Entry) -> Record:
-        """The record of a verdict.
-
-        Raises:
-            SettingsError: the line is not valid.
-        """
-        from pytest_claims.reports.format import Record
-
-        return Record.model_validate(self.values(entry)["record"])
+        """The record of a verdict; see `line`."""
+        found: Record = self.line(entry).record
+        return found
 
     def find(self, given: str) -> Entry:
         """The verdict with an id, or with the beginning of one: of its line (`list` shows it) or of the verdict itself.
@@ -190,11 +192,11 @@ def load(path: Path, *, strict: bool = True, check: bool = True) -> Book:
         SettingsError: the file cannot be read, or has a problem and `strict` is asked for.
     """
     try:
-        handle = disk.open_plain(path, os.O_RDONLY)
+        handle = files.open_plain(path, os.O_RDONLY)
     except FileNotFoundError:
         return Book(name=str(path))
     except OSError as error:
-        raise SettingsError(f"The ledger {path} cannot be read: {disk.reason(error)}.") from None
+        raise SettingsError(f"The ledger {path} cannot be read: {files.reason(error)}.") from None
     with os.fdopen(handle, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_BYTES:
@@ -280,11 +282,12 @@ def _bounds(book: Book) -> Iterator[tuple[int, int, int]]:
 
 
 def _entry(book: Book, line: bytes, number: int, start: int, end: int) -> Entry | None:
-    digest = lines.stated(book.data[max(start, end - lines.END) : end])
     if found := lines.quick(line[:HEAD]):
         claim, kind, paper, verdict, agent, at, parent = found
+        digest = book.data[end - 66 : end - 2].decode("ascii", "replace")  # `verify` looks at what stands around it
         key, parents = Key(paper, claim, kind), (parent,) if parent else ()
         return Entry(number, digest, "verdict", key, verdict, at, agent, parents, "", start, end)
+    digest = lines.stated(book.data[max(start, end - lines.END) : end])
     try:
         said = lines.head(book.data[start:end])
         about, event = said["about"], said["event"]
@@ -345,7 +348,8 @@ def _joined(book: Book) -> None:
         )
 
 
-def _invalid(error: Exception) -> str:
+def invalid(error: Exception) -> str:
+    """Why a line is not valid, in words."""
     from pydantic import ValidationError
 
     if isinstance(error, ValidationError):
@@ -353,44 +357,3 @@ def _invalid(error: Exception) -> str:
         place = ".".join(map(str, found["loc"])) or "the line"
         return f"{place}: {first_line(found['msg'])}"
     return f"an unknown event {error}"
-
-
-def validate(book: Book) -> None:
-    """Hold each line against its model and each summary against its record, and add what is wrong to the book's problems."""
-    from datetime import UTC, datetime, timedelta
-
-    from pydantic import ValidationError
-
-    from pytest_claims.ledger.format import MODELS
-
-    tomorrow = lines.moment(datetime.now(UTC) + timedelta(days=1))
-    for entry in book.entries:
-        where = f"{book.name}:{entry.number}"
-        try:
-            found = MODELS[entry.event].model_validate_json(book.text(entry))
-        except (ValidationError, KeyError) as error:
-            book.problems.append(f"{where}: {_invalid(error)}.")
-            continue
-        if entry.at > tomorrow:
-            book.problems.append(f"{where}: was written at {entry.at}, which is in the future.")
-        if entry.event == "verdict":
-            record = found.record  # type: ignore[attr-defined] # of this event
-            if found.about.model_dump() != _summary(record):  # type: ignore[attr-defined] # as above
-                book.problems.append(f"{where}: its summary differs from its record.")
-
-
-def _summary(record: Record) -> dict[str, Any]:
-    """`lines.about` of a record, without the cost of its values as JSON."""
-    issued, evidence, paper, latest = record.verdict, record.evidence, record.paper, record.latest_version
-    stated = (paper and paper.arxiv_id) or (latest and latest.source_url) or (paper and paper.title) or ""
-    return {
-        "claim": evidence.claim.id,
-        "digest": evidence.claim.digest,
-        "evidence": evidence.digest,
-        "kind": issued.kind,
-        "measured": evidence.measured,
-        "paper": stated,
-        "status": issued.status,
-        "unit": evidence.unit,
-        "verdict": issued.id,
-    }

@@ -114,9 +114,9 @@ def with_history(record: Record, found: Mapping[str, Any], *, current: bool) -> 
     )
 
 
-def points(book: Book, key: Key) -> list[dict[str, Any]]:
-    """The published verdicts on a claim, oldest first."""
-    return [_point(book, entry) for entry in book.verdicts.get(key, ())[-POINTS:]]
+def points(book: Book, key: Key, most: int = POINTS) -> list[dict[str, Any]]:
+    """The published verdicts on a claim, oldest first; of more than `most`, the newest."""
+    return [_point(book, entry) for entry in book.verdicts.get(key, ())[-most:]]
 
 
 def _point(book: Book, entry: Entry) -> dict[str, Any]:

@@ -9,11 +9,10 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from pytest_claims import digests
+from pytest_claims import digests, files
 from pytest_claims.errors import ClaimsError, SettingsError
 from pytest_claims.ledger import book, lines
 from pytest_claims.ledger.lines import Draft
-from pytest_claims.store import disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -90,7 +89,7 @@ def _open(path: Path) -> Iterator[int]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
             new = not path.exists()
-            handle = disk.open_plain(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            handle = files.open_plain(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             try:
                 if new:
                     _sync_folder(path.parent)
@@ -98,7 +97,7 @@ def _open(path: Path) -> Iterator[int]:
             finally:
                 os.close(handle)
     except (OSError, NotImplementedError) as error:
-        why = disk.reason(error) if isinstance(error, OSError) else str(error)
+        why = files.reason(error) if isinstance(error, OSError) else str(error)
         raise ClaimsError(f"The ledger {path} cannot be written: {why}.") from None
 
 

@@ -13,8 +13,7 @@ import pytest
 
 from pytest_claims import __main__
 from pytest_claims.errors import ClaimsError, SettingsError
-from pytest_claims.ledger import Key, append, lines, load, parse, retract
-from pytest_claims.ledger import book as books
+from pytest_claims.ledger import Key, append, lines, load, parse, retract, validation
 from tests.attacks.repository import git
 from tests.ledger.books import ROOT, record, write
 
@@ -277,4 +276,4 @@ def test_summaries_are_one(path: Path) -> None:
     """The two ways in which the summary of a record is made agree."""
     book = load(path)
     for entry in book.entries:
-        assert books._summary(book.record(entry)) == book.about(entry)
+        assert validation.summary(book.record(entry)) == book.about(entry)

@@ -132,13 +132,13 @@ def histogram(counted: Histogram, number_: int, what: str) -> Markup:
         x, right = axis.x(low), axis.x(high)
         height = max(2.0, round(76 * count / most, 2))
         images = f"{count:,} image{'' if count == 1 else 's'}"
-        label = escaped(f"{low:z,.6g} to {high:z,.6g}: {images}")
+        says = escaped(f"{low:z,.6g} to {high:z,.6g}: {images}")
         inside: list[svg.Element] = [
-            svg.Title(text=label),
+            svg.Title(text=says),
             svg.Rect(class_=["hit"], x=x, y=0, width=round(right - x, 2), height=80),
             svg.Rect(class_=["bar"], x=x + 1, y=80 - height, width=round(right - x - 2, 2), height=height),
         ]
-        extra = {"role": "button", "aria-pressed": "false", "aria-label": label}
+        extra = {"role": "button", "aria-pressed": "false", "aria-label": says}
         parts.append(svg.G(elements=inside, tabindex=0, data={"bar": str(bar)}, extra=extra))
     parts.append(svg.Line(class_=["axis"], x1=MARGIN, x2=WIDTH - MARGIN, y1=80, y2=80))
     parts += [label(axis.x(tick), 95, f"{tick:z,.10g}", "tick") for tick in axis.ticks()]
