@@ -50,7 +50,7 @@ def example(claim: str, number: int) -> Record:
     measured = 43.7 - number % 7
     values["verdict"] |= {"id": f"{number:032x}", "status": "pass" if number % 7 < 2 else "partial"}
     values["verdicts"]["post"] = values["verdict"]
-    axis = {"axis": "image", "paper": "size=64, resize=bicubic, mean, std " * 4, "run": "size=64, resize=bicubic " * 4}
+    axis = {"axis": "image", "paper": "size=64, resize=bicubic", "run": "size=64, resize=bicubic"}
     values["evidence"] |= {
         "digest": f"{number:064x}", "measured": measured, "difference": measured - 43.7,
         "axes": [{**axis, "consequence": "none"}] * 6,
@@ -76,6 +76,8 @@ def build(path: Path, verdicts: int, claims: int) -> None:
             line, digest = lines.encode(drafts[number % claims], at=at, offset=offset, parents=parents)
             file.write(line)
             offset, parents = offset + len(line), [digest]
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def size(path: Path, verdicts: int, claims: int) -> None:

@@ -36,7 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="PATH|github",
-        help="write a report: .xml (JUnit), .json (records), .md (Markdown), or github (job summary, annotations); repeatable",
+        help="write a report: .xml (JUnit), .json (records), .md (Markdown), .html, .intoto.json (statements to be signed), or "
+        "github (job summary, annotations); repeatable",
     )
     add(
         "--claims-images",

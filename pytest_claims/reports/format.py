@@ -95,6 +95,7 @@ class Place(Model):
     line: int | None
     nodeid: str
     digest: str | None
+    file_digest: str | None = Field(default=None, description="SHA-256 of the claim file's bytes")
     expect: Expected | None
 
 

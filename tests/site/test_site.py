@@ -115,7 +115,7 @@ def test_badges(site: Path) -> None:
 
 
 def test_a_folder_with_something_else(site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder with other files is not touched; one that the command made is replaced, with the same bytes for the same ledger."""
+    """A folder with other files is not touched; one that the command made is replaced: the same ledger, the same bytes."""
     ledger = str(site.parent / "ledger.jsonl")
     (tmp_path / "mine.txt").write_text("mine")
     assert __main__.main(["site", ledger, str(tmp_path)]) == 2
