@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MAX_BYTES = 8 * 2**30
 """The most bytes of a ledger: 1.5 million verdicts."""
 
+MAPPED = 256 * 2**20
+"""Bytes from which a ledger is mapped into memory instead of read."""
+
 HEAD = 1_024
 """Bytes in which the part of a line before its record usually ends."""
 
@@ -201,7 +204,9 @@ def load(path: Path, *, strict: bool = True, check: bool = True) -> Book:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_BYTES:
             raise SettingsError(f"The ledger {path} cannot be read: more than {MAX_BYTES:,} bytes are refused.")
-        data: bytes | mmap.mmap = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b""
+        # A mapped file must not become shorter, as when a writer takes a torn line out. So only what is large is mapped.
+        large = size > MAPPED
+        data: bytes | mmap.mmap = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if large else file.read(size)
     book = parse(data, str(path), check=check)
     if strict and book.problems:
         more = f" ({len(book.problems) - 1:,} more problems)" if len(book.problems) > 1 else ""

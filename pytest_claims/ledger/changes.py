@@ -103,6 +103,23 @@ def beside(
     return with_history(record, found, current=current)
 
 
+def today(book: Book, record: Record) -> Record:
+    """A record of an earlier session, with what the ledger says of its verdict now: current, superseded or retracted."""
+    key = key_of(record)
+    entered = [entry for entry in book.verdicts.get(key, ()) if entry.verdict == record.verdict.id] if key else []
+    if key is None or not entered:
+        return record
+    gone = retracted(book, record, key)
+    current = gone is None and book.is_current(entered[-1])
+    found = {
+        "change": None, "said": "current" if current else "superseded by a newer verdict", "causes": [], "only_library": False,
+        "carried": None, "retracted": gone, "points": points(book, key),
+    }  # fmt: skip
+    if gone is not None:
+        found["said"] = "retracted since this report was made"
+    return with_history(record, found, current=current)
+
+
 def with_history(record: Record, found: Mapping[str, Any], *, current: bool) -> Record:
     """A record with another history and `is_current`."""
     values = record.values()

@@ -143,7 +143,8 @@ def _tail(handle: int, size: int) -> tuple[int, bytes]:
     while start > 0:
         step = min(BLOCK, start)
         start -= step
-        found = os.pread(handle, step, start) + found
+        os.lseek(handle, start, os.SEEK_SET)
+        found = os.read(handle, step) + found
         if (at := found.rfind(b"\n", 0, len(found) - 1)) != -1:
             return start + at + 1, found[at + 1 :]
     return 0, found

@@ -34,8 +34,9 @@ def test_the_trend(tmp_path: Path) -> None:
     assert "1 retracted" in trend
     assert "<script>alert" not in page
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 2
-    rows = re.findall(r'<tr role="row"><th scope="row" role="rowheader">\d{4}-', page)
+    rows = re.findall(r'<tr role="row"><th scope="row" role="rowheader" class="whole">\d{4}-', page)
     assert len(rows) == 3
+    assert '<span class="badge not_attempted">retracted</span> <span class="tag">was fail</span>' in page
 
 
 def test_a_carried_verdict_is_marked(tmp_path: Path) -> None:

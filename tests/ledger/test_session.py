@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_claims import __main__
 from pytest_claims.ledger import load, retract
 from tests.builders import claim, of_status, put
 from tests.running import Run, run
@@ -136,6 +137,19 @@ def test_a_retracted_verdict_is_red(pytester: pytest.Pytester) -> None:
     assert "retracted: the images were mixed up" in again.xml
     assert "retracted: the images were mixed up" in again.markdown
     assert len(events(pytester.path)) == 2
+
+
+def test_an_older_report(pytester: pytest.Pytester) -> None:
+    """A report from before a retraction says so when it is rendered again with the ledger."""
+    put(pytester.path, claim("one"))
+    first = run(pytester, "claims", LEDGER)
+    ledger, report = pytester.path / "ledger.jsonl", pytester.path / "reports/first/verdicts.json"
+    command = ["render", str(report), str(pytester.path / "again.md"), f"--claims-ledger={ledger}"]
+    assert __main__.main(command) == 0
+    assert "history: current" in (pytester.path / "again.md").read_text()
+    retract(ledger, first.records["one"]["verdict"]["id"], "the images were mixed up")
+    assert __main__.main(command) == 0
+    assert "retracted: the images were mixed up" in (pytester.path / "again.md").read_text()
 
 
 def test_workers(pytester: pytest.Pytester) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
-from securesystemslib.signer import CryptoSigner, Signature
+from securesystemslib.signer import CryptoSigner, Signature  # type: ignore[attr-defined] # public, and not in `__all__`
 
 from pytest_claims.reports import intoto
 from tests.builders import claim, of_status, put

@@ -48,8 +48,8 @@ def draw(record: Record, points: Sequence[Point], number_: int) -> Markup | None
         *_line([(across.x(at), _y(down, point)) for at, point in zip(times, measured, strict=True)]),
         *(part for at, point in zip(times, measured, strict=True) for part in _mark(across.x(at), down, point, unit)),
         *_versions(across, times, measured),
-        plots.label(across.x(times[0]), HEIGHT - 4, measured[0].at[:10], "tick"),
-        plots.label(across.x(times[-1]), HEIGHT - 4, measured[-1].at[:10], "tick"),
+        _date(MARGIN, measured[0], "start"),
+        _date(WIDTH - MARGIN, measured[-1], "end"),
     ]
     return plots.image(parts, (WIDTH, HEIGHT), "Trend", told(measured, unit), f"_trend-{number_}", "plot trend")
 
@@ -61,6 +61,12 @@ def told(points: Sequence[Point], unit: str | None) -> str:
     said += f"to {number(last.measured, unit)} on {last.at[:10]}."
     gone = sum(point.retracted is not None for point in points)
     return said + (f" {gone} retracted." if gone else "")
+
+
+def _date(x: float, point: Point, anchor: str) -> svg.Element:
+    import svg
+
+    return svg.Text(class_=["tick", anchor], x=x, y=HEIGHT - 4, text=plots.escaped(point.at[:10]))
 
 
 def _height(scale: Scale, value: float) -> float:
