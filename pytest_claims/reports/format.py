@@ -95,6 +95,7 @@ class Place(Model):
     line: int | None
     nodeid: str
     digest: str | None
+    file_digest: str | None = Field(default=None, description="SHA-256 of the claim file's bytes")
     expect: Expected | None
 
 
@@ -263,6 +264,35 @@ class CitationCheck(Model):
     notes: list[str]
 
 
+class Point(Model):
+    """A published verdict on the claim, as the ledger holds it."""
+
+    verdict: str
+    at: str = Field(description="when it was entered; ISO 8601, UTC")
+    status: Literal["pass", "partial", "fail"]
+    measured: float | None
+    low: float | None = Field(description="the lower end of the interval")
+    high: float | None
+    agent_version: str
+    retracted: str | None = Field(description="why; null: it was not retracted")
+
+
+class History(Model):
+    """The verdict beside the last current one in the ledger."""
+
+    change: Literal["new", "unchanged", "better", "worse"] | None = Field(
+        description="null: this verdict is not published, so it is not compared"
+    )
+    said: str = Field(description="the comparison in a sentence")
+    causes: list[str] = Field(description="what differs between the two: the claim, its data, libraries with versions")
+    only_library: bool = Field(description="nothing but versions of libraries differs")
+    carried: str | None = Field(
+        description="the date of a verdict that was carried forward; null: this session ran the claim"
+    )
+    retracted: str | None = Field(description="why this verdict was retracted; null: it was not")
+    points: list[Point] = Field(description="the published verdicts on the claim, oldest first; the last fifty")
+
+
 class Evidence(Model):
     """The evidence for the verdict. Numbers are in the reported unit unless stated otherwise."""
 
@@ -294,6 +324,7 @@ class Evidence(Model):
     comparison: Comparison | None = Field(
         default=None, description="a release candidate beside its reference; null without a candidate"
     )
+    history: History | None = Field(default=None, description="beside the ledger; null: there is no ledger")
     command: str = Field(description="gives this verdict again, from the folder in which the session was started")
     seconds: float
 
