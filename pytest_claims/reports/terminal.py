@@ -73,7 +73,13 @@ def _confidence(record: Record) -> str:
 
 def _status(record: Record) -> str:
     expected = "expected " if record.evidence.test.result == "expected" else ""
-    said = ", ".join([record.verdict.status, *(["moved"] if facts.moved(record) else []), *history.marks(record)])
+    said = ", ".join(
+        [
+            record.verdict.status,
+            *(["moved"] if facts.moved(record) else []),
+            *(mark.partition(" ")[0] for mark in history.marks(record)),
+        ]
+    )
     return expected + said + (" PRE" if record.verdict.kind == "PRE" else "")
 
 
