@@ -31,7 +31,7 @@ MAX_BYTES = 8 * 2**30
 MAPPED = 256 * 2**20
 """Bytes from which a ledger is mapped into memory instead of read."""
 
-HEAD = 1_024
+HEAD = 768
 """Bytes in which the part of a line before its record usually ends."""
 
 SHORTEST = 4

@@ -134,10 +134,10 @@ def head(line: bytes) -> dict[str, Any]:
     return values
 
 
-_TEXT, _MAYBE = r'"([^"\\]*+)"', r'(?:null|"[^"\\]*+")'
+_TEXT = r'"([^"\\]*+)"'
 _QUICK = re.compile(
-    rf'\{{"about":\{{"claim":{_TEXT},"digest":{_MAYBE},"evidence":{_MAYBE},"kind":"(POST|PRE)","measured":[^,"]*+,'
-    rf'"paper":{_TEXT},"status":"[a-z]*+","unit":{_MAYBE},"verdict":{_TEXT}\}},"agent":{_TEXT},"at":{_TEXT},'
+    rf'\{{"about":\{{"claim":{_TEXT},"digest":[^,]*+,"evidence":[^,]*+,"kind":"(POST|PRE)","measured":[^,]*+,'
+    rf'"paper":{_TEXT},"status":"[a-z]*+","unit":[^,]*+,"verdict":{_TEXT}\}},"agent":{_TEXT},"at":{_TEXT},'
     r'"event":"verdict","offset":[0-9]++,"parents":\[(?:"([0-9a-f]{64})")?\],"record":'
 )
 

@@ -62,16 +62,15 @@ def summary(records: Sequence[Record]) -> Iterator[str]:
         found = record.evidence.history
         if found is not None and found.retracted is not None:
             yield f"retracted: {record.name}: {found.retracted}"
+    carried = [found.carried for record in compared if (found := record.evidence.history) is not None and found.carried]
     counts = {
         "new": sum(_is(record, "new") for record in compared),
         "unchanged": sum(_is(record, "unchanged") for record in compared),
-        "carried forward": sum(
-            bool(record.evidence.history and record.evidence.history.carried) for record in compared
-        ),
+        "carried forward": len(carried),
     }
     said = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
     if said:
-        yield f"beside the ledger: {said}"
+        yield f"beside the ledger: {said}" + (f", the oldest of {min(carried)[:10]}" if carried else "")
 
 
 def _is(record: Record, change: str) -> bool:

@@ -75,7 +75,8 @@ def _status(record: Record) -> str:
     expected = "expected " if record.evidence.test.result == "expected" else ""
     more = ["moved"] if facts.moved(record) else ["red"] if facts.red_beside(record) else []
     kind = " PRE" if record.verdict.kind == "PRE" else ""
-    return expected + ", ".join([f"{record.verdict.status}{kind}", *more, *history.marks(record)])
+    marks = (mark.partition(" ")[0] for mark in history.marks(record))  # the date stands below the table
+    return expected + ", ".join([f"{record.verdict.status}{kind}", *more, *marks])
 
 
 COLUMNS = (
