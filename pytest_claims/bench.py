@@ -46,6 +46,7 @@ EVALUATORS: Mapping[str, str] = {
     "captioning": "pytest_claims.evaluation.captioning",
     "predictions": "pytest_claims.evaluation.predictions",
     "parameters": "pytest_claims.evaluation.parameters",
+    "derived": "pytest_claims.evaluation.derived",
 }
 """The module of each evaluator, by the name that a claim file gives. It is imported when the first of its claims runs."""
 

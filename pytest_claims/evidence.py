@@ -11,6 +11,7 @@ from pytest_claims.protocol import Observed, facts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from fractions import Fraction
 
 
 class Basis(StrEnum):
@@ -22,6 +23,8 @@ class Basis(StrEnum):
     """Somebody released the captions, and the run only scored them. It could not observe how they were generated."""
     COUNTED = "counted"
     """The run counted the parameters of a configuration."""
+    DERIVED = "derived"
+    """The number was computed from others, which the paper or other claims report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,50 @@ class Differing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Operand:
+    """A number that a derived one comes from, in its own unit."""
+
+    name: str
+    printed: str
+    """With the digits that the paper prints."""
+    unit: str
+    low: Fraction
+    """The least number that is printed like this."""
+    high: Fraction
+    place: str
+    """The cell that is cited."""
+    claim: str = ""
+    """The claim that reports it: `claims/x.yaml::id`; empty if it is only cited."""
+    measured: tuple[Fraction, Fraction, Fraction] | None = None
+    """What the claim's run measured: value, and both ends of its interval, which are the value where nothing was sampled."""
+    note: str = ""
+    """Why nothing was measured, or under which protocol it was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """A derived value and what it may be, in the reported unit."""
+
+    value: Fraction
+    low: Fraction
+    high: Fraction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derivation:
+    """How a number follows from others."""
+
+    expression: str
+    operands: tuple[Operand, ...]
+    printed: Derived
+    """From the printed numbers."""
+    measured: Derived | None = None
+    """From the measured numbers, and the printed ones where nothing was measured; None if nothing was."""
+    sampled: bool = False
+    """Whether a measured number is the estimate of a sample."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """The result of one evaluation. Several claims may be scored from it."""
 
@@ -63,6 +110,8 @@ class Evidence:
     """The number of parameters of each part of the model."""
     population: int | None = None
     """The number of images in the split, if the captions are a sample of it; None if they are the whole split."""
+    derivation: Derivation | None = None
+    """How a derived number was computed."""
     observed: Observed = field(default_factory=Observed)
     provenance: Mapping[str, str | int | float | None] = field(default_factory=dict)
     """Hardware, versions and timings, for the record. A difference in them is never a deviation."""
@@ -83,6 +132,8 @@ class Evidence:
             "captions": [[c.id, c.text, list(c.references)] for c in self.captions],
             "quantities": dict(self.quantities),
             "observed": facts_of(self.observed),
+            # Left out where there is none, so that the digests of older evidence stay valid.
+            **({"derivation": repr(self.derivation)} if self.derivation else {}),
         }
         return digests.of_json(content)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from pytest_claims.bench import Bench
-    from pytest_claims.protocol import CaptioningPlan, ParametersPlan, Plan, PredictionsPlan
+    from pytest_claims.protocol import CaptioningPlan, DerivedPlan, ParametersPlan, Plan, PredictionsPlan
     from pytest_claims.spec.models import Columns, Dataset
 
 T = TypeVar("T")
@@ -125,10 +125,23 @@ def _parameters(plan: ParametersPlan, _bench: Bench, found: Preflight, attempt: 
         found.lines.append(("configuration", config))
 
 
+def _derived(plan: DerivedPlan, _bench: Bench, found: Preflight, _attempt: _Attempt) -> None:
+    """The numbers that are used. A claim among them that cannot be attempted is no problem: its printed number is there."""
+    found.lines.append(("expression", plan.run.expression))
+    for name, operand in plan.run.operands.items():
+        claim = plan.claim.operands.get(name)
+        if claim is not None:
+            found.lines.append((f"operand {name}", f"the claim {claim.id}, evaluated too: see its own plan"))
+        elif operand.value and operand.citation:
+            place = f"{operand.citation.section}, {operand.citation.row}, {operand.citation.column}"
+            found.lines.append((f"operand {name}", f"{operand.value.text} {operand.unit} ({place})"))
+
+
 _CHECKS: Mapping[str, Callable[[Any, Bench, Preflight, _Attempt], None]] = {
     "captioning": _captioning,
     "predictions": _predictions,
     "parameters": _parameters,
+    "derived": _derived,
 }
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_claims import citation, protocol, registry, release, soundness, verdict
+from pytest_claims import citation, operands, protocol, registry, release, soundness, verdict
 from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted, SettingsError, nearest
 from pytest_claims.reports.format import Gallery
+from pytest_claims.spec import Protocol
 from pytest_claims.verdict import Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pytest_claims.baseline import Comparison
     from pytest_claims.bench import Bench
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from pytest_claims.protocol import Plan, Reading
     from pytest_claims.settings import Settings
     from pytest_claims.spec import Claim
+
+NO_PROTOCOL = Protocol()
 
 
 class Session:
@@ -56,18 +60,21 @@ class Session:
         self.references: dict[str, release.Reference | release.NotCompared] = {}
         """What was found of the reference of a candidate, by the key of the candidate's plan."""
         self._pairs: dict[tuple[int, int], Pair] = {}
+        self.behind: dict[tuple[Path, str, str], Verdict] = {}
+        """The verdicts on claims that derived claims name, by file, id and digest."""
 
     def verify(self, claim: Claim) -> Verdict:
         """The verdict on `claim`. Any exception becomes a verdict too, except those in `through` and the user's Ctrl-C."""
         if isinstance(self.baseline, SettingsError):
             return verdict.undecided(claim, Status.ERROR, str(self.baseline))
-        found = self._verify(claim)
+        found = self.behind.get((claim.file, claim.id, claim.digest)) or self.judged(claim)
         if self.baseline is None:
             return found
         standing = self.baseline.of(claim)
         return replace(found, moved=standing.changes, baseline=standing.kind, origin=standing.origin)
 
-    def _verify(self, claim: Claim) -> Verdict:
+    def judged(self, claim: Claim) -> Verdict:
+        """The verdict on `claim`, not compared with the merge base."""
         candidate = cited = None
         readings: tuple[Reading, ...] = ()
         try:
@@ -77,14 +84,18 @@ class Session:
             self.metric(plan)
             if self.settings.dry_run:
                 return self._planned(plan, cited)
+            if isinstance(plan, protocol.DerivedPlan):
+                plan, candidate = operands.measured(self, plan)
             evidence = self.bench.evaluate(plan)
             notes = soundness.check(evidence)
             score = self.score(plan, evidence)
             soundness.check_score(score)
             evidence = replace(evidence, notes=(*evidence.notes, *notes))
+            # A sentence follows from its operands: the protocol of the file is theirs.
+            derived = evidence.derivation is not None
             readings = protocol.read_axes(
-                claim.protocol,
-                replace(evidence.observed, metric={"family": score.family}),
+                NO_PROTOCOL if derived else claim.protocol,
+                evidence.observed if derived else replace(evidence.observed, metric={"family": score.family}),
                 min_sample=claim.tolerance.min_sample,
             )
             found = verdict.judge(
@@ -187,6 +198,8 @@ class Session:
             MetricError: the captions cannot be scored.
         """
         name = plan.claim.reported.metric
+        if evidence.derivation is not None:
+            return operands.score(plan.claim, evidence.derivation)
         if name in evidence.quantities:
             from pytest_claims.metrics.counted import counted
 

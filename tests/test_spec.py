@@ -414,11 +414,11 @@ MISTAKES: dict[str, tuple[list[Change], str]] = {
     "misspelt evaluator": (
         [("evaluator: captioning", "evaluator: captoning")],
         ("22: run.evaluator: unknown evaluator 'captoning', did you mean 'captioning'?; "
-        "known: captioning, parameters, predictions"),
+        "known: captioning, derived, parameters, predictions"),
     ),
     "evaluator a list": (
         [("evaluator: captioning", "evaluator: [captioning]")],
-        "22: run.evaluator: unknown evaluator a list; known: captioning, parameters, predictions",
+        "22: run.evaluator: unknown evaluator a list; known: captioning, derived, parameters, predictions",
     ),
     "unstated prompt": (
         [("prompt: a photo of", "prompt: null"), (SECOND, "")],
@@ -490,8 +490,10 @@ MISTAKES: dict[str, tuple[list[Change], str]] = {
     ),
     "misspelt unit": (
         [("unit: percent", "unit: percents")],
-        ("29: claims[0].reported.unit: expected 'percent', 'fraction', 'million', 'billion' or 'count', got 'percents', "
-        "did you mean 'percent'?"),
+        (
+            "29: claims[0].reported.unit: expected 'percent', 'fraction', 'million', 'billion', 'count' or 'times', "
+            "got 'percents', did you mean 'percent'?"
+        ),
     ),
     "misspelt metric": (
         [("metric: bleu4", "metric: bleu_4")],
@@ -569,7 +571,7 @@ def test_all_mistakes_at_once() -> None:
         "claims/x.yaml:3: unknown key 'titel' in paper, did you mean 'title'?\n"
         "claims/x.yaml:14: protocol.decoding.num_beams: expected a whole number, got 'five'\n"
         "claims/x.yaml:24: run.sample.size: expected a number above 0, got 0\n"
-        "claims/x.yaml:29: claims[0].reported.unit: expected 'percent', 'fraction', 'million', 'billion' or 'count', "
+        "claims/x.yaml:29: claims[0].reported.unit: expected 'percent', 'fraction', 'million', 'billion', 'count' or 'times', "
         "got 'points', did you mean 'percent'?\n"
         "claims/x.yaml:30: unknown key 'tolerence' in claims[0], did you mean 'tolerance'?\n"
         f"claims/x.yaml:33: unknown metric 'spice'; known: {KNOWN}"
@@ -908,8 +910,17 @@ def violations(value: Any, rule: dict[str, Any], root: dict[str, Any], where: st
                 if isinstance(value, dict):
                     for key in value.keys() & wanted.keys():
                         found += violations(value[key], wanted[key], root, f"{where}.{key}")
+            case "patternProperties":
+                for key, pattern in ((k, p) for k in (value if isinstance(value, dict) else ()) for p in wanted):
+                    found += (
+                        violations(value[key], wanted[pattern], root, f"{where}.{key}")
+                        if re.search(pattern, key)
+                        else []
+                    )
             case "additionalProperties":
+                patterns = rule.get("patternProperties", {})
                 extra = value.keys() - rule.get("properties", {}).keys() if isinstance(value, dict) else ()
+                extra = {key for key in extra if not any(re.search(pattern, key) for pattern in patterns)}
                 ok = wanted is True or not (wanted is False and extra)
                 for key in extra if isinstance(wanted, dict) else ():
                     found += violations(value[key], wanted, root, f"{where}.{key}")

@@ -37,7 +37,7 @@ class Data:
         """The changes in files that both claims name. If only one names a path, the claim itself changed."""
         yield from self._papers(before, now)
         for text in named(now.claim):
-            if text not in named(before.claim):
+            if text not in named(before.claim) and text not in _behind(now.claim):
                 continue
             if (module := self._module(before.name, text)) is not None:
                 yield from self._pinned(module, text)
@@ -127,7 +127,16 @@ class Data:
 def named(claim: Claim) -> tuple[str, ...]:
     """The paths that a claim names; an id of the hub among them leads nowhere in a repository."""
     ids = (_id(claim, "checkpoint"), _id(claim, "dataset")) if claim.run.runs_checkpoint else ()
-    return (*claim.run.paths, *(text for text in (*ids, claim.paper.source) if text))
+    own = (*claim.run.paths, *(text for text in (*ids, claim.paper.source) if text))
+    return tuple(dict.fromkeys((*own, *_behind(claim))))
+
+
+def _behind(claim: Claim) -> tuple[str, ...]:
+    """The paths that the claims behind a derived one name. They lie in the same folder, so the paths lead to the same places.
+
+    At the merge base, claims of other files are not read: their files of now are compared.
+    """
+    return tuple(text for target in claim.operands.values() for text in named(target))
 
 
 def _id(claim: Claim, key: str) -> str | None:

@@ -119,6 +119,10 @@ def _bar(claim: Claim) -> Iterator[tuple[str, tuple[Any, str]]]:
     # An image setting of the run section is forced on the checkpoint's processor, even if the protocol says the same.
     forced = claim.overrides.get("image") or {}
     yield from ((f"run.image.{key} (forced)", (item, _show(item))) for key, item in forced.items())
+    # What decides a claim of this file that is an operand decides the derived claim. Another file is compared as data.
+    for name, target in claim.operands.items():
+        if target.file.name == claim.file.name:
+            yield from ((f"operand {name}.{key}", found) for key, found in _bar(target))
 
 
 def _flat(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -4,7 +4,7 @@ A source is HTML (arXiv's, ar5iv's), LaTeX or PDF that lies on this machine; not
 is checked and how.
 """
 
-from pytest_claims.citation.check import check
+from pytest_claims.citation.derived import check_all as check
 from pytest_claims.citation.library import BESIDE, Library, named
 from pytest_claims.citation.models import CitationCheck, Document, Found, Neighbour, Result
 

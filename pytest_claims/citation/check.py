@@ -53,6 +53,20 @@ def _against_source(claim: Claim, library: Library) -> CitationCheck:
     return CitationCheck(result=Result.UNCHECKED, sentence=" ".join(problems), source=sources[0].shown)
 
 
+def read(claim: Claim, library: Library) -> Document | None:
+    """The document that `check` looks into; None if there is none."""
+    try:
+        sources = library.sources(claim.paper, claim.file.parent)
+    except EvaluationError:
+        return None
+    for source in sources:
+        try:
+            return library.read(source)
+        except Unreadable:
+            continue
+    return None
+
+
 def _without_source(claim: Claim) -> CitationCheck:
     paper = claim.paper
     wanted = paper.source or (paper.arxiv_id and f"{paper.arxiv_id.replace('/', '_')}.html, .tex or .pdf")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pytest_claims.citation.grid import Table
 
 
@@ -95,6 +97,8 @@ class CitationCheck:
     score: float | None = None
     """How much of the citation's row and column the cell's headers hold, 0 to 1; None where no cell was compared."""
     found: Found | None = None
+    operands: Mapping[str, CitationCheck] = field(default_factory=dict)
+    """The checks of the numbers that a derived one comes from, by operand."""
     notes: tuple[str, ...] = ()
     """What else a reader should know: the quoted text, the page, the version."""
 

@@ -75,6 +75,7 @@ SUFFIXES = {
     "million": ("", "m"),
     "billion": ("", "b"),
     "count": ("",),
+    "times": ("", "x"),
 }
 """What may follow a number that is reported in a unit."""
 

@@ -20,6 +20,8 @@ from pytest_claims.protocol.axes import (
 )
 from pytest_claims.protocol.plans import (
     CaptioningPlan,
+    DerivedPlan,
+    Measured,
     ParametersPlan,
     Plan,
     PredictionsPlan,
@@ -32,8 +34,10 @@ __all__ = [
     "PRECISIONS",
     "CaptioningPlan",
     "Consequence",
+    "DerivedPlan",
     "Facts",
     "Match",
+    "Measured",
     "Observed",
     "ParametersPlan",
     "Plan",

@@ -85,6 +85,8 @@ class Observed:
     """The seed that drew them, where they are not all."""
     candidate: str | None = None
     """The release candidate that stood in for the checkpoint."""
+    operands: Facts | None = None
+    """Of a derived number: how the protocols of the claims behind it matched, by operand; None where nothing was measured."""
 
 
 def decoding_facts(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,6 +130,16 @@ def read_axes(paper: Protocol, observed: Observed, *, min_sample: int) -> tuple[
             readings.append(_READERS.get(axis, _read)(axis, stated, did))
         if axis == "split" and observed.scored is not None and dataset:
             readings.append(_read_sample(dataset["images"], observed, min_sample))
+    if observed.operands:
+        proxy = any(match is not Match.EXACT for match in observed.operands.values())
+        readings.append(
+            Reading(
+                axis="operands",
+                paper="exact",
+                run=_show({name: match.value for name, match in observed.operands.items()}),
+                consequence=Consequence.PROXY if proxy else Consequence.NONE,
+            )
+        )
     return tuple(readings)
 
 
@@ -324,4 +336,7 @@ def _plain(value: Any) -> str:
 
 def facts_of(observed: Observed) -> dict[str, Any]:
     """`observed` as plain values, for evidence and reports."""
-    return asdict(observed)
+    facts = asdict(observed)
+    if facts["operands"] is None:
+        del facts["operands"]  # so that the digests of evidence without operands stay as they were
+    return facts

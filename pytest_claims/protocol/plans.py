@@ -15,6 +15,7 @@ from pytest_claims.protocol.axes import Observed, Reading, decoding_facts, read_
 from pytest_claims.spec import (
     CaptioningProtocol,
     CaptioningRun,
+    DerivedRun,
     ParametersRun,
     PredictionsProtocol,
     PredictionsRun,
@@ -24,8 +25,10 @@ from pytest_claims.spec import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from fractions import Fraction
     from pathlib import Path
 
+    from pytest_claims.protocol.axes import Match
     from pytest_claims.settings import Settings
     from pytest_claims.spec import Claim
 
@@ -191,6 +194,35 @@ class ParametersPlan(Plan):
     run: ParametersRun
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a run says of a claim that is an operand."""
+
+    span: tuple[Fraction, Fraction, Fraction] | None
+    """Value and both ends of its interval, in the reported unit; None if no number may be used."""
+    match: Match | None
+    sampled: bool
+    note: str
+    """Why no number may be used; else under which status it was published."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedPlan(Plan):
+    """Computes a number from others."""
+
+    evaluator = "derived"
+
+    run: DerivedRun
+    measured: Mapping[str, Measured] = field(default_factory=dict)
+    """What runs say of the operands that are claims, by operand; `operands.py` at the top level fills it in."""
+
+    def _decides(self) -> dict[str, Any]:
+        named = {name: claim.digest for name, claim in self.claim.operands.items()}
+        measured = {name: repr(found) for name, found in self.measured.items()}
+        unit = self.claim.reported.unit  # of the derived value
+        return {"run": self.run.model_dump(), "operands": named, "measured": measured, "unit": unit}
+
+
 def plan(claim: Claim, settings: Settings) -> Plan:
     """The plan for `claim` under the options in `settings`.
 
@@ -222,6 +254,9 @@ def plan(claim: Claim, settings: Settings) -> Plan:
         case ParametersRun() as run:
             _refuse_candidate(claim, settings, "counts the configuration that it names")
             return ParametersPlan(claim=claim, run=run, folders=folders, command=runs)
+        case DerivedRun() as run:
+            _refuse_candidate(claim, settings, "computes its number from others")
+            return DerivedPlan(claim=claim, run=run, folders=folders, command=runs)
 
 
 def _protocol(model: type[P], claim: Claim, settings: Settings) -> P:

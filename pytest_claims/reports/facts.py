@@ -11,9 +11,10 @@ from pytest_claims.reports.numbers import number as number
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pytest_claims.reports.format import CitationCheck, ClaimCitation, Evidence, Record
+    from pytest_claims.reports.format import ClaimCitation, Evidence, Record
+    from pytest_claims.reports.format.findings import CitationCheck
 
-_SIGNS = {"percent": " %", "million": " million", "billion": " billion", "count": "", "fraction": ""}
+_SIGNS = {"percent": " %", "million": " million", "billion": " billion", "count": "", "fraction": "", "times": " times"}
 
 WORST_FIRST = ("error", "fail", "pending", "partial", "not_attempted", "pass")
 
@@ -56,11 +57,13 @@ def rescored(record: Record) -> list[str]:
 def match(record: Record) -> str:
     """How the protocol that ran matches the paper's: `exact`; `exact, rescored` where the generation was not observed.
 
-    Empty if nothing ran.
+    `exact, derived` where a number was computed from others. Empty if nothing ran.
     """
     found = record.verdict.protocol_match
     if found is None:
         return ""
+    if record.evidence.basis == "derived":
+        return f"{found}, derived"
     return f"{found}, rescored" if rescored(record) else found
 
 
@@ -139,6 +142,7 @@ def _lines(record: Record) -> Iterator[str]:
         yield f"basis: {evidence.basis}"
     yield from history.lines(record)
     yield from compared.lines(record)
+    yield from _derivation(evidence)
     yield from _statistics(evidence)
     yield from _breadth(evidence)
     yield f"citation: {place(record, citation)}"
@@ -163,6 +167,27 @@ def _lines(record: Record) -> Iterator[str]:
         yield f"evidence: {evidence.digest}"
     yield f"agent version: {verdict.agent_version}"
     yield f"command: {evidence.command}"
+
+
+def _derivation(evidence: Evidence) -> Iterator[str]:
+    """How a derived number was computed."""
+    found = evidence.derivation
+    if found is None:
+        return
+    for which, value in (("printed", found.printed), ("measured", found.measured)):
+        if value is not None:
+            shown = [number(one, evidence.unit) for one in (value.value, value.low, value.high)]
+            yield f"derived: {found.expression} = {shown[0]} from the {which} numbers ({shown[1]} to {shown[2]})"
+    checks = evidence.citation.operands if evidence.citation else {}
+    for operand in found.operands:
+        text = f"operand {operand.name}: {operand.printed}{_SIGNS[operand.unit]} ({operand.place})"
+        if operand.name in checks:
+            text += f", citation {checks[operand.name].result.replace('_', ' ')}"
+        if operand.claim:
+            value = operand.measured
+            said = f"{number(value.value, operand.unit)}{_SIGNS[operand.unit]}" if value else "nothing that is used"
+            text += f"; measured by {operand.claim}: {said}. {operand.note}"
+        yield text
 
 
 def _citation(check: CitationCheck) -> Iterator[str]:

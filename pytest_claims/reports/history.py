@@ -9,7 +9,8 @@ from pytest_claims.reports.numbers import number
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pytest_claims.reports.format import Point, Record
+    from pytest_claims.reports.format import Record
+    from pytest_claims.reports.format.findings import Point
 
 FEW = 5
 """How many earlier verdicts are shown as text; the JSON and the HTML report hold up to fifty."""

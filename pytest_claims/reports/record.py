@@ -19,6 +19,7 @@ from pytest_claims.verdict import Kind, Result, Status, bands, failure_type
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from pytest_claims.evidence import Derivation, Derived
     from pytest_claims.spec import Claim
     from pytest_claims.verdict import Verdict
 
@@ -74,6 +75,7 @@ def of_verdict(
                 "provenance": dict(evidence.provenance) if evidence else None,
                 "notes": [*origin, *(evidence.notes if evidence else ())],
                 "citation": asdict(verdict.citation) if verdict.citation else None,
+                "derivation": _derivation(evidence.derivation) if evidence and evidence.derivation else None,
                 "digest": evidence.digest if evidence else None,
                 "comparison": compared.values(verdict),
                 "command": command.of(claim, settings or Settings(), compare=_has_reference(verdict)),
@@ -148,6 +150,33 @@ def _numbers(verdict: Verdict) -> dict[str, Any]:
             "difference": _number(power.detectable),
             "images_to_decide": power.images_to_decide,
         },
+    }
+
+
+def _derivation(found: Derivation) -> dict[str, Any]:
+    def value(one: Derived | None) -> dict[str, float] | None:
+        return None if one is None else {"value": float(one.value), "low": float(one.low), "high": float(one.high)}
+
+    return {
+        "expression": found.expression,
+        "operands": [
+            {
+                "name": operand.name,
+                "printed": operand.printed,
+                "unit": operand.unit,
+                "low": float(operand.low),
+                "high": float(operand.high),
+                "place": operand.place,
+                "claim": operand.claim,
+                "measured": operand.measured
+                and dict(zip(("value", "low", "high"), map(float, operand.measured), strict=True)),
+                "note": operand.note,
+            }
+            for operand in found.operands
+        ],
+        "printed": value(found.printed),
+        "measured": value(found.measured),
+        "sampled": found.sampled,
     }
 
 

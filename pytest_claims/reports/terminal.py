@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_claims.reports.format import Evidence, Record
 
-_UNITS = {"percent": "%", "million": "M", "billion": "B", "count": "", "fraction": ""}
+_UNITS = {"percent": "%", "million": "M", "billion": "B", "count": "", "fraction": "", "times": "x"}
 _COLOURS = {
     "pass": {"green": True},
     "partial": {"yellow": True},

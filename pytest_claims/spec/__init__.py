@@ -1,5 +1,6 @@
 """Claim files: YAML → `Claim`, strict, every error with file and line."""
 
+from pytest_claims.spec.derived import DerivedRun
 from pytest_claims.spec.load import Claim, load, loads, merge
 from pytest_claims.spec.models import (
     MIN_SAMPLE,
@@ -13,17 +14,19 @@ from pytest_claims.spec.models import (
     PredictionsRun,
     Protocol,
 )
-from pytest_claims.spec.units import METRICS, MetricInfo, to_unit
+from pytest_claims.spec.units import METRICS, PER_NATURAL, MetricInfo, to_unit
 from pytest_claims.spec.values import Band, Printed
 
 __all__ = [
     "METRICS",
     "MIN_SAMPLE",
+    "PER_NATURAL",
     "Band",
     "CaptioningProtocol",
     "CaptioningRun",
     "Claim",
     "Columns",
+    "DerivedRun",
     "ImageProtocol",
     "MetricInfo",
     "Paper",

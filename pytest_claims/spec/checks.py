@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_claims.errors import nearest
-from pytest_claims.spec import bands, citations, explain, hints, models
+from pytest_claims.spec import bands, citations, derived, explain, hints, models, values
 from pytest_claims.spec.units import PER_NATURAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_claims.spec import nodes
+    from pytest_claims.spec.load import Run
     from pytest_claims.spec.units import MetricInfo
 
 Problem: TypeAlias = "tuple[nodes.Path, str]"
@@ -49,7 +49,7 @@ def of_number(parts: Mapping[str, Any], metrics: Mapping[str, MetricInfo]) -> It
     if isinstance(tolerance, models.Tolerance) and tolerance.partial.around(value) < tolerance.pass_.around(value):
         text = f"the partial band ({tolerance.partial.text}) is narrower than the pass band ({tolerance.pass_.text})"
         yield ("tolerance",), text
-    if isinstance(citation, models.Citation) and not _quotes(citation.quoted_text, reported.value.text):
+    if isinstance(citation, models.Citation) and not values.quotes(citation.quoted_text, reported.value.text):
         text = f"quoted_text does not contain the reported value {reported.value.text}"
         yield ("citation", "quoted_text"), f"{text}: {explain.short(citation.quoted_text)!r}"
     if isinstance(citation, models.Citation) and (other := citations.other_metric(reported.metric, citation)):
@@ -69,7 +69,7 @@ def metric_range(reported: models.Reported, metrics: Mapping[str, MetricInfo]) -
 def of_protocol(
     protocol: models.Protocol,
     settings: models.Protocol,
-    run: models.Run,
+    run: Run,
     reported: models.Reported | None,
     metrics: Mapping[str, MetricInfo],
 ) -> Iterator[Problem]:
@@ -90,6 +90,8 @@ def of_protocol(
     for path, text in _contradictions(settings, metric):
         if (path, text) not in stated:
             yield ("run", *path), text
+    if isinstance(run, derived.DerivedRun):
+        yield from ((("run", *path), text) for path, text in derived.of_run(run, reported))
     if not isinstance(run, models.CaptioningRun):
         return
     decoding, dataset = settings.decoding, settings.dataset
@@ -120,23 +122,3 @@ def _contradictions(protocol: models.Protocol, metric: tuple[str, Sequence[str]]
     low, high = decoding.min_new_tokens, decoding.max_new_tokens
     if low is not None and high is not None and low > high:
         yield ("decoding", "min_new_tokens"), f"min_new_tokens ({low}) is above max_new_tokens ({high})"
-
-
-_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
-
-
-def _quotes(text: str, number: str) -> bool:
-    """Whether `text` holds `number` as a number of its own: "43.7" does not hold 3.7, "107,130,880" holds 107130880."""
-    return _stands(text, number) or _stands(_THOUSANDS.sub(lambda match: match[0].replace(",", ""), text), number)
-
-
-def _stands(text: str, number: str) -> bool:
-    start = text.find(number)
-    while start >= 0:
-        before, after = text[:start], text[start + len(number) :]
-        inside = before[-1:].isdigit() or (before[-1:] in (".", ",") and before[-2:-1].isdigit())
-        longer = after[:1].isdigit() or (after[:1] in (".", ",") and after[1:2].isdigit())
-        if not inside and not longer:
-            return True
-        start = text.find(number, start + 1)
-    return False

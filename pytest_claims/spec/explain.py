@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -90,14 +90,18 @@ def explained(detail: Any) -> tuple[str, str]:
 
 def keys(model: type[BaseModel], path: nodes.Path) -> list[str]:
     """The keys that are valid at `path` below `model`."""
+    named = False
     for part in path:
+        if named:  # the name of an entry of a mapping, not a key
+            named = False
+            continue
         found = next((f for n, f in model.model_fields.items() if (f.alias or n) == part), None)
         if found is None:
             return []
         inner = models_in(found.annotation)
         if not inner:
             return []
-        model = inner[0]
+        model, named = inner[0], get_origin(found.annotation) is dict
     return [found.alias or name for name, found in model.model_fields.items()]
 
 

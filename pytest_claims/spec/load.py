@@ -5,25 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_claims import files
 from pytest_claims.errors import SpecError, nearest, nearest_name
-from pytest_claims.spec import checks, citations, explain, models, nodes, values
+from pytest_claims.spec import checks, citations, derived, explain, models, nodes, operands, values
 from pytest_claims.spec.units import METRICS, MetricInfo
 from pytest_claims.spec.validate import File, quietly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pydantic import BaseModel
 
-RUNS: Mapping[str, type[models.CaptioningRun | models.PredictionsRun | models.ParametersRun]] = {
+Run = models.CaptioningRun | models.PredictionsRun | models.ParametersRun | derived.DerivedRun
+
+RUNS: Mapping[str, type[Run]] = {
     "captioning": models.CaptioningRun,
     "predictions": models.PredictionsRun,
     "parameters": models.ParametersRun,
+    "derived": derived.DerivedRun,
 }
 """The evaluators, with the model of their section run."""
 
@@ -54,7 +58,7 @@ class Claim:
     protocol: models.Protocol
     overrides: Mapping[str, Any]
     """Protocol keys that the run section sets differently from the paper."""
-    run: models.CaptioningRun | models.PredictionsRun | models.ParametersRun
+    run: Run
     range: tuple[Decimal, Decimal]
     """The least and the greatest value that the metric can have, in the reported unit."""
     digest: str
@@ -63,6 +67,8 @@ class Claim:
     """SHA-256 of the file's bytes, for an attestation. It decides nothing."""
     doubles: tuple[str, ...] = ()
     """The other columns under which claims of this file cite the same number of the same row."""
+    operands: Mapping[str, Claim] = field(default_factory=dict)
+    """The claims that a derived claim's operands name, by the name of the operand."""
 
     @property
     def where(self) -> str:
@@ -93,21 +99,45 @@ def load(
         SpecError: one line per problem, `file:line: what, expected what`.
     """
     display = display or str(path)
+    known: dict[str, Sequence[Claim]] = {}
+
+    def beside(name: str) -> Sequence[Claim]:
+        if name not in known:
+            other = files.find(name, (path.parent,))
+            if other is None:
+                raise SpecError([f"there is no such file beside {display}"])
+            shown = display[: -len(path.name)] + name if display.endswith(path.name) else str(other)
+            known[name] = loads(_bytes(other, shown), path=other, display=shown, metrics=metrics)
+        return known[name]
+
+    return loads(_bytes(path, display), path=path, display=display, metrics=metrics, own=own, others=beside)
+
+
+def _bytes(path: Path, display: str) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(nodes.MAX_BYTES + 1)
+            return file.read(nodes.MAX_BYTES + 1)
     except OSError as error:
         raise SpecError([f"{display}:1: cannot be read: {error.strerror}"]) from None
-    return loads(data, path=path, display=display, metrics=metrics, own=own)
 
 
 def loads(
-    data: bytes, *, path: Path, display: str, metrics: Mapping[str, MetricInfo] = METRICS, own: Own = _nothing
+    data: bytes,
+    *,
+    path: Path,
+    display: str,
+    metrics: Mapping[str, MetricInfo] = METRICS,
+    own: Own = _nothing,
+    others: operands.Others | None = None,
 ) -> tuple[Claim, ...]:
-    """Read a claim file from its bytes; nothing needs to exist at `path`. Raises `SpecError` like `load`."""
+    """Read a claim file from its bytes; nothing needs to exist at `path`. Raises `SpecError` like `load`.
+
+    Without `others`, the claims that operands name in other files stay unknown.
+    """
     file = File(nodes.parse(data, display), display)
     reader = _Reader(file, path, metrics, own, hashlib.sha256(data).hexdigest())
     claims = citations.with_doubles(tuple(reader.claims()))
+    claims = operands.resolved(claims, file, metrics, others)
     if file.problems:
         # A shared section is read once per claim, so each of its problems was noted once per claim.
         raise SpecError(nodes.capped([text for _, text in sorted(dict.fromkeys(file.problems))], display))
@@ -122,7 +152,7 @@ class _Merged:
     overrides: dict[str, Any]
     settings: models.Protocol
     """The protocol with the overrides."""
-    run: models.Run
+    run: Run
 
 
 class _Reader:
@@ -204,7 +234,7 @@ class _Reader:
             stated = protocol.dataset.columns.model_dump()
             own["columns"] = merge(stated, given) if isinstance(given := own.get("columns", {}), dict) else given
         run = self.file.validate(
-            RUNS[evaluator], own, run_at, fallback=("run",), more=() if evaluator == "parameters" else PROTOCOL_KEYS
+            RUNS[evaluator], own, run_at, fallback=("run",), more=PROTOCOL_KEYS if NEEDS[evaluator] else ()
         )
         if protocol is None or run is None:
             return None

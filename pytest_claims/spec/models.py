@@ -71,7 +71,7 @@ class Reported(Model):
     value: PrintedNumber = Field(description="the number with the digits that the paper prints: 43.70 is not 43.7")
     unit: Unit = Field(
         description="percent: the natural value times 100 (BLEU, ROUGE-L, CIDEr); fraction: the natural value; for numbers of "
-        "parameters count, million or billion"
+        "parameters count, million or billion; times: how many times as much"
     )
 
 
@@ -309,9 +309,6 @@ class ParametersRun(Model):
     def paths(self) -> tuple[str, ...]:
         """The files that the run section names."""
         return (self.config.path,)
-
-
-Run = CaptioningRun | PredictionsRun | ParametersRun
 
 
 class ClaimSection(Model):

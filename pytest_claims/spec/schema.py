@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field, create_model
 
 from pytest_claims.spec import models
+from pytest_claims.spec.load import Run
 
 SHIPPED = Path(__file__).with_name("claims.schema.json")
 
@@ -24,7 +25,7 @@ def generate() -> str:
         __base__=models.Model,
         paper=(models.Paper, Field(description="the paper that reports the numbers")),
         protocol=(models.Protocol | None, Field(default=None, description="how the paper obtained its numbers")),
-        run=(models.Run | None, Field(default=None, description="how it is evaluated here")),
+        run=(Run | None, Field(default=None, description="how it is evaluated here")),
         claims=(tuple[models.ClaimSection, ...], Field(min_length=1, description="the claims, one for each number")),
     )
     schema = file.model_json_schema(by_alias=True)
@@ -32,17 +33,18 @@ def generate() -> str:
     schema["title"] = "pytest-claims claim file"
     definitions = schema["$defs"]
     for name in ("Checkpoint", "Dataset", "ImageProtocol", "Decoding", "Protocol", "CaptioningRun", "PredictionsRun",
-                 "ParametersRun", "PredictionsFile", "ReferencesFile", "ConfigFile", "Sample"):  # fmt: skip
+                 "ParametersRun", "PredictionsFile", "ReferencesFile", "ConfigFile", "Sample", "DerivedRun"):  # fmt: skip
         definitions[name].pop("required", None)
     # A run section holds the keys of one evaluator, and any key of the protocol. With `anyOf`, an editor would show three long
     # errors for one mistake.
     run: dict[str, Any] = {"additionalProperties": False, "type": "object", "properties": {}}
-    for name in ("CaptioningRun", "PredictionsRun", "ParametersRun"):
+    for name in ("CaptioningRun", "PredictionsRun", "ParametersRun", "DerivedRun"):
         run["properties"] |= definitions.pop(name)["properties"]
     run["properties"] |= definitions["Protocol"]["properties"]
     run["properties"]["evaluator"] = {
-        "description": "captioning: run a model; predictions: score released captions; parameters: count a configuration",
-        "enum": ["captioning", "parameters", "predictions"],
+        "description": "captioning: run a model; predictions: score released captions; parameters: count a configuration; "
+        "derived: compute it from other numbers",
+        "enum": ["captioning", "derived", "parameters", "predictions"],
         "type": "string",
     }
     definitions["Run"] = run

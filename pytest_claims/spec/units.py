@@ -15,11 +15,15 @@ PER_NATURAL: Mapping[str, Decimal] = {
     "count": Decimal(1),
     "million": Decimal("1e-6"),
     "billion": Decimal("1e-9"),
+    "times": Decimal(1),
 }
 """Reported value = natural value × this."""
 
 SHARES = ("percent", "fraction")
 COUNTS = ("count", "million", "billion")
+
+DERIVED = ("difference", "ratio", "relative_change")
+"""What a derived claim may report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,10 @@ METRICS: Mapping[str, MetricInfo] = {
     "cider": MetricInfo(units=SHARES, low=0, high=10, families=("coco-caption",)),
     "trainable_parameters": MetricInfo(units=COUNTS, low=0, high=float("inf")),
     "total_parameters": MetricInfo(units=COUNTS, low=0, high=float("inf")),
+    # Derived claims. Trivial is what equal numbers give.
+    "difference": MetricInfo(units=(*SHARES, *COUNTS), low=float("-inf"), high=float("inf")),
+    "ratio": MetricInfo(units=("times", *SHARES), low=0, high=float("inf"), trivial=1),
+    "relative_change": MetricInfo(units=SHARES, low=float("-inf"), high=float("inf")),
 }
 """The metrics that ship; a plugin adds its own through the hook `pytest_claims_metrics`."""
 

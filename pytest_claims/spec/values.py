@@ -83,7 +83,7 @@ ToleranceBand = Annotated[
 ]
 DataPath = Annotated[Text, BeforeValidator(_relative_path)]
 
-Unit = Literal["percent", "fraction", "million", "billion", "count"]
+Unit = Literal["percent", "fraction", "million", "billion", "count", "times"]
 StatusName = Literal["pass", "partial", "fail", "pending", "error"]
 Precision = Literal["float16", "bfloat16", "float32"]
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
@@ -91,7 +91,11 @@ Resample = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"
 
 ARXIV_ID = r"^([0-9]{4}\.[0-9]{4,5}|[a-z-]+(\.[A-Z]{2})?/[0-9]{7})$"
 CLAIM_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$"
+OPERAND = r"^[a-z][a-z0-9_]{0,39}$"
+OPERAND_CLAIM = r"^([A-Za-z0-9_][A-Za-z0-9._-]{0,119}\.ya?ml::)?[A-Za-z0-9][A-Za-z0-9._-]{0,119}$"
 PATTERNS = {
+    OPERAND: "a name of at most 40 small letters, digits and '_', the first a letter",
+    OPERAND_CLAIM: "the id of a claim of this file, or FILE.yaml::ID of a file in the same folder",
     ARXIV_ID: "an arXiv id without its version, such as '2301.12597'",
     CLAIM_ID: "at most 120 letters, digits, '.', '_' and '-', the first a letter or a digit",
 }
@@ -108,3 +112,22 @@ def _completed(names: list[str]) -> WithJsonSchema:
 
 MetricName = Annotated[Text, _completed(_METRICS)]
 Family = Annotated[Text, _completed(_FAMILIES)]
+
+_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
+
+
+def quotes(text: str, number: str) -> bool:
+    """Whether `text` holds `number` as a number of its own: "43.7" does not hold 3.7, "107,130,880" holds 107130880."""
+    return _stands(text, number) or _stands(_THOUSANDS.sub(lambda match: match[0].replace(",", ""), text), number)
+
+
+def _stands(text: str, number: str) -> bool:
+    start = text.find(number)
+    while start >= 0:
+        before, after = text[:start], text[start + len(number) :]
+        inside = before[-1:].isdigit() or (before[-1:] in (".", ",") and before[-2:-1].isdigit())
+        longer = after[:1].isdigit() or (after[:1] in (".", ",") and after[1:2].isdigit())
+        if not inside and not longer:
+            return True
+        start = text.find(number, start + 1)
+    return False

@@ -10,6 +10,9 @@ from pytest_claims.spec.units import to_unit
 from pytest_claims.verdict.models import Bands, Breadth, Direction, Outcome, Power, Span
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from pytest_claims.evidence import Derivation, Derived
     from pytest_claims.metrics import Score
     from pytest_claims.spec import Claim
 
@@ -48,6 +51,38 @@ def outcome(limits: Bands, measured: Decimal, span: Span | None, *, sampled: boo
     return limits.of_interval(span.low, span.high) if span else Outcome.PARTIAL
 
 
+def of_derivation(limits: Bands, derivation: Derivation) -> tuple[Outcome, Derived]:
+    """The outcome of a derived number, and the value that decided it: the worse of the printed and the measured numbers.
+
+    What the operands were before they were rounded is not known, so the claim gets the best of it. An estimate of a sample is
+    no rounding: it counts as for every claim.
+    """
+    outcome, shown = limits.of_rounded(derivation.printed.low, derivation.printed.high), derivation.printed
+    measured = derivation.measured
+    if measured is None:
+        return outcome, shown
+    if derivation.sampled:
+        other = limits.of_interval(decimal(measured.low), decimal(measured.high))
+    else:
+        other = limits.of_rounded(measured.low, measured.high)
+    order = (Outcome.PASS, Outcome.PARTIAL, Outcome.FAIL)
+    return (other, measured) if order.index(other) >= order.index(outcome) else (outcome, shown)
+
+
+def derived_holds_every_outcome(limits: Bands, derivation: Derivation, found: Derived) -> bool:
+    """Whether the samples behind a derived number leave so much open that the claim could pass as well as fail."""
+    if not derivation.sampled or found is not derivation.measured:
+        return False
+    low, high = decimal(found.low), decimal(found.high)
+    span = Span(low=low, high=high, level=0.95, standard_error=Decimal(0), resamples=0, population=None)
+    return holds_every_outcome(limits, decimal(found.value), span)
+
+
+def decimal(value: Fraction) -> Decimal:
+    """A fraction with nine decimals, as `to_unit` has them."""
+    return (Decimal(value.numerator) / Decimal(value.denominator)).quantize(Decimal("1e-9"))
+
+
 def confidence(score: Score, limits: Bands, unit: str, found: Outcome) -> float:
     """The share of bootstrap replicates with the same outcome; each replicate is taken as an exact value."""
     replicates = score.interval.replicates if score.interval else ()
@@ -69,6 +104,12 @@ def power(limits: Bands, measured: Decimal, span: Span | None, images: int) -> P
         spread = float(width) ** 2 / (1 / images - 1 / total)
         decide = min(total, math.ceil(1 / (float(limits.pass_) ** 2 / spread + 1 / total)))
     return Power(detectable=limits.pass_ + width, images_to_decide=decide)
+
+
+def power_of(limits: Bands, found: Derived) -> Power:
+    """Which difference would have shown in a derived number, whatever its operands were before they were rounded."""
+    width = max(found.high - found.value, found.value - found.low)
+    return Power(detectable=limits.pass_ + decimal(width), images_to_decide=None)
 
 
 def breadth(claim: Claim, limits: Bands, measured: Decimal, span: Span | None) -> Breadth:

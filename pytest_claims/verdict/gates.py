@@ -6,11 +6,13 @@ and shows them at work.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from pytest_claims import protocol
 from pytest_claims.protocol import Match
-from pytest_claims.spec.units import to_unit
+from pytest_claims.spec.units import PER_NATURAL, to_unit
 from pytest_claims.verdict import arithmetic, words
 from pytest_claims.verdict.models import Kind, Outcome, Status, Verdict
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_claims.metrics import Score
     from pytest_claims.protocol import Reading
     from pytest_claims.spec import Claim
-    from pytest_claims.verdict.models import Bands, Span
+    from pytest_claims.verdict.models import Bands, Power, Span
 
 PROXY_CONFIDENCE = 0.6
 """The highest confidence of a proxy run. It followed a protocol near the paper's, and more images do not change that."""
@@ -49,42 +51,85 @@ def judge(
         accept_replay: evidence that was replayed counts like evidence that was made here.
         citation: whether the number stands where the claim says; None: nobody looked.
     """
-    unit = claim.reported.unit
     limits = arithmetic.bands(claim)
-    measured = to_unit(score.value, unit)
-    sampled = evidence.population is not None
-    span = arithmetic.span_of(score, unit)
-    estimate = span if sampled else None
-    images = len(evidence.captions)
-    outcome = arithmetic.outcome(limits, measured, estimate, sampled=sampled)
+    sums = (_derived if evidence.derivation else _scored)(claim, score, evidence, limits)
     match = protocol.match(readings)
     withhold = evidence.replayed and not accept_replay
-    status = _publish(outcome, match, replayed=withhold, rejected=citation is not None and citation.rejected)
+    rejected = citation is not None and citation.rejected
+    status = _publish(sums.outcome, match, replayed=withhold, rejected=rejected)
     because = words.gated(match, readings, replayed=withhold, citation=citation)
     next_step = words.advice(status, match, replayed=withhold, citation=citation)
-    nothing = _decides_nothing(limits, outcome, measured, estimate, images, sampled=sampled)
-    if nothing and status is not Status.PENDING:
-        status, because, next_step = Status.PENDING, nothing, words.TOO_FEW
-    confidence = arithmetic.confidence(score, limits, unit, outcome) if sampled else 1.0
-    confidence = _capped(confidence, status, match)
+    if sums.nothing and status is not Status.PENDING:
+        status, because, next_step = Status.PENDING, sums.nothing, words.TOO_FEW
     return Verdict(
         claim=claim,
         kind=Kind.PRE if candidate else Kind.POST,
         status=status,
-        reason=f"{because}{words.compared(outcome, measured, limits, estimate, unit, evidence.basis)}",
+        reason=f"{because}{sums.told}",
         next_step=next_step,
-        outcome=outcome,
-        score=score,
-        measured=measured,
-        difference=measured - limits.reported,
-        span=span,
-        power=arithmetic.power(limits, measured, estimate, images),
-        confidence=round(confidence, 4),
+        outcome=sums.outcome,
+        score=sums.score,
+        measured=sums.measured,
+        difference=sums.measured - limits.reported,
+        span=sums.span,
+        power=sums.power,
+        confidence=round(_capped(sums.confidence, status, match), 4),
         match=match,
         readings=readings,
         evidence=evidence,
-        breadth=arithmetic.breadth(claim, limits, measured, span),
+        breadth=arithmetic.breadth(claim, limits, sums.measured, sums.span),
         citation=citation,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sums:
+    """What arithmetic says, before any gate."""
+
+    outcome: Outcome
+    score: Score
+    measured: Decimal
+    told: str
+    power: Power
+    nothing: str
+    """Why the numbers decide nothing; empty where they do."""
+    confidence: float = 1.0
+    span: Span | None = None
+
+
+def _scored(claim: Claim, score: Score, evidence: Evidence, limits: Bands) -> _Sums:
+    """Of a number that was scored or counted."""
+    unit, images = claim.reported.unit, len(evidence.captions)
+    measured = to_unit(score.value, unit)
+    sampled = evidence.population is not None
+    span = arithmetic.span_of(score, unit)
+    estimate = span if sampled else None
+    outcome = arithmetic.outcome(limits, measured, estimate, sampled=sampled)
+    return _Sums(
+        outcome=outcome,
+        score=score,
+        measured=measured,
+        told=words.compared(outcome, measured, limits, estimate, unit, evidence.basis),
+        power=arithmetic.power(limits, measured, estimate, images),
+        nothing=_decides_nothing(limits, outcome, measured, estimate, images, sampled=sampled),
+        confidence=arithmetic.confidence(score, limits, unit, outcome) if sampled else 1.0,
+        span=span,
+    )
+
+
+def _derived(claim: Claim, score: Score, evidence: Evidence, limits: Bands) -> _Sums:
+    """Of a number that was computed from others; the score becomes that of the value which decided."""
+    unit, derivation = claim.reported.unit, evidence.derivation
+    assert derivation is not None  # noqa: S101 - for the type checker
+    outcome, found = arithmetic.of_derivation(limits, derivation)
+    wide = arithmetic.derived_holds_every_outcome(limits, derivation, found)
+    return _Sums(
+        outcome=outcome,
+        score=replace(score, value=float(found.value / Fraction(PER_NATURAL[unit]))),
+        measured=arithmetic.decimal(found.value),
+        told=words.derived(outcome, derivation, found, limits, unit),
+        power=arithmetic.power_of(limits, found),
+        nothing=words.WIDE_OPERANDS if wide else "",
     )
 
 

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from pytest_claims import protocol
@@ -84,6 +85,19 @@ class Bands:
         if distance <= self.pass_:
             return Outcome.PASS
         return Outcome.PARTIAL if distance <= self.partial else Outcome.FAIL
+
+    def of_rounded(self, low: Fraction, high: Fraction) -> Outcome:
+        """The outcome of a number that lies between two values, by the one of them that fits best; exact arithmetic."""
+        reported = Fraction(self.reported)
+        below, above = max(reported - high, Fraction(0)), max(low - reported, Fraction(0))
+        distance = {
+            Direction.TWO_SIDED: max(below, above),
+            Direction.AT_LEAST: below,
+            Direction.AT_MOST: above,
+        }[self.direction]
+        if distance <= Fraction(self.pass_):
+            return Outcome.PASS
+        return Outcome.PARTIAL if distance <= Fraction(self.partial) else Outcome.FAIL
 
     def of_interval(self, low: Decimal, high: Decimal) -> Outcome:
         """The outcome of an estimate: pass only if the whole interval passes, fail only if the whole interval fails.

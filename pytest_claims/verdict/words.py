@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from pytest_claims import protocol
 from pytest_claims.evidence import Basis
 from pytest_claims.protocol import Match
+from pytest_claims.verdict.arithmetic import decimal
 from pytest_claims.verdict.models import Direction, Outcome, Status
 
 if TYPE_CHECKING:
     from pytest_claims.citation import CitationCheck
+    from pytest_claims.evidence import Derivation, Derived
     from pytest_claims.protocol import Reading
     from pytest_claims.verdict.models import Bands, Span
 
@@ -19,6 +21,7 @@ TOO_FEW = "Score more images: leave --claims-sample out, or name a larger number
 """The next step where the images decide nothing."""
 
 ONE_IMAGE = "Withheld: one image decides nothing. "
+WIDE_OPERANDS = "Withheld: the samples of the operands decide nothing, since the claim could pass as well as fail. "
 NO_INTERVAL = "Withheld: a sample without an interval decides nothing. "
 
 
@@ -94,6 +97,29 @@ def compared(outcome: Outcome, measured: Decimal, limits: Bands, span: Span | No
         text += " Much too good means wrong weights, wrong split or leakage as often as a better model."
     if outcome is Outcome.PASS and basis is Basis.RESCORED:
         text += " The released outputs give the reported number; how they were generated was not observed."
+    return text
+
+
+def derived(outcome: Outcome, derivation: Derivation, found: Derived, limits: Bands, unit: str) -> str:
+    """How a derived number compares with the reported one."""
+    printed, measured = derivation.printed, derivation.measured
+    value, low, high = (_round(decimal(one)) for one in (found.value, found.low, found.high))
+    by = "intervals" if derivation.sampled else "digits"
+    may = f" ({low:f} to {high:f} by the {by} of the operands)" if low != high else ""
+    band = limits.pass_ if outcome is Outcome.PASS else limits.partial
+    place = {
+        Outcome.PASS: "within the pass band",
+        Outcome.PARTIAL: "within the partial band",
+        Outcome.FAIL: "outside the partial band",
+    }[outcome]
+    which = "printed" if found is printed else "measured"
+    text = (
+        f"{derivation.expression} = {value:f}{may} from the {which} numbers, against {limits.reported} {unit}: {place} "
+    )
+    text += f"(±{band.normalize():f})."
+    if measured is not None:
+        other, name = (measured, "measured") if found is printed else (printed, "printed")
+        text += f" From the {name} numbers it is {_round(decimal(other.value)):f}."
     return text
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_claims.reports.format import Record
+    from pytest_claims.reports.format.findings import CitationCheck, Derivation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,8 @@ class Origin:
 
 def of(record: Record) -> Origin | None:
     """The origin of a record's number; None where it has none. Counts of a metric that is not ours are listed as they are."""
+    if record.evidence.derivation is not None:
+        return _derived(record.evidence.derivation, record.evidence.citation)
     counts, citation = record.evidence.counts, record.verdict.claim_citation
     if not counts or citation is None:
         return None
@@ -41,6 +44,24 @@ def of(record: Record) -> Origin | None:
         head=("count", "value"),
         rows=[(name, value if isinstance(value, str) else json.dumps(value)) for name, value in counts.items()],
         says="",
+    )
+
+
+def _derived(found: Derivation, citation: CitationCheck | None) -> Origin:
+    checks = citation.operands if citation else {}
+    rows = []
+    for operand in found.operands:
+        check = checks[operand.name].result.replace("_", " ") if operand.name in checks else "unchecked"
+        measured = f"{operand.measured.value:,.6g}" if operand.measured else "–"
+        between = f"{operand.low:,.6g} – {operand.high:,.6g}"
+        rows.append((operand.name, f"{operand.printed} {operand.unit}", between, measured, f"{operand.place}: {check}"))
+    value = found.measured or found.printed
+    which = "measured" if found.measured else "printed"
+    return Origin(
+        head=("operand", "printed", "before rounding", "measured", "cited cell"),
+        rows=rows,
+        says=f"{found.expression} gives {value.value:,.6g} from the {which} numbers, between {value.low:,.6g} and "
+        f"{value.high:,.6g}.",
     )
 
 

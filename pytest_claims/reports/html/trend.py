@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import svg
     from markupsafe import Markup
 
-    from pytest_claims.reports.format import Point, Record
+    from pytest_claims.reports.format import Record
+    from pytest_claims.reports.format.findings import Point
 
 HEIGHT, TOP, BOTTOM = 130, 12, 96
 """Of the plot, and of its area, in SVG units."""

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from pytest_claims.reports.format import Point, Reading, Record, RunInfo
+    from pytest_claims.reports.format import Reading, Record, RunInfo
+    from pytest_claims.reports.format.findings import Point
     from pytest_claims.reports.html.embed import Shown
 
-UNITS: Mapping[str | None, str] = {"percent": " %", "million": " million", "billion": " billion"}
+UNITS: Mapping[str | None, str] = {"percent": " %", "million": " million", "billion": " billion", "times": " times"}
 
 _RANK = ("fail", "error", "pending", "partial", "pass", "not_attempted")
 """By status, what a reader wants to see first."""
