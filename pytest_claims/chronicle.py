@@ -110,7 +110,8 @@ class Chronicle:
             return None
         values = self.trusted.values(entry)
         before: Mapping[str, str] = values["rests_on"]
-        now = rests_on.of(claim, state.settings_of(self.config).data, rests_on.installed(before))
+        chosen = state.settings_of(self.config)
+        now = rests_on.of(claim, chosen.data, rests_on.installed(before), chosen.papers)
         if rests_on.differences(before, now, minor=True):
             return None
         return self._carried(nodeid, claim, Record.model_validate(values["record"]), key, entry.at).dump()
@@ -166,12 +167,12 @@ class Chronicle:
                 f"{self.path}: two claims of this session have the same history, {key.claim} of {key.paper}; "
                 "nothing was entered for them. Give one of them another id."
             )
-        folders = state.settings_of(self.config).data
+        chosen = state.settings_of(self.config)
         rests: dict[str, dict[str, str]] = {}
         for nodeid, key in keys.items():
             record = records[nodeid]
             if key not in doubles and not changes.withheld(record) and (claim := self._claim(nodeid, expected, record)):
-                rests[nodeid] = rests_on.of(claim, folders, record.evidence.provenance or {})
+                rests[nodeid] = rests_on.of(claim, chosen.data, record.evidence.provenance or {}, chosen.papers)
         made: dict[str, str] = {}
 
         def choose(book: Book) -> list[Draft]:

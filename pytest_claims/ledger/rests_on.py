@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims import digests
+from pytest_claims.citation.library import Library
 from pytest_claims.errors import ClaimsError
 from pytest_claims.machine import RECORDED
 from pytest_claims.verdict import RULES
@@ -27,18 +28,24 @@ LIBRARIES = tuple(name for name in RECORDED if name != "pytest-claims")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def of(claim: Claim, folders: Sequence[Path], provenance: Mapping[str, Any]) -> dict[str, str]:
+def of(
+    claim: Claim, folders: Sequence[Path], provenance: Mapping[str, Any], papers: Sequence[Path] = ()
+) -> dict[str, str]:
     """What a verdict on a claim rests on.
 
     Args:
         claim: the claim.
         folders: the `--claims-data` folders.
         provenance: of the run, which names the versions of libraries; see `installed`.
+        papers: the `--claims-papers` folders.
     """
     from pytest_claims.metrics.base import SIGNATURE_VERSION
 
     found = {"claim": claim.digest, "rules": RULES, "metric": f"{claim.reported.metric} {SIGNATURE_VERSION}"}
     found |= dict(_data(claim, folders))
+    found |= dict(_sources(claim, papers))
+    for name, other in claim.operands.items():  # a derived claim rests on the claims that it is computed from
+        found |= {f"{name}: {key}": value for key, value in of(other, folders, {}, papers).items()}
     return found | {name: str(provenance[name]) for name in LIBRARIES if name in provenance}
 
 
@@ -106,17 +113,33 @@ def _data(claim: Claim, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
         yield key, _content(name, claim, folders) or _commit(name, revision, kind)
 
 
+def _sources(claim: Claim, papers: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    """The source that the citation is checked against, by content; nothing if there is none."""
+    try:
+        found = Library(papers).sources(claim.paper, claim.file.parent)
+    except ClaimsError:
+        yield "source of the paper", UNKNOWN
+        return
+    for source in found[:1]:
+        yield "source of the paper", _digest(source.path) or UNKNOWN
+
+
 def _content(text: str, claim: Claim, folders: Sequence[Path]) -> str | None:
     """The digest of a file, or of a folder with the names in it; None if there is none."""
     for folder in (claim.file.parent, *folders):
-        path = folder / text
-        if path.is_file():
-            return digests.of_file(path)[: digests.SHORT]
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.is_file())
-            return digests.short(
-                "\n".join(f"{os.fspath(file.relative_to(path))} {digests.of_file(file)}" for file in inside)
-            )
+        if (found := _digest(folder / text)) is not None:
+            return found
+    return None
+
+
+def _digest(path: Path) -> str | None:
+    if path.is_file():
+        return digests.of_file(path)[: digests.SHORT]
+    if path.is_dir():
+        inside = sorted(file for file in path.rglob("*") if file.is_file())
+        return digests.short(
+            "\n".join(f"{os.fspath(file.relative_to(path))} {digests.of_file(file)}" for file in inside)
+        )
     return None
 
 

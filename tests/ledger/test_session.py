@@ -116,6 +116,22 @@ def test_stale_claims_run_and_others_are_carried(pytester: pytest.Pytester) -> N
     assert set(run(pytester, "claims", LEDGER, "--claims-stale", "-k", "one").records) == {"one"}
 
 
+def test_another_source_of_the_paper(pytester: pytest.Pytester) -> None:
+    """If the source that the citation is checked against appears or changes, the verdict is stale, and the claim runs."""
+    put(pytester.path, claim("one"), paper__source="paper.tex")
+    ask = (LEDGER, "--claims-stale")
+    run(pytester, "claims", LEDGER)
+    assert run(pytester, "claims", *ask).results == {"one": "skipped"}
+    source = pytester.path / "claims" / "paper.tex"
+    for rows in ("ours & 100.0", "theirs & 1.0"):
+        source.write_text(
+            r"\begin{table}\caption{A}\begin{tabular}{lc}Models & B@1 \\ " + rows + r" \\ \end{tabular}\end{table}"
+        )
+        found = run(pytester, "claims", *ask)
+        assert found.results["one"] != "skipped"
+    assert found.statuses == {"one": "pending"}
+
+
 def test_a_carried_verdict_can_be_red(pytester: pytest.Pytester) -> None:
     """A fail that is carried forward keeps the session red, though nothing ran."""
     put(pytester.path, of_status("fail", "one"))
