@@ -28,7 +28,7 @@ def measured(session: Session, plan: DerivedPlan) -> tuple[DerivedPlan, str | No
     """The plan with what was measured of its operands, and the release candidate that one of them ran, if one did.
 
     Raises:
-        NotAttempted: an operand was not attempted, and the session asks for attempts.
+        NotAttempted: an operand has no measured number, and the session asks for attempts.
         EvaluationError: the run of an operand failed, or its candidate gave no number.
     """
     found: dict[str, Measured] = {}
@@ -52,8 +52,8 @@ def _measured(name: str, verdict: Verdict, *, require_attempt: bool) -> Measured
     usable = status in (Status.PASS, Status.PARTIAL, Status.FAIL) and verdict.measured is not None
     if not usable and verdict.kind is Kind.PRE:
         raise EvaluationError(f"The candidate of the operand {name} gave no number. {said}")
-    if status is Status.NOT_ATTEMPTED and require_attempt:
-        raise NotAttempted(f"The operand {name} was not attempted. {said}", verdict.next_step)
+    if not usable and require_attempt:
+        raise NotAttempted(f"The operand {name} has no measured number. {said}", verdict.next_step)
     if not usable or verdict.measured is None:
         return Measured(span=None, match=None, sampled=False, note=said)
     value = Fraction(verdict.measured)

@@ -1,7 +1,7 @@
 """Claims, claim files and the data that they are about, for every test that needs some.
 
-A claim is a `dict` (`claim`, `of_status`), and so is a claim file (`predictions`, `captioning`, `parameters`: one skeleton for
-each evaluator). `write` makes the file. A `Decimal` keeps its digits in it: `Decimal("43.70")`.
+A claim is a `dict` (`claim`, `of_status`), and so is a claim file (`predictions`, `captioning`, `parameters`, `derived`: one
+skeleton for each evaluator). `write` makes the file. A `Decimal` keeps its digits in it: `Decimal("43.70")`.
 
 Each builder takes changes. A change names a key by its path, with `__` for each step down: `run__references__path="refs.json"`.
 A mapping or a list replaces what was there. `...` takes the key out.
@@ -130,6 +130,42 @@ def parameters(*claims: Document, **changes: Any) -> Document:
         "claims": list(claims),
     }
     return changed(document, **changes)
+
+
+def derived(*claims: Document, **changes: Any) -> Document:
+    """A claim file of sentences; `sentence` makes its claims."""
+    document = {
+        "paper": {"arxiv_id": "2301.12597", "title": "A paper"},
+        "run": {"evaluator": "derived"},
+        "claims": list(claims or [sentence()]),
+    }
+    return changed(document, **changes)
+
+
+def sentence(name: str = "gain", **changes: Any) -> Document:
+    """A claim "outperforms theirs by 8.7%", from the cells 65.0 and 56.3 of Table 1."""
+    result = {
+        "id": name,
+        "citation": {
+            "section": "Abstract",
+            "row": "ours against theirs",
+            "column": "VQAv2",
+            "quoted_text": "our model outperforms theirs by 8.7% on VQAv2",
+        },
+        "reported": {"metric": "difference", "value": Decimal("8.7"), "unit": "percent"},
+        "tolerance": {"pass": 0, "partial": Decimal("0.5")},
+        "run": {
+            "expression": "ours - theirs",
+            "operands": {"ours": cell("65.0", "ours"), "theirs": cell("56.3", "theirs")},
+        },
+    }
+    return changed(result, **changes)
+
+
+def cell(value: str, row: str, column: str = "VQAv2", *, unit: str = "percent") -> Document:
+    """An operand of a sentence: a number with its cell."""
+    citation = {"section": "Table 1", "row": row, "column": column, "quoted_text": f"{row} {value}"}
+    return {"value": Decimal(value), "unit": unit, "citation": citation}
 
 
 def write(path: Path, document: Document, *, block: bool = False) -> Path:
