@@ -4,37 +4,35 @@
 
 Every way captions the same images with `BeamSearch`, in which one part is replaced:
 
-* `plain`: `nn.Linear` and the activation, instead of oneDNN with packed weights and a fused activation;
-* `unpacked`, `unfused`: only the packing, or only the fused activation, is left out;
+* `plain`: `nn.Linear`, instead of oneDNN with packed weights;
+* `unpacked`: oneDNN on the weights as they are;
 * `module`: `torch.utils.mkldnn.MkldnnLinear`, which has packed weights and is public;
 * `vision`: `Blip2VisionModel.forward` instead of `Encoder._see`;
 * `layers`: `OPTDecoderLayer.forward` on the same store, instead of `Decoder.prefill` and `Decoder.step`;
 * `stock`: `plain`, `vision` and `layers`;
-* `sort`: a stable sort of all scores of an image, instead of one of the best chunks;
+* `sort`: a stable sort of all scores of an image, instead of `torch.topk` of keys in the best chunks;
 * `topk`: `torch.topk`, which defines no order among equal scores.
 
-The ways take turns, once per round, in an order that rotates. Each ratio is the median of the rounds' ratios, in
-processor time of one thread, because that depends least on other programs on the machine.
+The ways take turns (benchmarks/rounds.py). Ratios are of processor time of one thread, because that depends least on
+other programs on the machine. `--write` puts the result into docs/performance.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-import datasets
 import torch
 import transformers
 from torch.utils import mkldnn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import captioning
+from benchmarks import captioning, rounds, workloads
 from pytest_claims import beam
 from pytest_claims.beam import decoder, encoder, hypotheses, linear
 
@@ -57,11 +55,6 @@ def unpacked(layer: Any, *, pack: bool, **options: Any) -> Callable[[Tensor], Te
     """OneDNN on the weights as they are."""
     del pack
     return PREPARE(layer, pack=False, **options)
-
-
-def unfused(layer: Any, *, pack: bool, activation_fn: Any = None, **_: Any) -> Callable[[Tensor], Tensor]:
-    """OneDNN on packed weights, then the activation."""
-    return plain(PREPARE(layer, pack=pack), activation_fn=activation_fn)
 
 
 def module(layer: Any, *, activation_fn: Any = None, **_: Any) -> Callable[[Tensor], Tensor]:
@@ -134,7 +127,9 @@ def step(self: Any, rows: slice, tokens: Tensor, step: Tensor, width: int) -> Te
 
 def sort(self: Any, scores: Tensor) -> tuple[Tensor, Tensor]:
     """`Hypotheses._best_candidates` by one stable sort."""
-    return hypotheses._ranked(scores.flatten(1), self.settings.candidates)
+    ranked, order = scores.flatten(1).sort(dim=-1, descending=True, stable=True)
+    count = self.settings.candidates
+    return ranked[..., :count], order[..., :count]
 
 
 def topk(self: Any, scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,7 +151,6 @@ WAYS: dict[str, Parts] = {
     "ours": [],
     "plain": _linear(plain),
     "unpacked": _linear(unpacked),
-    "unfused": _linear(unfused),
     "module": _linear(module),
     "vision": VISION,
     "layers": LAYERS,
@@ -171,43 +165,54 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The parts of the beam search against public alternatives.")
     parser.add_argument("--preset", choices=("shapes", "mid"), default="mid")
     parser.add_argument("--images", type=int, default=32, help="how many pictures (default: 32)")
-    parser.add_argument("--rounds", type=int, default=7, help="how often (default: 7; plus one to warm up)")
+    parser.add_argument("--rounds", type=int, default=rounds.FEWEST, help="how often (default: 9; plus one to warm up)")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="which of them (default: all)")
-    parser.set_defaults(device="cpu", dtype="float32")
+    parser.add_argument("--write", action="store_true", help="also replace the preset's section of docs/performance.md")
     options = parser.parse_args()
-    quiet: Any = transformers.logging.set_verbosity_error
-    quiet()
-    datasets.disable_progress_bars()
-    torch.set_num_threads(1)
-    work = captioning._workload(options)
+    if options.write and options.rounds < rounds.FEWEST:
+        parser.error(f"--write needs --rounds {rounds.FEWEST} or more")
+    rounds.pin(1)
+    where = rounds.machine()
+    work = workloads.workload(options.preset, options.images)
     settings = beam.BeamSettings.from_generation_config(work.config)
     slots = beam.choose_slots(work.model, settings, prompt_tokens=work.prompt_ids.shape[1], images=len(work.files))
-
-    def search(number: int) -> beam.BeamSearch:
-        return beam.BeamSearch(work.model, settings, input_ids=work.prompt_ids, slots=number)
-
     names = ["ours", *(name for name in options.ways if name != "ours")]
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    captions: dict[str, Any] = {}
-    for number in range(options.rounds + 1):
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            patches = [mock.patch.object(*part) for part in WAYS[name]]
-            for patch in patches:
-                patch.start()
-            start = time.process_time()
-            captions[name] = dict(beam.caption(search, work.images(), beam.SlotBudget(slots)))
-            took = time.process_time() - start
-            for patch in patches:
-                patch.stop()
-            if number:  # the first round warms up
-                seconds[name].append(took)
+    took, captions = rounds.in_turns({name: _way(name, work, settings, slots) for name in names}, rounds=options.rounds)
+    command = f"python benchmarks/beam_parts.py --preset {options.preset} --images {options.images}"
+    lines = [
+        f"`{command}`, {options.rounds} rounds, one thread, processor time. Machine: {where}.",
+        "",
+        "| way | processor time | time over ours | equal captions |",
+        "| --- | --- | --- | --- |",
+    ]
     for name in names:
-        ratio = statistics.median(a / b for a, b in zip(seconds[name], seconds["ours"], strict=True))
+        ratio = rounds.ratios(took[name], took["ours"], "cpu").ratio()
         same = sum(tokens == captions["ours"][image] for image, tokens in captions[name].items())
-        print(
-            f"{name:10}{statistics.median(seconds[name]):8.2f} s{ratio:7.2f} x ours, {same} of {len(work.files)} equal"
-        )
+        seconds = rounds.middle([run.cpu for run in took[name]]).seconds()
+        lines.append(f"| `{name}` | {seconds} | {'' if name == 'ours' else ratio} | {same} of {len(work.files)} |")
+    text = "\n".join([*lines, rounds.warn_of_few(options.rounds)]).strip()
+    print(text)
+    if options.write:
+        rounds.rewrite(captioning.DOCUMENT, f"beam_parts {options.preset}", text)
+
+
+def _way(name: str, work: workloads.Workload, settings: beam.BeamSettings, slots: int) -> Callable[[], Any]:
+    """A search in which a part is replaced; it is built once."""
+
+    def patched() -> ExitStack:
+        stack = ExitStack()
+        for part in WAYS[name]:
+            stack.enter_context(mock.patch.object(*part))
+        return stack
+
+    with patched():
+        search = beam.BeamSearch(work.model, settings, input_ids=work.prompt_ids, slots=slots)
+
+    def run() -> Any:
+        with patched():
+            return dict(search.run(work.images()))
+
+    return run
 
 
 if __name__ == "__main__":

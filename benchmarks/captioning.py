@@ -1,19 +1,22 @@
-"""How fast captions are made, side by side in one run.
+"""How fast captions are made, how that compares with `generate`, and how far it is from what the machine can do.
 
     python benchmarks/captioning.py --preset mid
-    python benchmarks/captioning.py --preset shapes --json
+    python benchmarks/captioning.py --preset shapes --images 256 --write
     python benchmarks/captioning.py --preset opt-2.7b --dtype float16 --device cuda
 
 Four ways to caption the same images with the same model and the same decoding, each from encoded files, so that
 opening, resizing and normalising a picture is part of all of them:
 
-a. `batch1`: `generate` on one image at a time, the loop people write;
-b. `batch16`: `generate` in batches of 16, LAVIS's evaluation batch (its caption configurations' `batch_size_eval`);
-c. `stock`: `generate` at the number of images that pytest-claims decodes at a time;
-d. `ours`: pytest-claims' beam search.
+a. `generate` on one image at a time, the loop that people write;
+b. `generate` in batches of 16, LAVIS's evaluation batch (its caption configurations' `batch_size_eval`);
+c. `generate` at the number of images that pytest-claims decodes at a time; where that is 16, (c) is (b);
+d. pytest-claims' beam search. It is built once, as in a run. What that costs is printed apart.
 
-The four take turns, once per round, in an order that rotates; figures are medians over the rounds, and a ratio is the
-median of the rounds' ratios. So a machine that others use, too, disturbs all four alike.
+The ways take turns (benchmarks/rounds.py). The same run measures where the time of (d) goes and its floor
+(benchmarks/phases.py). `--write` puts the result into docs/performance.md.
+
+On a machine that others use, too, measure with one thread and by processor time, which is the default on a CPU: two
+threads of which one has to wait for another program also count the time in which the other one waits for it.
 
 Presets: `shapes` is the trained model of claims/shapes; `mid` has random weights, about 50 M parameters in BLIP-2's
 proportions (26 % vision, 3 % Q-Former, 71 % language model) and captions of realistic length; `opt-2.7b` is the
@@ -23,277 +26,137 @@ architecture of Salesforce/blip2-opt-2.7b with random weights, created on the de
 from __future__ import annotations
 
 import argparse
-import io
+import dataclasses
 import json
-import platform
 import resource
 import statistics
 import sys
+import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import datasets
-import numpy as np
 import torch
 import transformers
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 PROC = Path("/proc/self")
 sys.path.insert(0, str(ROOT))
 
-from pytest_claims.beam import (  # noqa: E402 - the checkout is measured, installed or not
-    BeamSearch,
-    BeamSettings,
-    SlotBudget,
-    caption,
-    choose_slots,
-)
-from tests import tiny_models  # noqa: E402 - as above
+from benchmarks import phases, rounds, workloads  # noqa: E402 - the checkout is measured, installed or not
+from pytest_claims.beam import BeamSearch, BeamSettings, SlotBudget, caption, choose_slots  # noqa: E402 - as above
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from torch import Tensor
+    from benchmarks.rounds import Took
+    from benchmarks.workloads import Captions, Workload
 
-    Captions = dict[str, tuple[int, ...]]
-
-MEAN = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
-STD = np.array([0.26862954, 0.26130258, 0.27577711], dtype=np.float32)
-
-# The proportions of BLIP-2 ViT-g OPT-2.7B: 0.99, 0.11 and 2.65 of 3.74 billion parameters
-MID: dict[str, Any] = {
-    "vocabulary": 3400,
-    "hidden": 512,
-    "ffn": 2048,
-    "layers": 11,
-    "heads": 8,
-    "vision": (384, 7, 6, 1536),
-    "qformer": (192, 4, 4, 768),
-}
-OPT_2_7B: dict[str, Any] = {
-    "vocabulary": 50304,
-    "hidden": 2560,
-    "ffn": 10240,
-    "layers": 32,
-    "heads": 32,
-    "vision": (1408, 39, 16, 6144),
-    "qformer": (768, 12, 12, 3072),
-    "positions": 2048,
-}
-# COCO captions have 10.5 words on average and scatter more than these, by about 2: the less lengths differ, the less a
-# batch waits for its longest caption, so this is the kinder case for `generate`.
-REALISTIC: dict[str, Any] = {
-    "image_size": 224,
-    "patch_size": 14,
-    "queries": 32,
-    "typical_length": 10,
-    "eos_slope": 1.0,
-    "sharpness": 3.0,
-}
-# The paper's caption decoding, as LAVIS evaluates it
-DECODING: dict[str, Any] = {
-    "do_sample": False,
-    "num_beams": 5,
-    "max_new_tokens": 30,
-    "min_new_tokens": 1,
-    "length_penalty": 1.0,
-    "repetition_penalty": 1.0,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
-    """A model and the encoded pictures it captions."""
-
-    model: Any
-    prompt_ids: Tensor
-    files: list[tuple[str, bytes]]
-    size: int
-    config: transformers.GenerationConfig
-
-    def images(self) -> Iterator[tuple[str, Tensor]]:
-        """Open one picture after the other: LAVIS's bicubic squash and normalisation."""
-        for name, data in self.files:
-            picture = Image.open(io.BytesIO(data)).convert("RGB")
-            picture = picture.resize((self.size, self.size), Image.Resampling.BICUBIC)
-            pixels = (np.asarray(picture, dtype=np.float32) / 255 - MEAN) / STD
-            yield name, torch.from_numpy(pixels).permute(2, 0, 1)
+DOCUMENT = ROOT / "docs" / "performance.md"
 
 
 def main() -> None:
     """Measure and print."""
     options = _command_line()
-    quiet: Any = transformers.logging.set_verbosity_error
-    quiet()
-    datasets.disable_progress_bars()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    workload = _workload(options)
-    settings = BeamSettings.from_generation_config(workload.config)
+    rounds.pin(options.threads)
+    where = rounds.machine()
+    work = workloads.workload(options.preset, options.images, device=options.device, dtype=options.dtype)
+    settings = BeamSettings.from_generation_config(work.config)
     slots = options.slots or choose_slots(
-        workload.model, settings, prompt_tokens=workload.prompt_ids.shape[1], images=len(workload.files)
+        work.model, settings, prompt_tokens=work.prompt_ids.shape[1], images=len(work.files)
     )
-    budget = SlotBudget(slots)
+    device = work.model.device
+
+    def settle() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    now = time.perf_counter if options.clock == "wall" else time.process_time
+    start = now()
+    search = BeamSearch(work.model, settings, input_ids=work.prompt_ids, slots=slots)
+    settle()
+    setup = now() - start
+    spent: list[dict[str, float]] = []
 
     def ours() -> Captions:
         def build(number: int) -> BeamSearch:
-            return BeamSearch(workload.model, settings, input_ids=workload.prompt_ids, slots=number)
+            if number != slots:
+                raise SystemExit(f"Memory ran out with {slots} images at a time. Name a smaller number with --slots.")
+            return search
 
-        return dict(caption(build, workload.images(), budget))
+        watch = phases.Stopwatch(options.clock, settle)
+        with watch.watching(), watch.phase(phases.REST):
+            captions = dict(caption(build, watch.images(work.images()), SlotBudget(slots)))
+        spent.append(dict(watch.seconds))
+        return captions
 
+    memory: dict[str, float] = {}
     ways: dict[str, Callable[[], Captions]] = {
-        "batch1": lambda: _stock(workload, 1),
-        "batch16": lambda: _stock(workload, 16),
-        "stock": lambda: _stock(workload, slots),
-        "ours": ours,
+        "a": lambda: workloads.stock(work, 1),
+        "b": lambda: workloads.stock(work, 16),
+        "c": lambda: workloads.stock(work, slots),
+        "d": ours,
     }
-    report = _measure(ways, rounds=options.rounds, device=workload.model.device, clock=options.clock)
-    report |= _describe(workload, slots=budget.slots, options=options, report=report)
-    captions: dict[str, Captions] = report.pop("captions")
-    reference = captions["batch1"]
-    same = sum(captions["ours"][name] == tokens for name, tokens in reference.items())
-    report["identical"] = all(other == reference for other in captions.values())
-    report["identical_to_batch1"] = same / len(reference)
-    lengths = [len(tokens) for tokens in reference.values()]
-    report["caption_tokens"] = {
-        "mean": round(statistics.mean(lengths), 2),
-        "sd": round(statistics.pstdev(lengths), 2),
-        "longest": max(lengths),
-        "different_captions": len(set(reference.values())),
+    if slots == 16:
+        del ways["c"]
+    ways = {name: _with_peak(way, name, memory, device) for name, way in ways.items()}
+    captions = {name: ways[name]() for name in ("b", "d")}  # the floor needs the captions' mean length
+    tokens = statistics.mean(len(found) for found in captions["d"].values())
+    todo = phases.work(
+        work.model, prompt=work.prompt_ids.shape[1], slots=slots, beams=settings.num_beams, tokens=tokens
+    )
+    rates = phases.Rates(todo, work.model.language_model.lm_head.weight, options.clock, settle)
+    spent.clear()
+    took, captions = rounds.in_turns(ways, rounds=options.rounds, settle=settle, between=rates.measure)
+    report = {
+        **_described(options, work, where=where, slots=slots, setup=setup),
+        **_compared(took, captions, options),
+        **_against_floor(took["d"], rates, todo, len(work.files), options.clock),
+        "phases": phases.table(todo, rates, spent[1:], len(work.files)),
+        "peak_memory_mib": {name: round(peak) for name, peak in sorted(memory.items())},
+        "after": _afterwards(captions["d"], options.clock),
     }
-    print(json.dumps(report, indent=2) if options.json else _table(report))
+    text = _text(report)
+    print(json.dumps(report, indent=2) if options.json else text)
+    if options.write:
+        rounds.rewrite(DOCUMENT, f"captioning {options.preset}", text)
 
 
 def _command_line() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Captioning, four ways side by side.")
+    parser = argparse.ArgumentParser(description="Captioning, four ways side by side, and its floor.")
     parser.add_argument("--preset", choices=("shapes", "mid", "opt-2.7b"), default="mid")
-    parser.add_argument("--images", type=int, default=64, help="how many pictures (default: 64)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often (default: 3; plus one to warm up)")
+    parser.add_argument("--images", type=int, default=32, help="how many pictures (default: 32)")
+    parser.add_argument("--rounds", type=int, default=rounds.FEWEST, help="how often (default: 9; plus one to warm up)")
     parser.add_argument("--slots", type=int, help="images decoded at a time in (c) and (d) (default: chosen)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32")
     parser.add_argument(
-        "--clock",
-        choices=("wall", "cpu"),
-        default="wall",
-        help="cpu: processor time, for a machine that others use at the same time (with --threads 1)",
+        "--clock", choices=sorted(rounds.CLOCKS), help="what is compared (default: cpu on a CPU, wall on a GPU)"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    return parser.parse_args()
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.add_argument("--write", action="store_true", help="also replace the preset's section of docs/performance.md")
+    options = parser.parse_args()
+    options.clock = options.clock or ("cpu" if options.device == "cpu" else "wall")
+    if options.clock == "cpu" and options.device != "cpu":
+        parser.error("the processor time of a run on a GPU says nothing: --clock wall")
+    if options.write and options.rounds < rounds.FEWEST:
+        parser.error(f"--write needs --rounds {rounds.FEWEST} or more")
+    return options
 
 
-def _workload(options: argparse.Namespace) -> Workload:
-    dtype: torch.dtype = getattr(torch, options.dtype)
-    if options.preset == "shapes":
-        return _shapes(options.images, options.device, dtype)
-    sizes = MID if options.preset == "mid" else OPT_2_7B
-    model = tiny_models.random_blip2(**sizes, **REALISTIC, device=options.device, dtype=dtype)
-    return Workload(
-        model=model,
-        prompt_ids=tiny_models.prompt_ids(model),
-        files=[(f"random-{n}", _photograph(n)) for n in range(options.images)],
-        size=224,
-        config=_generation_config(**DECODING, eos_token_id=tiny_models.EOS, pad_token_id=tiny_models.PAD),
-    )
+def _with_peak(
+    way: Callable[[], Captions], name: str, memory: dict[str, float], device: torch.device
+) -> Callable[[], Captions]:
+    """The way, noting the most memory that a run of it took."""
 
+    def noted() -> Captions:
+        _reset_peak(device)
+        found = way()
+        memory[name] = max(memory.get(name, 0.0), _peak(device))
+        return found
 
-def _generation_config(**fields: Any) -> transformers.GenerationConfig:
-    make: Any = transformers.GenerationConfig
-    config: transformers.GenerationConfig = make(**fields)
-    return config
-
-
-def _photograph(seed: int) -> bytes:
-    """A JPEG of the size and smoothness of a photograph in COCO."""
-    generator = np.random.default_rng(seed)
-    small = generator.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(small).resize((640, 480), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
-    return stream.getvalue()
-
-
-def _shapes(count: int, device: str, dtype: torch.dtype) -> Workload:
-    folder = ROOT / "claims" / "shapes"
-    if not (folder / "model").is_dir():
-        sys.exit(f"{folder / 'model'} does not exist. Make it with: python claims/shapes/train.py")
-    rows = datasets.load_dataset("parquet", data_files=str(folder / "data" / "test.parquet"), split="train")
-    rows = rows.cast_column("image", datasets.Image(decode=False)).select(range(min(count, len(rows))))
-    load: Any = transformers.Blip2Processor
-    processor = load.from_pretrained(folder / "model", backend="pil")
-    model: Any = transformers.Blip2ForConditionalGeneration.from_pretrained(folder / "model", dtype=dtype)
-    model.eval().to(device)
-    blank = Image.new("RGB", (64, 64))
-    prompt = processor(images=blank, text="a photo of", return_tensors="pt").input_ids.to(device)
-    stored = model.generation_config
-    return Workload(
-        model=model,
-        prompt_ids=prompt,
-        files=[(row["filename"], row["image"]["bytes"]) for row in rows],
-        size=model.config.vision_config.image_size,
-        config=_generation_config(**DECODING, eos_token_id=stored.eos_token_id, pad_token_id=stored.pad_token_id),
-    )
-
-
-def _stock(workload: Workload, batch: int) -> Captions:
-    captions: Captions = {}
-    model, prompt = workload.model, workload.prompt_ids
-    waiting: list[tuple[str, Tensor]] = []
-
-    def flush() -> None:
-        pixels = torch.stack([image for _, image in waiting]).to(model.device, model.dtype)
-        rows = model.generate(
-            pixel_values=pixels,
-            input_ids=prompt.repeat(len(waiting), 1),
-            generation_config=workload.config,
-        )
-        for (name, _), row in zip(waiting, rows[:, prompt.shape[1] :].tolist(), strict=True):
-            ends = [n + 1 for n, token in enumerate(row) if token == workload.config.eos_token_id]
-            captions[name] = tuple(row[: min(ends, default=len(row))])
-        waiting.clear()
-
-    for image in workload.images():
-        waiting.append(image)
-        if len(waiting) == batch:
-            flush()
-    if waiting:
-        flush()
-    return captions
-
-
-def _measure(
-    ways: dict[str, Callable[[], Captions]], *, rounds: int, device: torch.device, clock: str
-) -> dict[str, Any]:
-    names = list(ways)
-    now = time.process_time if clock == "cpu" else time.perf_counter
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    memory: dict[str, float] = {}
-    captions: dict[str, Captions] = {}
-    for number in range(rounds + 1):
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            _reset_peak(device)
-            start = now()
-            captions[name] = ways[name]()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            took = now() - start
-            memory[name] = max(memory.get(name, 0.0), _peak(device))
-            if number:  # the first round warms up
-                seconds[name].append(took)
-    count = len(captions["ours"])
-    return {
-        "images_per_second": {name: round(count / statistics.median(seconds[name]), 3) for name in names},
-        "ratio_of_ours": {
-            name: round(statistics.median(a / b for a, b in zip(seconds[name], seconds["ours"], strict=True)), 2)
-            for name in names[:-1]
-        },
-        "peak_memory_mib": {name: round(memory[name]) for name in names},
-        "captions": captions,
-    }
+    return noted
 
 
 def _reset_peak(device: torch.device) -> None:
@@ -313,93 +176,173 @@ def _peak(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS; never goes down
 
 
-def _describe(workload: Workload, *, slots: int, options: argparse.Namespace, report: dict[str, Any]) -> dict[str, Any]:
-    model = workload.model
-    rate = _matmul_rate(model)
-    captions: Captions = report["captions"]["ours"]
-    tokens = statistics.mean(len(caption) for caption in captions.values())
-    work = _operations(workload, tokens)
+def _described(options: argparse.Namespace, work: Workload, *, where: str, slots: int, setup: float) -> dict[str, Any]:
+    device = work.model.device
     return {
-        "matmul_tflops": round(rate / 1e12, 3),
-        "share_of_matmul_rate": {
-            name: round(speed * work / rate, 3) for name, speed in report["images_per_second"].items()
-        },
-        "gflop_per_image": round(work / 1e9, 2),
         "preset": options.preset,
-        "images": len(workload.files),
+        "command": " ".join(
+            ["python benchmarks/captioning.py", *(a for a in sys.argv[1:] if a not in ("--json", "--write"))]
+        ),
+        "machine": where if device.type == "cpu" else f"{torch.cuda.get_device_name(device)}; {where}",
+        "threads": torch.get_num_threads(),
+        "clock": options.clock,
+        "dtype": options.dtype,
+        "images": len(work.files),
         "rounds": options.rounds,
         "slots": slots,
-        "parameters_million": round(sum(p.numel() for p in model.parameters()) / 1e6, 1),
-        "dtype": options.dtype,
-        "device": torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else platform.machine(),
-        "clock": options.clock,
-        "threads": torch.get_num_threads(),
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "setup_seconds": setup,
+        "parameters_million": round(sum(p.numel() for p in work.model.parameters()) / 1e6, 1),
+        "versions": {"torch": torch.__version__.split("+")[0], "transformers": transformers.__version__},
     }
 
 
-def _matmul_rate(model: Any) -> float:
-    """Operations per second of a product of the language model's own size; the best of ten."""
-    config = model.language_model.config
-    rows = 8192 if model.device.type == "cuda" else 2048
-    left = torch.randn(rows, config.hidden_size, device=model.device).to(model.dtype)
-    right = torch.randn(config.ffn_dim, config.hidden_size, device=model.device).to(model.dtype)
-    times = []
-    for _ in range(10):
-        start = time.perf_counter()
-        for _ in range(5):
-            torch.nn.functional.linear(left, right)
-        if model.device.type == "cuda":
-            torch.cuda.synchronize(model.device)
-        times.append((time.perf_counter() - start) / 5)
-    return float(2 * rows * config.hidden_size * config.ffn_dim / min(times))
+def _compared(
+    took: dict[str, list[Took]], captions: dict[str, Captions], options: argparse.Namespace
+) -> dict[str, Any]:
+    lengths = [len(tokens) for tokens in captions["a"].values()]
+    seconds = {
+        name: {clock: rounds.middle([one.by(clock) for one in runs]) for clock in rounds.CLOCKS}
+        for name, runs in took.items()
+    }
+    return {
+        "seconds": {
+            name: {clock: dataclasses.asdict(found) for clock, found in by.items()} for name, by in seconds.items()
+        },
+        "ratio_of_ours": {
+            name: dataclasses.asdict(rounds.ratios(runs, took["d"], options.clock))
+            for name, runs in took.items()
+            if name != "d"
+        },
+        "identical": sum(captions["d"][name] == tokens for name, tokens in captions["a"].items()),
+        "baselines_agree": all(captions[name] == captions["a"] for name in captions if name != "d"),
+        "caption_tokens": {
+            "mean": round(statistics.mean(lengths), 2),
+            "sd": round(statistics.pstdev(lengths), 2),
+            "longest": max(lengths),
+            "different_captions": len(set(captions["a"].values())),
+        },
+    }
 
 
-def _operations(workload: Workload, tokens: float) -> float:
-    """What one image needs at least: its prefix once, then its beams until the caption's end.
-
-    Two operations per weight and position, and the products of attention. Padding, repeated prefixes and what a search
-    does after its caption was found are waste and do not count.
-    """
-    model = workload.model
-    vision, text = model.config.vision_config, model.config.text_config
-    patches = (vision.image_size // vision.patch_size) ** 2 + 1
-    seen = 2 * patches * _weights(model.vision_model) + 4 * vision.num_hidden_layers * patches**2 * vision.hidden_size
-    # Keys and values of the Q-Former's cross-attention are computed for every patch, all else for every query.
-    cross = sum(
-        _weights(layer.crossattention.attention.key) + _weights(layer.crossattention.attention.value)
-        for layer in model.qformer.encoder.layer
-        if layer.has_cross_attention
-    )
-    queries = model.config.num_query_tokens
-    read = 2 * queries * (_weights(model.qformer) - cross) + 2 * patches * cross
-    prefix = workload.prompt_ids.shape[1]
-    positions = prefix + workload.config.num_beams * (tokens - 1)
-    layers = _weights(model.language_model.model.decoder.layers)
-    attended = (prefix**2 / 2 + workload.config.num_beams * (tokens - 1) * (prefix + tokens / 2)) * text.hidden_size
-    head = 2 * (1 + workload.config.num_beams * (tokens - 1)) * text.hidden_size * text.vocab_size
-    return float(seen + read + 2 * positions * layers + 4 * text.num_hidden_layers * attended + head)
+def _against_floor(
+    took: list[Took], rates: phases.Rates, todo: dict[str, phases.Work], images: int, clock: str
+) -> dict[str, Any]:
+    floors = [sum(floor) for floor in zip(*rates.floors.values(), strict=True)]  # seconds per image, one per round
+    gflop = sum(phase.operations for phase in todo.values()) / 1e9
+    return {
+        "gflop_per_image": gflop,
+        "floor_ms": statistics.median(floors) * 1e3,
+        "matmul_gflops": dataclasses.asdict(rounds.middle([gflop / floor for floor in floors])),
+        "over_floor": dataclasses.asdict(
+            rounds.middle([run.by(clock) / images / floor for run, floor in zip(took, floors, strict=True)])
+        ),
+    }
 
 
-def _weights(module: Any) -> int:
-    return sum(p.numel() for p in module.parameters() if p.dim() > 1)
+def _afterwards(captions: Captions, clock: str) -> dict[str, float]:
+    """What a claim adds to its search: milliseconds per kept caption, and seconds to score all with an interval."""
+    from pytest_claims.evidence import Caption
+    from pytest_claims.metrics import BUILTIN, Corpus
+    from pytest_claims.store import Store
+    from tests.store import test_store
 
-
-def _table(report: dict[str, Any]) -> str:
-    what = f"{report['parameters_million']} M parameters, {report['images']} images, {report['slots']} at a time"
-    where = f"{report['dtype']} on {report['device']}, {report['threads']} threads, {report['clock']} clock"
-    lines = [
-        f"preset {report['preset']}: {what}, {where}",
-        f"captions: {report['caption_tokens']}; identical: {report['identical']}",
-        f"matrix products: {report['matmul_tflops']} TFLOP/s; an image needs {report['gflop_per_image']} GFLOP",
-        f"{'':10}{'images/s':>10}{'ours is':>10}{'peak MiB':>10}{'of rate':>10}",
+    now = time.perf_counter if clock == "wall" else time.process_time
+    references = {name: tuple(f"a picture of number {n} of {k}" for k in range(5)) for n, name in enumerate(captions)}
+    made = [
+        Caption(
+            id=name, text=" ".join(map(str, tokens)), references=references[name], tokens=len(tokens), truncated=False
+        )
+        for name, tokens in captions.items()
     ]
-    for name, speed in report["images_per_second"].items():
+    recipe = test_store.recipe()
+    observed = dataclasses.replace(recipe.observed, dataset={**(recipe.observed.dataset or {}), "images": len(made)})
+    recipe = dataclasses.replace(recipe, observed=observed, references=references)
+    with tempfile.TemporaryDirectory() as root:
+        start = now()
+        with Store(lambda: Path(root)).open(recipe, lambda name: name, batch=16) as folder:
+            for one in made:
+                folder.append(one, "0" * 16)
+        kept = now() - start
+    start = now()
+    corpus = Corpus([one.text for one in made], [list(one.references) for one in made])
+    BUILTIN["bleu4"].score(corpus, population=None, resamples=1000, seed=0)
+    return {"store": kept / len(made) * 1e3, "scoring": now() - start}
+
+
+WAYS = {
+    "a": "(a) a loop over `generate`, one image at a time",
+    "b": "(b) `generate` in batches of 16",
+    "c": "(c) `generate` in batches of {slots}, our number",
+    "d": "(d) ours, {slots} images at a time",
+}
+
+
+def _text(report: dict[str, Any]) -> str:
+    """The report in Markdown, which is readable in a terminal too."""
+    few = rounds.warn_of_few(report["rounds"])
+    parts = [_what(report), _ways_table(report), _floor_line(report), _phase_table(report), _beside(report), few]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _what(report: dict[str, Any]) -> str:
+    lengths, versions = report["caption_tokens"], report["versions"]
+    agree = "" if report["baselines_agree"] else " (b) or (c) differs from (a)."
+    what = (
+        f"`{report['command']}`: preset {report['preset']}, {report['parameters_million']} M parameters, "
+        f"{report['dtype']}, {report['images']} images, {report['rounds']} rounds."
+    )
+    where = (
+        f"Machine: {report['machine']}. Threads: {report['threads']}. Judged by {rounds.CLOCKS[report['clock']]}. "
+        f"torch {versions['torch']}, transformers {versions['transformers']}."
+    )
+    made = (
+        f"Captions: {lengths['mean']} ± {lengths['sd']} tokens, {lengths['different_captions']} different; "
+        f"{report['identical']} of {report['images']} of ours are the tokens of (a).{agree}"
+    )
+    return f"{what}\n{where}\n{made}"
+
+
+def _ways_table(report: dict[str, Any]) -> str:
+    lines = ["| way | processor time | wall time | time over ours | peak MiB |", "| --- | --- | --- | --- | --- |"]
+    for name, by in report["seconds"].items():
         ratio = report["ratio_of_ours"].get(name)
-        times = f"{ratio} x" if ratio is not None else ""
-        share = f"{report['share_of_matmul_rate'][name]:.1%}"
-        lines.append(f"{name:10}{speed:>10}{times:>10}{report['peak_memory_mib'][name]:>10}{share:>10}")
+        cells = (
+            WAYS[name].format(slots=report["slots"]),
+            rounds.Middle(**by["cpu"]).seconds(),
+            rounds.Middle(**by["wall"]).seconds(),
+            rounds.Middle(**ratio).ratio() if ratio else "",
+            f"{report['peak_memory_mib'][name]:,}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _floor_line(report: dict[str, Any]) -> str:
+    over, rate = rounds.Middle(**report["over_floor"]), rounds.Middle(**report["matmul_gflops"])
+    return (
+        f"Floor: {report['gflop_per_image']:.2f} GFLOP an image at {rate.median:.0f} GFLOP/s (spread {rate.spread:.1%}) "
+        f"take {report['floor_ms']:.1f} ms. Ours over the floor: **{over.ratio()}**."
+    )
+
+
+def _phase_table(report: dict[str, Any]) -> str:
+    lines = ["| phase | ms an image | share | floor, ms | × floor | GFLOP |", "| --- | --- | --- | --- | --- | --- |"]
+    for row in report["phases"]:
+        floor = row["floor_ms"]
+        cells = [row["phase"], f"{row['ms']:.2f}", f"{row['share']:.1%}"]
+        cells += [f"{floor:.2f}", f"{row['ms'] / floor:.2f}", f"{row['gflop']:.2f}"] if floor else ["", "", ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _beside(report: dict[str, Any]) -> str:
+    after, setup = report["after"], report["setup_seconds"]
+    thousand = report["seconds"]["d"][report["clock"]]["median"] / report["images"] * 1000
+    return (
+        f"Beside the search: store {after['store']:.2f} ms an image. Once per run: scoring with 1,000 resamples, "
+        f"{after['scoring']:.2f} s; packed weights and buffers, {setup:.2f} s, "
+        f"which is {setup / thousand:.1%} of the search for 1,000 images."
+    )
 
 
 if __name__ == "__main__":

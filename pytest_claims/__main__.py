@@ -28,6 +28,8 @@ COMMANDS: Mapping[str, str] = {
     "to-card": "pytest_claims.commands.to_card",
     "cite": "pytest_claims.commands.cite",
     "scaffold": "pytest_claims.commands.scaffold",
+    "ledger": "pytest_claims.commands.ledger",
+    "site": "pytest_claims.commands.site",
 }
 """The module of each command."""
 

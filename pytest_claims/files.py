@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -163,3 +164,26 @@ def write_whole(path: Path, data: bytes, *, private: bool = False, keep: bool = 
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+_PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def open_plain(path: Path, flags: int) -> int:
+    """The file descriptor of a plain file. A symbolic link is refused, not followed.
+
+    Raises:
+        OSError: the file cannot be opened, or is not a plain file.
+    """
+    if path.is_symlink():
+        raise OSError(0, "is a symbolic link, expected a plain file")
+    handle = os.open(path, flags | _PLAIN, 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(0, "is not a plain file")
+    return handle
+
+
+def reason(error: OSError) -> str:
+    """The reason of an error in words, without the path."""
+    return (error.strerror or str(error) or type(error).__name__).rstrip(".")

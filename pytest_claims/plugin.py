@@ -36,7 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="PATH|github",
-        help="write a report: .xml (JUnit), .json (records), .md (Markdown), or github (job summary, annotations); repeatable",
+        help="write a report: .xml (JUnit), .json (records), .md (Markdown), .html, .intoto.json (statements to be signed), or "
+        "github (job summary, annotations); repeatable",
     )
     add(
         "--claims-images",
@@ -95,6 +96,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--claims-replay", action="store_true", help="score from evidence only; withheld unless accepted")
     add("--claims-accept-replay", action="store_true", help="publish replayed verdicts like those of a run")
     add("--claims-audit", type=int, metavar="N", help="generate N captions of earlier evidence again and compare")
+    add("--claims-ledger", metavar="PATH", help="keep the history of published verdicts in this file of JSON lines")
+    add(
+        "--claims-stale",
+        action="store_true",
+        help="run only claims whose verdict in the ledger is stale, or that have none",
+    )
     add("--claims-dry-run", action="store_true", help="resolve everything, print the plan, run nothing")
     add(
         "--claims-base",

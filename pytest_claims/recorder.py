@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_claims import __version__, naming, reports, state
-from pytest_claims.errors import ClaimsError, SettingsError, SpecError, first_line
+from pytest_claims.errors import ClaimsError, SettingsError, first_line
 from pytest_claims.files import CLAIM_SUFFIXES
 from pytest_claims.text import line
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
+    from pytest_claims.chronicle import Chronicle
     from pytest_claims.reports.format import Gallery, Record, RunInfo
     from pytest_claims.settings import Settings
     from pytest_claims.spec import Claim
@@ -61,6 +62,13 @@ class Counter:
         """Whether the collection was completed."""
         self._announced: set[str] = set()
         """The node ids that were reported as deselected."""
+        self.carried: dict[str, str] = {}
+        """Records of the ledger, of claims that `--claims-stale` leaves out because nothing that they rest on changed."""
+        self.chronicle: Chronicle | None = None
+        if state.settings_of(config).ledger is not None:
+            from pytest_claims import chronicle  # it brings pydantic
+
+            self.chronicle = chronicle.open_ledger(config)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Remember a claim as soon as it is collected, since the session may end during the collection."""
@@ -72,10 +80,15 @@ class Counter:
         """Remember what was reported as deselected."""
         self._announced.update(item.nodeid for item in items)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self) -> None:
-        """Remember that the collection was completed."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+        """Remember that the collection was completed. After all others, leave out the claims that are not stale."""
         self._complete = True
+        yield
+        if self.chronicle is not None and state.settings_of(config).stale:
+            left, self.carried = self.chronicle.leave_fresh(items)
+            config.hook.pytest_deselected(items=left)
+            items[:] = [item for item in items if item.nodeid not in self.carried]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Count the deselected claims and forget them, whichever option deselected them. Then compare with the merge base."""
@@ -119,6 +132,7 @@ class Worker(Counter):
         output["claims_deselected"] = self.deselected
         output["claims_standing"] = self.standing
         output["claims_dropped"] = self.dropped
+        output["claims_carried"] = self.carried
 
 
 class Recorder(Counter):
@@ -179,6 +193,7 @@ class Recorder(Counter):
         output = getattr(node, "workeroutput", {})
         self.deselected = max(self.deselected, output.get("claims_deselected", 0))
         self.standing.update(output.get("claims_standing", {}))
+        self.carried.update(output.get("claims_carried", {}))
         self.dropped = output.get("claims_dropped", self.dropped)
         for nodeid in self.dropped:
             self.expected.setdefault(nodeid, None)
@@ -216,7 +231,10 @@ class Recorder(Counter):
             if nodeid not in self.records:
                 why = "a hook took it out" if nodeid in self.dropped else "the session ended before its turn"
                 self._stand_in(nodeid, "not_attempted", f"The claim did not run: {why}.")
-        self.records.update(self.standing)
+        if self.chronicle is not None:
+            self._enter(session, self.chronicle)
+        self.records.update(self.standing | self.carried)
+        self._sorted.clear()
         if any(record.evidence.test.result == "failed" for record in self.sorted()):
             # Whatever pytest was told of a claim by others, or was never told: a record that is red is no green session.
             _fail(session)
@@ -228,6 +246,17 @@ class Recorder(Counter):
 
             self._report(session, settings.github, github.append)
             self.annotations += github.annotate(self.sorted(), self.config.invocation_params.dir)
+
+    def _enter(self, session: pytest.Session, chronicle: Chronicle) -> None:
+        """Enter the verdicts into the ledger; what keeps them from it is said at the end, and the session is red."""
+        try:
+            self.records.update(chronicle.enter(self.records, self.expected))
+            self.standing |= chronicle.standing()
+        except ClaimsError as error:
+            self.problems.append(str(error))
+        self.problems += chronicle.problems
+        if self.problems:
+            _fail(session)
 
     def _report(
         self, session: pytest.Session, path: Path, write: Callable[[Path, RunInfo, Sequence[Record]], None]
@@ -250,7 +279,7 @@ class Recorder(Counter):
 
     def _summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         settings = state.settings_of(self.config)
-        self.records.update(self.standing)
+        self.records.update(self.standing | self.carried)
         if self.records:
             from pytest_claims.reports import terminal
 
@@ -313,22 +342,12 @@ class Recorder(Counter):
 
     def _stand_in(self, nodeid: str, status: str, reason: str) -> None:
         """Make a record for a claim that has none."""
-        from pytest_claims import spec, verdict
+        from pytest_claims import verdict
         from pytest_claims.reports import record
 
-        claim = self.expected[nodeid]
+        claim = self.expected[nodeid] or state.claim_of(self.config, nodeid)
         if claim is None:
-            path, _, name = nodeid.partition("::")
-            file = naming.file_of(path, self.config.rootpath)
-            try:
-                claims = spec.load(
-                    file, display=naming.display(file, self.config), metrics=state.metric_infos(self.config)
-                )
-            except SpecError:
-                return  # the YAML file belongs to another plugin
-            claim = next((claim for claim in claims if claim.id == name), None)
-            if claim is None:
-                return
+            return
         issued = verdict.undecided(claim, verdict.Status(status), reason)
         stands = record.of_verdict(
             issued,

@@ -67,6 +67,10 @@ class Settings:
     """The folder for evidence; None: pytest's cache folder."""
     replay: bool = False
     accept_replay: bool = False
+    ledger: Path | None = None
+    """The file that keeps the history of published verdicts; None: no history is kept."""
+    stale: bool = False
+    """Whether only claims run whose current verdict in the ledger is stale, or that have none."""
     audit: int | None = None
     """How many captions from earlier evidence are generated again and compared; None: none."""
 
@@ -117,6 +121,8 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
         replay=option("claims_replay"),
         accept_replay=option("claims_accept_replay"),
         audit=_audit(option("claims_audit")),
+        ledger=_ledger(folder, option("claims_ledger")),
+        stale=_stale(option, gate),
     )
 
 
@@ -134,6 +140,7 @@ DEFAULTS: Mapping[str, Any] = {
     "claims_accept_replay": False,
     "claims_dry_run": False,
     "claims_accept_moved": False,
+    "claims_stale": False,
 }
 """What an option of pytest has that is not given; None for an option that is not listed."""
 
@@ -160,12 +167,12 @@ def _report(folder: Path, value: str) -> Path:
         )
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where the name is too long
         raise SettingsError(f"--claims-report={value}: is a folder, expected a file")
-    if path.suffix.lower() == ".html" and not all(map(_installed, ("jinja2", "svg"))):
+    if path.suffix.lower() == ".html" and not all(map(installed, ("jinja2", "svg"))):
         raise SettingsError(f"--claims-report={value}: an HTML report needs more: pip install 'pytest-claims[report]'")
     return path
 
 
-def _installed(package: str) -> bool:
+def installed(package: str) -> bool:
     """Whether a package can be imported; a folder of that name without code, such as one of drawings, is none."""
     spec = importlib.util.find_spec(package)
     return spec is not None and spec.origin is not None
@@ -246,6 +253,35 @@ def _audit(value: int | None) -> int | None:
     if value is not None and value < 1:
         raise SettingsError(f"--claims-audit={value}: expected a number of images of at least 1")
     return value
+
+
+def _ledger(folder: Path, value: str | None) -> Path | None:
+    if value is None:
+        return None
+    path = folder / value
+    if not value or path.suffix.lower() != ".jsonl" or os.path.isdir(path):  # noqa: PTH112 - as above
+        raise SettingsError(f"--claims-ledger={value}: expected a file name that ends in .jsonl")
+    return path
+
+
+def _stale(option: Callable[[str], Any], gate: Gate) -> bool:
+    """Whether `--claims-stale` is given. A verdict is carried forward only where a run would do what it did."""
+    if not option("claims_stale"):
+        return False
+    if option("claims_ledger") is None:
+        raise SettingsError(
+            "--claims-stale: expected --claims-ledger=PATH too, which holds the verdicts that may be stale"
+        )
+    if gate is Gate.PASS or option("claims_require_attempt"):
+        which = "--claims-require-attempt" if option("claims_require_attempt") else "the gate pass"
+        raise SettingsError(f"--claims-stale: {which} asks that each claim is run; leave one of them out")
+    for name in ("claims_model", "claims_set", "claims_sample", "claims_replay"):
+        if option(name):
+            shown = f"--{name.replace('_', '-')}"
+            raise SettingsError(
+                f"--claims-stale: {shown} makes another run than that of the ledger; leave one of them out"
+            )
+    return True
 
 
 def _base(value: str | None) -> str | None:

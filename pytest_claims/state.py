@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_claims import console, settings, text
-from pytest_claims.errors import ClaimsError, SettingsError
+from pytest_claims import console, naming, settings, text
+from pytest_claims.errors import ClaimsError, SettingsError, SpecError
 from pytest_claims.naming import places
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_claims.baseline import Comparison, Tree
     from pytest_claims.metrics import Metric
     from pytest_claims.run import Session
-    from pytest_claims.spec import MetricInfo
+    from pytest_claims.spec import Claim, MetricInfo
 
 _SETTINGS: pytest.StashKey[settings.Settings] = pytest.StashKey()
 _FILES: pytest.StashKey[set[Path]] = pytest.StashKey()
@@ -121,3 +121,16 @@ def metric_infos(config: pytest.Config) -> Mapping[str, MetricInfo]:
     from pytest_claims import registry
 
     return registry.infos(extra_metrics(config))
+
+
+def claim_of(config: pytest.Config, nodeid: str) -> Claim | None:
+    """The claim of a node id, read from its file; None if the file cannot be read, or belongs to another plugin."""
+    from pytest_claims import spec
+
+    path, _, name = nodeid.partition("::")
+    file = naming.file_of(path, config.rootpath)
+    try:
+        claims = spec.load(file, display=naming.display(file, config), metrics=metric_infos(config))
+    except SpecError:
+        return None
+    return next((claim for claim in claims if claim.id == name), None)

@@ -490,8 +490,10 @@ MISTAKES: dict[str, tuple[list[Change], str]] = {
     ),
     "misspelt unit": (
         [("unit: percent", "unit: percents")],
-        ("29: claims[0].reported.unit: expected 'percent', 'fraction', 'million', 'billion', 'count' or 'times', "
-        "got 'percents', did you mean 'percent'?"),
+        (
+            "29: claims[0].reported.unit: expected 'percent', 'fraction', 'million', 'billion', 'count' or 'times', "
+            "got 'percents', did you mean 'percent'?"
+        ),
     ),
     "misspelt metric": (
         [("metric: bleu4", "metric: bleu_4")],

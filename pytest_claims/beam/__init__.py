@@ -5,13 +5,13 @@
 
 `settings` reads a generation config and refuses what the search does not implement. `encoder` and `decoder` are the
 model's forward pass, with a key-value store that is never copied. `hypotheses` ranks the captions, `search` is the loop
-over the images, and `capacity` chooses how many images are decoded at a time.
+over the images, `graphs` makes CUDA graphs of its steps, and `capacity` chooses how many images are decoded at a time.
 """
 
 from __future__ import annotations
 
-from pytest_claims.beam.capacity import SlotBudget, caption, choose_slots
+from pytest_claims.beam.capacity import SlotBudget, caption, choose_slots, most_slots
 from pytest_claims.beam.search import BeamSearch
 from pytest_claims.beam.settings import BeamSettings, supports
 
-__all__ = ["BeamSearch", "BeamSettings", "SlotBudget", "caption", "choose_slots", "supports"]
+__all__ = ["BeamSearch", "BeamSettings", "SlotBudget", "caption", "choose_slots", "most_slots", "supports"]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
 
+from pytest_claims.beam.encoder import activations
+from pytest_claims.beam.graphs import is_out_of_memory
 from pytest_claims.errors import EvaluationError, first_line
 from pytest_claims.machine import free_memory
 
@@ -21,21 +23,26 @@ if TYPE_CHECKING:
     from pytest_claims.beam.search import BeamSearch
     from pytest_claims.beam.settings import BeamSettings
 
-_SHARE = 0.7  # of the free memory; activations, CUDA graphs and fragmentation need the rest
+_SHARE = 0.7  # of the free memory; libraries' workspaces, temporary copies and fragmentation need the rest
 # More images at a time than these limits are not faster, and at the end of a run fewer slots are in use. On a large GPU
-# a matrix product reaches its full rate at about 1,000 rows, on a CPU at about 80 rows (16 images with 5 beams). More rows
-# help a narrow model on a CPU, because there the call of an operator costs more than its arithmetic. Measured: 64 images
-# at a time are 1.6 times as fast as 16 for a width of 128, and equally fast for 512.
+# a matrix product reaches its full rate at about 1,000 rows. On a CPU, 80 rows (16 images with 5 beams) suffice for that,
+# but each step reads all weights of the language model from memory, and twice as many images share the reading. More
+# rows help a narrow model, because there the call of an operator costs more than its arithmetic. Measured on AVX-512, one
+# thread: 32 images at a time take 1/1.05 of the time of 16 for a width of 512 (`mid`), and 128 take 1/1.14 of the time of
+# 64 for a width of 128 (`shapes`). On AVX2, packed weights pay below 128 rows only (linear.py), so half as many.
 _MOST_ON_GPU = 256
-_MOST_ON_CPU = 64
-_FEWEST_FULL_RATE = 16
-_OVERHEAD = 8192  # width * images; above it, arithmetic costs more than the calls
+_MOST_ON_CPU = 128
+_FEWEST_FULL_RATE = 32
+_OVERHEAD = 16384  # width * images; above it, arithmetic costs more than the calls
 
 
-def _most(kind: str, hidden: int) -> int:
-    if kind != "cpu":
+def most_slots(model: Blip2ForConditionalGeneration) -> int:
+    """How many images at a time are enough for the full speed of the model's device."""
+    language_model: Any = model.language_model
+    if next(language_model.parameters()).device.type != "cpu":
         return _MOST_ON_GPU
-    return min(_MOST_ON_CPU, max(_FEWEST_FULL_RATE, _OVERHEAD // hidden))
+    most = min(_MOST_ON_CPU, max(_FEWEST_FULL_RATE, _OVERHEAD // int(language_model.config.hidden_size)))
+    return most if torch.backends.cpu.get_cpu_capability() == "AVX512" else most // 2
 
 
 @dataclass(slots=True)
@@ -68,14 +75,19 @@ def choose_slots(
     """
     language_model: Any = model.language_model
     parameter: Tensor = next(language_model.parameters())
-    config = language_model.config
+    kind, size, config = parameter.device.type, parameter.element_size(), language_model.config
     free = free_memory(parameter.device) if free_bytes is None else free_bytes
-    rows = prompt_tokens + settings.max_new_tokens * settings.num_beams
-    store: int = config.num_hidden_layers * 2 * rows * config.hidden_size * parameter.element_size()  # keys and values
+    beams = settings.num_beams
+    rows = prompt_tokens + settings.max_new_tokens * beams
+    store: int = config.num_hidden_layers * 2 * rows * config.hidden_size * size  # keys and values
     # the logits in the model's precision, and two copies of the log-probabilities in fp32
-    scores: int = settings.num_beams * config.vocab_size * (4 + 4 + parameter.element_size())
-    fitting = int(free * _SHARE) // (store + scores)
-    most = _most(parameter.device.type, config.hidden_size)
+    scores: int = beams * config.vocab_size * (4 + 4 + size)
+    # in a layer: the residual stream, queries, keys, values and the mixture, or the feed-forward part
+    layer: int = beams * size * (2 * config.hidden_size + max(3 * config.hidden_size, 2 * config.ffn_dim))
+    # CUDA graphs have a memory pool of their own beside that of the steps without a graph
+    steps = (scores + layer) * (2 if kind == "cuda" else 1)
+    fitting = int(free * _SHARE - activations(model)) // (store + steps)
+    most = most_slots(model)
     return max(1, min(fitting, most, images if images is not None else most))
 
 
@@ -83,6 +95,8 @@ def caption(
     build: Callable[[int], BeamSearch],
     images: Iterable[tuple[str, Tensor]],
     budget: SlotBudget,
+    *,
+    keep: Callable[[BeamSearch], object] = lambda _: None,
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Run a search. When memory runs out, continue with half the slots.
 
@@ -92,6 +106,7 @@ def caption(
         build: creates a search with the given number of slots.
         images: as in `BeamSearch.run`; ids must be unique.
         budget: the number of slots; it is reduced when memory runs out.
+        keep: called with the search after all images are captioned. It can run again.
 
     Raises:
         EvaluationError: memory is too small for a single image, or an id occurs twice.
@@ -120,7 +135,7 @@ def caption(
                 del pending[image_id]
                 yield image_id, tokens
         except (RuntimeError, MemoryError) as error:
-            if broken or not _is_out_of_memory(error):
+            if broken or not is_out_of_memory(error):
                 raise
             if budget.slots == 1:
                 raise EvaluationError(
@@ -128,6 +143,7 @@ def caption(
                     f"a lower precision or another device. ({first_line(error)}.)"
                 ) from error
         else:
+            keep(search)
             return
         # This must stand outside the except clause: there, the traceback keeps the old search's tensors alive.
         search = None
@@ -135,19 +151,3 @@ def caption(
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or one of its causes, says that memory ran out.
-
-    PyTorch has an exception class for this on a GPU, but only a message on a CPU. A failed graph capture raises its
-    own error after it.
-    """
-    while error is not None:
-        text = str(error).lower()
-        if isinstance(error, MemoryError | torch.OutOfMemoryError):
-            return True
-        if "out of memory" in text or "can't allocate memory" in text:
-            return True
-        error = error.__cause__ or error.__context__
-    return False

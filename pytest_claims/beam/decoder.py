@@ -9,8 +9,8 @@ The cost: a beam's query is also multiplied with the rows of other beams, at mos
 For captions this is small compared with the linear layers.
 
 The arithmetic is that of transformers 5.23, `modeling_opt.py` and `modeling_blip_2.py`, module by module. It is written
-again to run on packed layers: with OPT's own layers on the same store, captioning takes 1.11 times as long
-(benchmarks/beam_parts.py, preset `mid`).
+again to run on packed layers. What this gains over OPT's own layers on the same store is measured by
+benchmarks/beam_parts.py.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Decoder:
         self._model: Any = model
         self._decoder = decoder
         self._head = prepare(opt.lm_head, pack=pack)
-        self._layers = [_Layer(layer, config, pack=pack) for layer in decoder.layers]
+        self._layers = [_Layer(layer, pack=pack) for layer in decoder.layers]
         self._heads: int = config.num_attention_heads
         weight = opt.lm_head.weight
         self.device: torch.device = weight.device
@@ -184,10 +184,11 @@ class Decoder:
         fed = (step - 1).clamp(min=0)
         mask.scatter_(2, self._own_rows(fed)[..., None], 0.0)
 
-    def move(self, source: int, target: int, width: int) -> None:
-        """Copy a slot: the first `width` rows of the store, and the mask."""
-        self._store[:, :, target, :width] = self._store[:, :, source, :width]
-        self._mask[target] = self._mask[source]
+    def move(self, sources: Tensor, targets: Tensor, width: int) -> None:
+        """Copy slots: the first `width` rows of the store, and the mask. No slot is both source and target."""
+        for store in self._store:  # layer by layer, so that the copy in between is small
+            store[:, targets, :width] = store[:, sources, :width]
+        self._mask[targets] = self._mask[sources]
 
     def _own_rows(self, fed: Tensor) -> Tensor:
         """The row of the store for token number `fed` of each beam: (A, beams)."""
@@ -209,7 +210,7 @@ class Decoder:
 class _Layer:
     """The parts of OPTDecoderLayer.forward before and after the attention."""
 
-    def __init__(self, layer: Any, config: Any, *, pack: bool) -> None:
+    def __init__(self, layer: Any, *, pack: bool) -> None:
         attention = layer.self_attn
         self._layer = layer
         self._scaling: float = attention.scaling
@@ -221,7 +222,6 @@ class _Layer:
         self._fc1 = prepare(
             layer.fc1,
             pack=pack,
-            activation=config.activation_function,
             activation_fn=layer.activation_fn,
         )
         self._fc2 = prepare(layer.fc2, pack=pack)

@@ -11,6 +11,8 @@ from pytest_claims.beam.linear import prepare
 from pytest_claims.errors import EvaluationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
     from transformers import Blip2ForConditionalGeneration
 
@@ -19,6 +21,65 @@ if TYPE_CHECKING:
 # in fp32. More images are not faster. Fewer are slower for narrow models, where a call costs more than its arithmetic.
 _CACHED = 400_000
 _ON_GPU = 64
+
+
+def sub_batch(model: Blip2ForConditionalGeneration) -> int:
+    """How many images are encoded at a time on the model's device."""
+    vision: Any = model.vision_model
+    if vision.embeddings.patch_embedding.weight.device.type != "cpu":
+        return _ON_GPU
+    return max(1, _CACHED // (_patches(vision.config) * int(vision.config.hidden_size)))
+
+
+def activations(model: Blip2ForConditionalGeneration) -> int:
+    """The most bytes that encoding takes at a time, apart from weights: in a layer's feed-forward part, or its attention."""
+    vision: Any = model.vision_model
+    config = vision.config
+    # The residual stream, the normalised input, and the widest of what is computed from it, before and after an activation
+    widest = max(2 * config.intermediate_size, 5 * config.hidden_size)
+    numbers = sub_batch(model) * _patches(config) * (2 * config.hidden_size + widest)
+    size: int = vision.embeddings.patch_embedding.weight.element_size()
+    return int(numbers * size)
+
+
+def _patches(config: Any) -> int:
+    """The positions of an image in the vision model: its patches and the class token."""
+    return int((config.image_size // config.patch_size) ** 2 + 1)
+
+
+def _stack(images: list[Tensor]) -> Tensor:
+    return torch.stack(images)
+
+
+class Pinned:
+    """Stacks images in page-locked memory and copies them to a GPU while the GPU works. It has not run on a GPU yet.
+
+    Only a copy from page-locked memory does not wait (pytorch.org, "CUDA semantics", "Use pinned memory buffers"). There are
+    two buffers: one is filled while the other is copied. A buffer is filled again only after its copy has ended.
+
+    Args:
+        device: the GPU.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._buffers: list[tuple[Tensor, torch.cuda.Event]] = []  # the one whose copy began first comes first
+
+    def __call__(self, images: list[Tensor]) -> Tensor:
+        """The images on the device: (n, 3, H, W)."""
+        count, dtype = len(images), images[0].dtype
+        buffer = torch.empty(0, dtype=dtype)
+        if len(self._buffers) == 2:
+            buffer, copied = self._buffers.pop(0)
+            copied.synchronize()
+        if buffer.shape[0] < count or buffer.dtype != dtype:
+            buffer = torch.empty((count, *images[0].shape), dtype=dtype, pin_memory=True)
+        torch.stack(images, out=buffer[:count])
+        batch = buffer[:count].to(self._device, non_blocking=True)
+        copied = torch.cuda.Event()
+        copied.record(torch.cuda.current_stream(self._device))
+        self._buffers.append((buffer, copied))
+        return batch
 
 
 class Encoder:
@@ -36,21 +97,21 @@ class Encoder:
         self._device: torch.device = vision.embeddings.patch_embedding.weight.device
         self._size: int = vision.config.image_size
         self._heads: int = vision.config.num_attention_heads
-        patches = (self._size // vision.config.patch_size) ** 2 + 1
-        on_cpu = self._device.type == "cpu"
-        self.sub_batch = max(1, _CACHED // (patches * vision.config.hidden_size)) if on_cpu else _ON_GPU
+        patches = _patches(vision.config)
+        self.sub_batch = sub_batch(model)
+        self._upload: Callable[[list[Tensor]], Tensor] = Pinned(self._device) if self._device.type == "cuda" else _stack
         self._blocks = [
             (
                 layer,
-                prepare(layer.self_attn.qkv, pack=pack),
-                prepare(layer.self_attn.projection, pack=pack),
+                prepare(layer.self_attn.qkv, pack=pack, rows=patches),
+                prepare(layer.self_attn.projection, pack=pack, rows=patches),
                 prepare(
                     layer.mlp.fc1,
                     pack=pack,
-                    activation=vision.config.hidden_act,
+                    rows=patches,
                     activation_fn=layer.mlp.activation_fn,
                 ),
-                prepare(layer.mlp.fc2, pack=pack),
+                prepare(layer.mlp.fc2, pack=pack, rows=patches),
             )
             for layer in vision.encoder.layers
         ]
@@ -58,14 +119,12 @@ class Encoder:
     def encode(self, images: list[tuple[str, Tensor]], sub_batch: int) -> Tensor:
         """The features of G images, computed for `sub_batch` images at a time: (G, Q, d)."""
         expected = (3, self._size, self._size)
-        for image_id, pixels in images:
-            if tuple(pixels.shape) != expected:
-                raise EvaluationError(f"Image {image_id} has the shape {tuple(pixels.shape)}, expected {expected}.")
-        features = []
-        for start in range(0, len(images), sub_batch):
-            batch = torch.stack([pixels for _, pixels in images[start : start + sub_batch]])
-            features.append(self._features(batch.to(self._device, non_blocking=True)))
-        return torch.cat(features)
+        for image_id, values in images:
+            if tuple(values.shape) != expected:
+                raise EvaluationError(f"Image {image_id} has the shape {tuple(values.shape)}, expected {expected}.")
+        pixels = [values for _, values in images]
+        starts = range(0, len(images), sub_batch)
+        return torch.cat([self._features(self._upload(pixels[start : start + sub_batch])) for start in starts])
 
     def _features(self, pixels: Tensor) -> Tensor:
         model = self._model
@@ -80,7 +139,7 @@ class Encoder:
     def _see(self, pixels: Tensor) -> Tensor:
         """Blip2VisionModel.forward without its pooled output, on packed layers.
 
-        With the model's own forward pass, captioning takes 1.08 times as long (benchmarks/beam_parts.py, preset `mid`).
+        What this gains over the model's own forward pass is measured by benchmarks/beam_parts.py.
         """
         hidden: Tensor = self._vision.embeddings(pixels)
         for layer, qkv, projection, fc1, fc2 in self._blocks:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_claims.beam.settings import BeamSettings
 
 _IMPOSSIBLE = -1.0e9  # the stock search adds this to what must not win; the same number gives the same rounding
+_FEW = 64  # values up to which a sort is faster than making keys; measured
 _MOST_CHUNKS = 2048  # chunk maxima to sort per image; measured: sorting then takes less than 5 % of a step
 
 
@@ -193,10 +194,9 @@ class Hypotheses:
     def _best_candidates(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """The `candidates` best scores of (A, beams, V), and their indices in (beams x V). Ties follow the rule above.
 
-        `torch.topk` defines no order among equal scores. With a stable sort of all scores, captioning takes 1.08 or 1.35 times
-        as long (benchmarks/beam_parts.py, presets `mid` and `shapes`).
         The scores are cut into chunks. The best K scores are in the K chunks with the largest maxima, because these K
-        maxima rank before every score of another chunk. So only the maxima and these chunks are sorted.
+        maxima rank before every score of another chunk. So only the maxima and these chunks are ranked.
+        What this gains over a stable sort of all scores is measured by benchmarks/beam_parts.py.
         """
         count, vocabulary = self.settings.candidates, scores.shape[2]
         missing = -vocabulary % self._chunk
@@ -206,7 +206,7 @@ class Hypotheses:
         chunks = scores.view(scores.shape[0], -1, self._chunk)  # (A, M, C)
         if chunks.shape[1] > count:
             _, picked = _ranked(chunks.amax(-1), count)
-            picked = picked.sort(-1).values  # ascending, so that a stable sort ranks equal scores by index
+            picked = picked.sort(-1).values  # ascending, so that equal scores are ranked by index
             chunks = _gather(chunks, picked)
             start = picked * self._chunk
         else:
@@ -220,9 +220,22 @@ class Hypotheses:
 
 
 def _ranked(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest along the last dimension, and their indices; the lower index first among equals."""
-    ranked, order = values.sort(dim=-1, descending=True, stable=True)
-    return ranked[..., :count], order[..., :count]
+    """The `count` largest along the last dimension, and their indices; the lower index first among equals.
+
+    As in a sort of PyTorch, NaN ranks before all numbers. So a score that is NaN reaches the caption, which is then an error.
+    """
+    size = values.shape[-1]
+    if size < _FEW:
+        ranked, order = values.sort(dim=-1, descending=True, stable=True)
+        return ranked[..., :count], order[..., :count]
+    # `torch.topk` is about ten times as fast as a stable sort, but defines no order among equals. So it gets numbers of
+    # which no two are equal: the bits of the score, as an integer of the same order, and behind them the negated index.
+    bits = values.masked_fill(values.isnan(), float("nan")).add_(0.0).view(torch.int32)  # one NaN, one zero
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # below zero, larger bits are a smaller number
+    behind = torch.arange(size - 1, -1, -1, device=values.device)
+    keys = (ordered.long() << 32) | behind
+    order = size - 1 - (keys.topk(count).values & 0xFFFFFFFF)
+    return values.gather(-1, order), order
 
 
 def _gather(values: Tensor, index: Tensor) -> Tensor:

@@ -1,35 +1,46 @@
-"""Linear layers for a CPU in fp32: oneDNN with weights that are packed once, and a fused activation.
+"""Linear layers for a CPU in fp32: oneDNN with weights that are packed once, where that is faster than `nn.Linear`.
 
-`nn.Linear` calls the BLAS library. It rearranges the weights into its own layout in every call, and bias and activation
-are separate passes. oneDNN accepts weights in its own layout, and adds bias and activation in the same pass.
+`nn.Linear` calls the BLAS library. It rearranges the weights into its own layout in every call. oneDNN accepts weights in its
+own layout. It can also compute an activation in the same pass. That is not used: on AVX2 it makes GELU slower, and on
+AVX-512 it gains nothing.
+
+Which of the two is faster depends on the CPU's vector instructions and on the number of rows of the input:
+
+* AVX-512: oneDNN with packed weights for any number of rows.
+* AVX2: oneDNN with packed weights below 128 rows, `nn.Linear` (MKL) from there on.
+* Other CPUs are not measured: `nn.Linear`.
+
+The choice is made by what the CPU can do, and not by a measurement at the start: a measurement could choose differently
+in the next run, and captions would not be reproducible on the same machine. It follows PyTorch's own knowledge of the CPU,
+which the environment variable ATEN_CPU_CAPABILITY overrides.
 
 The two operators are private: torch.compile's CPU backend calls them (torch/_inductor/mkldnn_ir.py). If they are missing
-or take other arguments, a layer falls back to `nn.Linear`. Measured with benchmarks/beam_parts.py, preset `mid`: with
-`nn.Linear`, captioning takes 1.11 times as long. With the public `torch.utils.mkldnn.MkldnnLinear`, which also converts
-each input and output, it takes 1.24 times as long. On the tiny model of `shapes` the operators gain nothing.
+or take other arguments, a layer falls back to `nn.Linear`. What they gain is measured by benchmarks/beam_parts.py; the
+results are in docs/performance.md.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
 from torch import nn  # noqa: TID253 - as above
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
-# The activations that oneDNN can fuse: name in the configuration to (operator, algorithm)
-_FUSED = {None: ("none", ""), "relu": ("relu", ""), "gelu": ("gelu", "none")}
+_BELOW: Mapping[str, float] = {"AVX512": math.inf, "AVX2": 128}
+"""By `torch.backends.cpu.get_cpu_capability()`: the number of rows below which oneDNN is used."""
 
 
 def prepare(
     layer: nn.Module,
     *,
     pack: bool,
-    activation: str | None = None,
+    rows: int = 1,
     activation_fn: Callable[[Tensor], Tensor] | None = None,
 ) -> Callable[[Tensor], Tensor]:
     """A function that computes `activation_fn(layer(x))`.
@@ -37,36 +48,49 @@ def prepare(
     Args:
         layer: if its weights are packed, later changes of them have no effect.
         pack: whether a second copy of the weights may be held.
-        activation: the name of the activation in the configuration.
-        activation_fn: the activation.
+        rows: the smallest number of rows that an input will have. It saves the copy where none would use it.
+        activation_fn: the activation; None: the identity.
     """
 
     def plain(x: Tensor) -> Tensor:
         result: Tensor = layer(x)
         return result if activation_fn is None else activation_fn(result)
 
+    below = _BELOW.get(torch.backends.cpu.get_cpu_capability(), 0)
     # Only nn.Linear itself: a quantised or adapted layer is a subclass or a wrapper, with a forward pass of its own.
-    if type(layer) is not nn.Linear or not _onednn(layer.weight) or activation not in _FUSED:
+    if rows >= below or type(layer) is not nn.Linear or not _onednn(layer.weight):
         return plain
-    # With the activation as a separate pass, captioning takes 1.08 times as long (preset `mid`).
+    product = _product(layer, pack=pack)
+    if product is None:
+        return plain
+
+    def chosen(x: Tensor) -> Tensor:
+        if x.numel() >= below * x.shape[-1]:
+            return plain(x)
+        result = product(x)
+        return result if activation_fn is None else activation_fn(result)
+
+    return chosen
+
+
+def _product(layer: nn.Linear, *, pack: bool) -> Callable[[Tensor], Tensor] | None:
+    """The layer as an operator of oneDNN; None if the operator does not take it."""
     operator: Any = torch.ops.mkldnn._linear_pointwise
-    attribute, algorithm = _FUSED[activation]
     weight: Tensor = layer.weight.detach()
     bias: Tensor | None = layer.bias  # may be None, which nn.Linear's stub does not say
     bias = None if bias is None else bias.detach()
     try:
         if pack:
-            # Without packing, captioning takes 1.05 times as long (preset `mid`).
             weight = torch.ops.mkldnn._reorder_linear_weight(weight, None)
 
-        def fused(x: Tensor) -> Tensor:
-            result: Tensor = operator(x, weight, bias, attribute, [], algorithm)
+        def product(x: Tensor) -> Tensor:
+            result: Tensor = operator(x, weight, bias, "none", [], "")
             return result
 
-        fused(torch.zeros((2, layer.in_features)))
+        product(torch.zeros((2, layer.in_features)))
     except (AttributeError, RuntimeError, TypeError):
-        return plain
-    return fused
+        return None
+    return product
 
 
 def _onednn(weight: Tensor) -> bool:

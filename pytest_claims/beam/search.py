@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
+from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: TID253 - as above
 
 from pytest_claims.beam.decoder import Decoder
 from pytest_claims.beam.encoder import Encoder
+from pytest_claims.beam.graphs import WIDTH, Graphs
 from pytest_claims.beam.hypotheses import Hypotheses
 from pytest_claims.beam.settings import BeamSettings, supports
 from pytest_claims.errors import EvaluationError
 from pytest_claims.machine import free_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from torch import Tensor
     from transformers import Blip2ForConditionalGeneration
 
 _REFILL = 4  # encode images only when a quarter of the slots is free: the encoder is slow on small batches
-_WIDTHS = {"cpu": 8, "cuda": 64}  # rows read from the store are rounded up to these; each number is a CUDA graph
+_WIDTHS = {"cpu": 8}  # rows read from the store are rounded up to these; on other devices, each number is a CUDA graph
 
 
 class BeamSearch:
@@ -62,8 +66,9 @@ class BeamSearch:
         self._allocate(model, input_ids)
         kind = self._decoder.device.type
         self._sub_batch = sub_batch or self._encoder.sub_batch
-        self._width_step = _WIDTHS.get(kind, 64)
-        self._graphs: _Graphs | None = _Graphs(self) if kind == "cuda" else None
+        self._width_step = _WIDTHS.get(kind, WIDTH)
+        self._graphs = Graphs(slots, self._decoder.device) if kind == "cuda" else None
+        self._attention = attention_of(kind)
 
     @torch.inference_mode()
     def _allocate(self, model: Blip2ForConditionalGeneration, input_ids: Tensor) -> None:
@@ -114,19 +119,21 @@ class BeamSearch:
     def _admit(self, images: list[tuple[str, Tensor]], first: int) -> list[int]:
         """Put images into the slots from `first` on and choose their first token; return the decided slots."""
         rows = slice(first, first + len(images))
-        features = self._encoder.encode(images, self._sub_batch)
-        self._hypotheses.reset(rows)
-        self._choose(rows, self._decoder.prefill(rows, features))
+        with self._attention():
+            features = self._encoder.encode(images, self._sub_batch)
+            self._hypotheses.reset(rows)
+            self._choose(rows, self._decoder.prefill(rows, features))
         return [first + n for n, done in enumerate(self._hypotheses.done[rows].tolist()) if done]
 
     @torch.inference_mode()
     def _step(self, count: int, furthest: int) -> list[int]:
         """Choose one more token for the images in the first `count` slots; return the decided slots."""
         width = self._width(furthest)
-        if self._graphs is None:
-            self._decode(count, width)
-        else:
-            self._graphs.decode(count, width)
+        with self._attention():
+            if self._graphs is None:
+                self._decode(count, width)
+            else:
+                self._graphs.decode(self._decode, count, width)
         return [n for n, done in enumerate(self._hypotheses.done[:count].tolist()) if done]
 
     def _width(self, step: int) -> int:
@@ -150,11 +157,12 @@ class BeamSearch:
         if not done:
             return []
         hypotheses = self._hypotheses
-        tokens = hypotheses.best_tokens[done, 0].tolist()
-        lengths = hypotheses.best_lengths[done, 0].tolist()
-        scores = hypotheses.best_scores[done, 0].tolist()
+        index = self._index(done)
+        # One transfer for the tokens and one for the scores: each waits for the device.
+        best = torch.cat((hypotheses.best_lengths[index, :1], hypotheses.best_tokens[index, 0]), 1)
+        rows, scores = best.tolist(), hypotheses.best_scores[index, 0].tolist()
         results = []
-        for slot, row, length, score in zip(done, tokens, lengths, scores, strict=True):
+        for slot, (length, *row), score in zip(done, rows, scores, strict=True):
             if not abs(score) < 1e8:  # NaN, infinite, or nothing finished
                 raise EvaluationError(
                     f"Image {active[slot]} has no caption of finite score ({score}): "
@@ -165,50 +173,36 @@ class BeamSearch:
         leaving = set(done)
         sources = [slot for slot in range(remaining, len(active)) if slot not in leaving]
         targets = [slot for slot in done if slot < remaining]
-        for source, target in zip(sources, targets, strict=True):
-            self._decoder.move(source, target, self._width(steps[source]))
-            active[target], steps[target] = active[source], steps[source]
         if sources:
+            width = self._width(max(steps[source] for source in sources))
+            from_, to = self._index(sources), self._index(targets)
+            self._decoder.move(from_, to, width)
             for tensor in hypotheses.per_slot():
-                tensor[targets] = tensor[sources]
+                tensor[to] = tensor[from_]
+            for source, target in zip(sources, targets, strict=True):
+                active[target], steps[target] = active[source], steps[source]
         del active[remaining:], steps[remaining:]
         return results
+
+    def _index(self, slots: list[int]) -> Tensor:
+        """Numbers of slots on the device. Every list that indexes a tensor there would be copied again."""
+        return torch.tensor(slots, device=self._decoder.device)
+
+
+def attention_of(kind: str) -> Callable[[], AbstractContextManager[None]]:
+    """Sets which of PyTorch's kernels compute attention on a kind of device.
+
+    On a GPU, cuDNN is left out: it builds a plan for every new shape, and the number of images that are encoded together
+    varies. Flash attention serves vision model and prefix, and the memory-efficient kernel the steps, since flash takes no
+    mask. On a CPU there is one kernel.
+    """
+    if kind != "cuda":
+        return nullcontext
+    kernels = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    return lambda: sdpa_kernel(kernels)
 
 
 def _may_pack(model: torch.nn.Module) -> bool:
     """Whether a second, packed copy of the weights takes less than a quarter of the free memory."""
     size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     return size * 4 < free_memory(torch.device("cpu"))
-
-
-class _Graphs:
-    """Decode steps as CUDA graphs: one launch instead of about a thousand.
-
-    There is one graph per number of rows and width, and a step uses the smallest graph that is large enough. Its unused
-    rows are computed, too. This is harmless: all indices are clamped, and slots do not see each other. The first step of
-    each kind runs without a graph, because libraries must be warm before capture (pytorch.org, "CUDA semantics", "CUDA
-    Graphs").
-    """
-
-    def __init__(self, search: BeamSearch) -> None:
-        self._search = search
-        self._graphs: dict[tuple[int, int], torch.cuda.CUDAGraph | None] = {}
-        self._pool: Any = None  # a handle whose type torch does not export
-
-    def decode(self, count: int, width: int) -> None:
-        slots = self._search.slots
-        rows = next(rows for rows in sorted({-(-slots * part // 8) for part in range(1, 9)}) if rows >= count)
-        key = rows, width
-        if key not in self._graphs:
-            self._graphs[key] = None
-            self._search._decode(rows, width)
-            return
-        graph = self._graphs[key]
-        if graph is None:
-            graph = torch.cuda.CUDAGraph()
-            # thread_local: another thread may pin pictures during the capture
-            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-                self._search._decode(rows, width)
-            self._pool = graph.pool()
-            self._graphs[key] = graph
-        graph.replay()

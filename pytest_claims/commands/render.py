@@ -15,8 +15,9 @@ from pytest_claims.errors import SettingsError, first_line
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
-    from pytest_claims.reports.format import Report
+    from pytest_claims.reports.format import Record, Report
 
 HELP = "make other reports of a JSON report"
 
@@ -32,6 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "out", type=Path, nargs="+", metavar="OUT", help=".md, .xml, .html or .json; images are not in JSON"
     )
+    parser.add_argument(
+        "--claims-ledger", type=Path, metavar="PATH", help="mark verdicts that were retracted or superseded since"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,10 +47,21 @@ def run(arguments: argparse.Namespace) -> int:
             known = ", ".join(settings.REPORT_FORMATS)
             raise SettingsError(f"{path}: expected a file that ends in one of {known}.")
     report = _read(arguments.report)
+    records = report.records if arguments.claims_ledger is None else _marked(report.records, arguments.claims_ledger)
     for path in arguments.out:
-        reports.write(path, report.run, report.records)
+        reports.write(path, report.run, records)
         tell(f"verdict report: {path}")
     return 0
+
+
+def _marked(records: Sequence[Record], path: Path) -> list[Record]:
+    """The records with what the ledger says of their verdicts today."""
+    from pytest_claims import ledger
+    from pytest_claims.ledger import changes
+
+    ledger.read(path)  # names a path that does not exist
+    book = ledger.load(path)
+    return [changes.today(book, record) for record in records]
 
 
 def _read(path: Path) -> Report:

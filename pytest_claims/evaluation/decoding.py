@@ -70,13 +70,28 @@ def choose(
         except EvaluationError as error:
             reason = str(error)
         else:
-            slots = batch_size or beam.choose_slots(
-                loaded.model, settings, prompt_tokens=prompt_ids.shape[1], images=images
-            )
+            slots = batch_size or _slots(loaded, settings, prompt_ids, images)
             return SharedPrefix(loaded=loaded, settings=settings, prompt_ids=prompt_ids, budget=beam.SlotBudget(slots))
     return Stock(
         loaded=loaded, config=config, prompt_ids=prompt_ids, batch_size=batch_size or STOCK_BATCH, reason=reason
     )
+
+
+def _slots(loaded: Loaded, settings: BeamSettings, prompt_ids: torch.Tensor, images: int) -> int:
+    """How many images to decode at a time: as many as a search that is kept, or as the memory allows without one."""
+    from pytest_claims import beam
+
+    kept = loaded.searches.get(_search_key(settings, prompt_ids))
+    # A search for few images has few slots, whatever the memory allows.
+    if kept is not None and kept.slots >= min(images, beam.most_slots(loaded.model)):
+        return int(kept.slots)
+    del kept
+    loaded.searches.clear()  # its memory is free again before the free memory is measured
+    return beam.choose_slots(loaded.model, settings, prompt_tokens=prompt_ids.shape[1], images=images)
+
+
+def _search_key(settings: BeamSettings, prompt_ids: torch.Tensor) -> tuple[Any, ...]:
+    return settings, tuple(prompt_ids[0].tolist())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +113,21 @@ class SharedPrefix:
         """See `Decoder`. If memory runs out, continue with half as many images at a time."""
         from pytest_claims import beam
 
-        prompt_ids = self.prompt_ids.to(self.loaded.device)
+        loaded, settings = self.loaded, self.settings
+        prompt_ids, key = self.prompt_ids.to(loaded.device), _search_key(settings, self.prompt_ids)
 
         def build(slots: int) -> beam.BeamSearch:
-            return beam.BeamSearch(self.loaded.model, self.settings, input_ids=prompt_ids, slots=slots)
+            kept: beam.BeamSearch | None = loaded.searches.pop(key, None)
+            loaded.searches.clear()
+            if kept is not None and kept.slots == slots:
+                return kept
+            del kept  # before the next one takes memory
+            return beam.BeamSearch(loaded.model, settings, input_ids=prompt_ids, slots=slots)
 
-        return beam.caption(build, images, self.budget)
+        def keep(search: beam.BeamSearch) -> None:
+            loaded.searches[key] = search
+
+        return beam.caption(build, images, self.budget, keep=keep)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from pytest_claims.sources.data import Split
 
 WORKERS = 4
-"""The number of threads that decode and resize images. LAVIS's data loader uses 4 processes."""
+"""The number of threads that decode and resize images. LAVIS's data loader uses 4 processes. On 2 cores, processes were not
+faster (benchmarks/feed.py). JPEG's draft mode, which is, gives other pixels than the resize that a protocol states."""
 
 AHEAD = 64
 """How many images are prepared in advance. 64 images of 364 × 364 pixels take 100 MB."""

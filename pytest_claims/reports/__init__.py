@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from pytest_claims.reports.format import Gallery, Record, RunInfo
 
 
+STATEMENT = ".intoto.json"
+"""The end of the name of a report that is an in-toto statement. Beside it lies a second one, which holds the records."""
+
+
 def write(
     path: Path, run: RunInfo, records: Sequence[Record], galleries: Mapping[str, Gallery] = MappingProxyType({})
 ) -> None:
@@ -29,10 +33,16 @@ def write(
     Raises:
         ClaimsError: the report cannot be written. An earlier report of that name is still there.
     """
-    text = _render(path.suffix.lower(), run, records, galleries)
+    made = [(path, _render(path.suffix.lower(), run, records, galleries))]
+    if path.name.lower().endswith(STATEMENT):
+        from pytest_claims.reports import intoto
+
+        beside = path.with_name(f"{path.name[: -len(STATEMENT)]}.records{STATEMENT}")
+        made = [(path, intoto.render(run, records)), (beside, intoto.render_records(run, records))]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_whole(path, text.encode())
+        for place, content in made:
+            files.write_whole(place, content.encode())
     except OSError as error:
         # mkdir's own message, "File exists", would be misleading.
         reason = f"{path.parent} is a file" if isinstance(error, FileExistsError) else error.strerror

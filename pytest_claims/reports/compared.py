@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from decimal import Decimal
 
-    from pytest_claims.reports.format import Comparison, Record
+    from pytest_claims.reports.format import Record
+    from pytest_claims.reports.format.findings import Comparison
     from pytest_claims.verdict import Verdict
 
 FEW = 5

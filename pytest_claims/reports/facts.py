@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_claims.reports import compared
+from pytest_claims.reports import compared, history
 from pytest_claims.reports.numbers import difference as difference
 from pytest_claims.reports.numbers import number as number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pytest_claims.reports.format import CitationCheck, ClaimCitation, Evidence, Record
+    from pytest_claims.reports.format import ClaimCitation, Evidence, Record
+    from pytest_claims.reports.format.findings import CitationCheck
 
 _SIGNS = {"percent": " %", "million": " million", "billion": " billion", "count": "", "fraction": "", "times": " times"}
 
@@ -36,6 +37,13 @@ def red_beside(record: Record) -> bool:
     """Whether a claim is red although its status does not say so: by the gate, or by the comparison with its reference."""
     green = record.verdict.status in ("pass", "partial", "not_attempted")
     return green and record.evidence.test.result == "failed" and not moved(record)
+
+
+def clear(record: Record) -> bool:
+    """Whether nothing needs to be explained: it passed, here or in the verdict that was carried forward, and nothing moved."""
+    known, result = record.evidence.history, record.evidence.test.result
+    carried = known is not None and known.carried is not None and result == "skipped"
+    return record.verdict.status == "pass" and (result == "passed" or carried) and not moved(record)
 
 
 def rescored(record: Record) -> list[str]:
@@ -68,7 +76,7 @@ def reported(record: Record) -> str:
 def headline(record: Record) -> str:
     """One line: `a-claim: fail, bleu4 30.39 against 43.7 %`."""
     verdict, evidence, citation = record.verdict, record.evidence, record.verdict.claim_citation
-    said = [verdict.status, *(["the bar moved"] if moved(record) else [])]
+    said = [verdict.status, *(["the bar moved"] if moved(record) else []), *history.marks(record)]
     if citation is not None and evidence.measured is not None:
         measured = number(evidence.measured, evidence.unit)
         said.append(f"{citation.reported_metric} {measured} against {reported(record)}")
@@ -132,6 +140,7 @@ def _lines(record: Record) -> Iterator[str]:
         yield f"confidence: {verdict.confidence}"
         yield f"protocol match: {verdict.protocol_match}"
         yield f"basis: {evidence.basis}"
+    yield from history.lines(record)
     yield from compared.lines(record)
     yield from _derivation(evidence)
     yield from _statistics(evidence)

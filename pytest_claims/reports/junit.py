@@ -82,8 +82,10 @@ def _case(record: Record) -> ET.Element:
         if test.result == "failed":
             tag, kind = "error" if test.type == "claim.error" else "failure", test.type
         else:
+            known = record.evidence.history
+            skipped = "claim.carried" if known is not None and known.carried else "claim.not_attempted"
             recorded = f"claim.expected.{record.verdict.status}"
-            tag, kind = "skipped", recorded if test.result == "expected" else "claim.not_attempted"
+            tag, kind = "skipped", recorded if test.result == "expected" else skipped
         element = ET.SubElement(case, tag, type=kind, message=text.block(test.message))
         element.text = text.block("\n".join(_text(record)))
     ET.SubElement(case, "system-out").text = text.block("\n".join(facts.lines(record)))

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pytest_claims import text
-from pytest_claims.reports import citations, facts
+from pytest_claims.reports import citations, facts, history
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -105,7 +105,7 @@ def _row(record: Record) -> str:
     verdict, evidence, citation = record.verdict, record.evidence, record.verdict.claim_citation
     decision = evidence.comparison and evidence.comparison.decision
     status = verdict.status + (", moved" if facts.moved(record) else "") + (", PRE" if verdict.kind == "PRE" else "")
-    status += f", {decision}" if decision else ""
+    status += "".join(f", {said}" for said in ([decision] if decision else []) + history.marks(record))
     return _cells(
         [
             _RESULTS[evidence.test.result],
@@ -124,8 +124,9 @@ def _grouped(ranked: Sequence[Record]) -> Iterator[Sequence[Record]]:
     """The records that need an explanation; those that have no number and share a reason are explained together."""
     groups: dict[tuple[str, ...], list[Record]] = {}
     for index, record in enumerate(ranked):
-        green = record.verdict.status == "pass" and record.evidence.test.result == "passed"
-        if green and not facts.moved(record) and record.evidence.comparison is None:
+        known = record.evidence.history
+        told = known is None or (known.change in ("new", "unchanged") and known.retracted is None)
+        if facts.clear(record) and record.evidence.comparison is None and told:
             continue
         alone = record.evidence.measured is not None or facts.moved(record)
         reason = str(index) if alone else record.evidence.reason

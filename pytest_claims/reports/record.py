@@ -92,6 +92,7 @@ def _place(claim: Claim, nodeid: str) -> dict[str, Any]:
         "line": claim.line,
         "nodeid": nodeid,
         "digest": claim.digest,
+        "file_digest": claim.file_digest,
         "expect": claim.expect,
     }
 

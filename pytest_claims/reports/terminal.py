@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims.reports import citations, compared, facts, plan
+from pytest_claims.reports import citations, compared, facts, history, plan
 from pytest_claims.reports.facts import difference, number
 from pytest_claims.text import block, cut_middle, line
 
@@ -73,9 +73,10 @@ def _confidence(record: Record) -> str:
 
 def _status(record: Record) -> str:
     expected = "expected " if record.evidence.test.result == "expected" else ""
+    more = ["moved"] if facts.moved(record) else ["red"] if facts.red_beside(record) else []
     kind = " PRE" if record.verdict.kind == "PRE" else ""
-    more = ", moved" if facts.moved(record) else ", red" if facts.red_beside(record) else ""
-    return f"{expected}{record.verdict.status}{kind}{more}"
+    marks = (mark.partition(" ")[0] for mark in history.marks(record))  # the date stands below the table
+    return expected + ", ".join([f"{record.verdict.status}{kind}", *more, *marks])
 
 
 COLUMNS = (
@@ -109,7 +110,7 @@ def show(reporter: pytest.TerminalReporter, records: Sequence[Record], *, dry_ru
             _table(reporter, ranked, width, whole=verbosity > 0)
     if verbosity > -1:
         _explain(reporter, ranked, width, whole=verbosity > 0)
-        for said in compared.summary(records):
+        for said in (*compared.summary(records), *history.summary(records)):
             _write(reporter, said, "  ", width)
         if told := citations.counted(records):
             _write(reporter, told, "  ", width)
@@ -125,6 +126,8 @@ def counts(records: Sequence[Record]) -> str:
     found = Counter(str(record.verdict.status) for record in records)
     what = "claim" if len(records) == 1 else "claims"
     told = f"{len(records)} {what}: " + ", ".join(f"{found[status]} {status}" for status in ORDER if found[status])
+    carried = sum(bool(record.evidence.history and record.evidence.history.carried) for record in records)
+    told += f"; {carried} carried forward, not run" if carried else ""
     moved, red = sum(map(facts.moved, records)), sum(map(facts.red_beside, records))
     return told + (f"; the bar moved in {moved}" if moved else "") + (f"; {red} of them red by the gate" if red else "")
 
@@ -198,8 +201,8 @@ def _explain(reporter: pytest.TerminalReporter, ranked: Sequence[Record], width:
     reasons: dict[tuple[str, str], list[Record]] = {}
     unseen: dict[str, list[Record]] = {}
     for record in ranked:
-        green = record.verdict.status == "pass" and record.evidence.test.result == "passed"
-        if not green or facts.moved(record):
+        if not facts.clear(record):
+            green = record.verdict.status == "pass" and record.evidence.test.result == "passed"
             # What makes a `pass` red is in the result alone.
             why = record.evidence.test.message if record.verdict.status == "pass" else record.evidence.reason
             reasons.setdefault((record.verdict.status, "" if green else why), []).append(record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +176,8 @@ class Loaded:
     facts: Mapping[str, Any]
     """The facts of the checkpoint axis: `id`, `revision`, `digest`, and `commit` (None for a folder)."""
     architecture: Architecture
+    searches: dict[Any, Any] = field(default_factory=dict, compare=False)
+    """The last beam search that ran, with its buffers, packed weights and CUDA graphs, for the next run of this checkpoint."""
 
     @property
     def language_model(self) -> Any:

@@ -63,6 +63,8 @@ class Claim:
     """The least and the greatest value that the metric can have, in the reported unit."""
     digest: str
     """SHA-256 over everything above that decides the verdict; formatting and comments do not change it."""
+    file_digest: str
+    """SHA-256 of the file's bytes, for an attestation. It decides nothing."""
     doubles: tuple[str, ...] = ()
     """The other columns under which claims of this file cite the same number of the same row."""
     operands: Mapping[str, Claim] = field(default_factory=dict)
@@ -133,7 +135,8 @@ def loads(
     Without `others`, the claims that operands name in other files stay unknown.
     """
     file = File(nodes.parse(data, display), display)
-    claims = citations.with_doubles(tuple(_Reader(file, path, metrics, own).claims()))
+    reader = _Reader(file, path, metrics, own, hashlib.sha256(data).hexdigest())
+    claims = citations.with_doubles(tuple(reader.claims()))
     claims = operands.resolved(claims, file, metrics, others)
     if file.problems:
         # A shared section is read once per claim, so each of its problems was noted once per claim.
@@ -155,8 +158,9 @@ class _Merged:
 class _Reader:
     """Reads the claims of one file; `file.problems` then holds what is wrong with it."""
 
-    def __init__(self, file: File, path: Path, metrics: Mapping[str, MetricInfo], own: Own) -> None:
+    def __init__(self, file: File, path: Path, metrics: Mapping[str, MetricInfo], own: Own, file_digest: str) -> None:
         self.file = file
+        self.file_digest = file_digest
         self.path = path
         self.metrics = metrics
         self.own = own
@@ -323,6 +327,7 @@ class _Reader:
             run=run,
             range=checks.metric_range(section.reported, self.metrics) or (Decimal(0), Decimal("inf")),
             digest=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
+            file_digest=self.file_digest,
         )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims import strict_json
 from pytest_claims.errors import EvaluationError
+from pytest_claims.files import open_plain as open_plain
+from pytest_claims.files import reason as reason
 from pytest_claims.files import shown
 
 if TYPE_CHECKING:
@@ -23,23 +24,6 @@ MAX_LINES = 500_000_000
 
 MAX_LINE = 4_000_000
 """The most bytes of a line."""
-
-_PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-
-
-def open_plain(path: Path, flags: int) -> int:
-    """The file descriptor of a plain file. A symbolic link is refused, not followed.
-
-    Raises:
-        OSError: the file cannot be opened, or is not a plain file.
-    """
-    if path.is_symlink():
-        raise OSError(0, "is a symbolic link, expected a plain file")
-    handle = os.open(path, flags | _PLAIN, 0o666)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError(0, "is not a plain file")
-    return handle
 
 
 def read(path: Path, limit: int) -> bytes | None:
@@ -72,11 +56,6 @@ def parse(text: bytes, where: Source) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise EvaluationError(f"{where.where}: expected a JSON object, got {_kind(value)}.")
     return value
-
-
-def reason(error: OSError) -> str:
-    """The reason of an error in words, without the path."""
-    return (error.strerror or str(error) or type(error).__name__).rstrip(".")
 
 
 def _kind(value: Any) -> str:

@@ -2,12 +2,13 @@
 
 from pytest_claims.verdict.arithmetic import bands
 from pytest_claims.verdict.gates import PROXY_CONFIDENCE, judge, undecided
-from pytest_claims.verdict.models import Bands, Breadth, Direction, Kind, Outcome, Power, Span, Status, Verdict
+from pytest_claims.verdict.models import RULES, Bands, Breadth, Direction, Kind, Outcome, Power, Span, Status, Verdict
 from pytest_claims.verdict.runner import Result, failure_type, removed, settle
 from pytest_claims.verdict.words import TOO_FEW
 
 __all__ = [
     "PROXY_CONFIDENCE",
+    "RULES",
     "TOO_FEW",
     "Bands",
     "Breadth",

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from pytest_claims.spec import Claim
 
 
+RULES = "1"
+"""The version of the rules that make a verdict of a score. It changes if a rule can change a verdict: then every published
+verdict is stale (docs/ledger.md)."""
+
+
 class Outcome(StrEnum):
     """What arithmetic says."""
 

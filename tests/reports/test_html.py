@@ -417,8 +417,8 @@ def test_a_folder_named_svg_is_no_package(tmp_path: Path, monkeypatch: pytest.Mo
     """A folder of drawings on the path does not pass for the plotting library."""
     (tmp_path / "drawings_of_mine").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
-    assert not settings._installed("drawings_of_mine")
-    assert not settings._installed("no_such_package_at_all")
+    assert not settings.installed("drawings_of_mine")
+    assert not settings.installed("no_such_package_at_all")
 
 
 def test_a_session_writes_it(pytester: pytest.Pytester) -> None:

@@ -101,7 +101,7 @@ def test_a_dry_run_on_stand_ins(tmp_path: Path) -> None:
     assert record["verdict"]["status"] == "not_attempted"
     assert record["evidence"]["reason"] == "Dry run: the claim was planned, not run."
     needs = {need["what"]: need["found"] for need in record["evidence"]["needs"]}
-    assert list(needs) == ["device", "checkpoint", "data set", "memory", "download", "time"]
+    assert list(needs) == ["citation", "device", "checkpoint", "data set", "memory", "download", "time"]
     assert needs["checkpoint"] == (
         f"{NAME} at {MODEL_COMMIT[:12]}: Blip2ForConditionalGeneration, 1,029,056 parameters"
     )

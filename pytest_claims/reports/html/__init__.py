@@ -58,9 +58,9 @@ def render(run: RunInfo, records: Sequence[Record], galleries: Mapping[str, Gall
     """
     shown = embed.galleries(records, galleries)
     claims = view.claims(records, shown.of)
-    script, style = (_HERE.joinpath("templates", name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
+    script, style = asset("page.js"), asset("page.css")
     counts = Counter(str(record.verdict.status) for record in records)
-    return _environment().get_template("page.html.jinja").render(
+    return environment().get_template("page.html.jinja").render(
         run=run,
         answer=view.answer(run, records),
         red=view.red(run, records),
@@ -73,15 +73,26 @@ def render(run: RunInfo, records: Sequence[Record], galleries: Mapping[str, Gall
         blocks=shown.blocks,
         script=script,
         style=style,
-        policy=_policy(script, style),
+        policy=policy(script, style),
         side=SIDE,
         page_size=embed.PAGE,
     )  # fmt: skip
 
 
-def _policy(script: str, style: str) -> str:
-    """The content security policy; hashes and not nonces, since a page that is the same each time has no secret."""
-    named = {name: f"'sha256-{_digest(source)}'" for name, source in (("script", script), ("style", style))}
+def asset(name: str) -> str:
+    """The text of the page's script or style."""
+    return _HERE.joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def policy(script: str, style: str) -> str:
+    """The content security policy; hashes and not nonces, since a page that is the same each time has no secret.
+
+    Without a script, none may run.
+    """
+    named = {
+        name: f"'sha256-{_digest(source)}'" if source else "'none'"
+        for name, source in (("script", script), ("style", style))
+    }
     return (
         f"default-src 'none'; img-src data:; script-src {named['script']}; style-src {named['style']}; "
         # No node is ever made from text: the browser itself refuses innerHTML and its kin.
@@ -93,7 +104,8 @@ def _digest(source: str) -> str:
     return base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
 
 
-def _environment() -> Environment:
+def environment(*folders: Path) -> Environment:
+    """The templates of the report, and those in other folders, with every text escaped."""
     import jinja2
 
     def finalize(value: Any) -> Any:
@@ -101,7 +113,7 @@ def _environment() -> Environment:
         return text.clean(value) if type(value) is str else value
 
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE / "templates"),
+        loader=jinja2.FileSystemLoader([*folders, _HERE / "templates"]),
         autoescape=True,
         finalize=finalize,
         undefined=jinja2.StrictUndefined,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_claims.reports.format import CitationCheck, Derivation, Record
+    from pytest_claims.reports.format import Record
+    from pytest_claims.reports.format.findings import CitationCheck, Derivation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

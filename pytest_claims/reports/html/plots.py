@@ -1,7 +1,7 @@
 """Plots as inline SVG: the bands around a reported value, and the histogram of a gallery. Lengths are SVG units.
 
 Colours are classes that the page's style knows, so a plot follows light, dark and print. svg.py writes texts as they are; each
-text that goes into it is escaped here, once, by `_text`.
+text that goes into it is escaped here, once, by `escaped`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def bands(reported: float, evidence: Evidence, number_: int) -> Markup:
     """
     axis = scale(reported, evidence, SMALL)
     parts = [*_bands(axis, reported, evidence, 4, 22), *_marks(axis, reported, evidence, 1, 25)]
-    return _image(parts, (SMALL, 26), "Bands", told(reported, evidence), f"_bands-{number_}", "plot small")
+    return image(parts, (SMALL, 26), "Bands", told(reported, evidence), f"_bands-{number_}", "plot small")
 
 
 def bands_with_axis(reported: float, evidence: Evidence, number_: int) -> Markup:
@@ -86,14 +86,14 @@ def bands_with_axis(reported: float, evidence: Evidence, number_: int) -> Markup
 
     axis = scale(reported, evidence)
     parts = [*_bands(axis, reported, evidence, 20, 52), *_marks(axis, reported, evidence, 16, 56)]
-    parts.append(_label(axis.x(reported), 11, f"reported {evidence.reported}"))
+    parts.append(label(axis.x(reported), 11, f"reported {evidence.reported}"))
     if evidence.measured is not None:
-        parts.append(_label(axis.x(evidence.measured), 70, f"measured {number(evidence.measured, evidence.unit)}"))
+        parts.append(label(axis.x(evidence.measured), 70, f"measured {number(evidence.measured, evidence.unit)}"))
     parts.append(svg.Line(class_=["axis"], x1=MARGIN, x2=WIDTH - MARGIN, y1=78, y2=78))
     for tick in axis.ticks():
         parts.append(svg.Line(class_=["axis"], x1=axis.x(tick), x2=axis.x(tick), y1=78, y2=82))
-        parts.append(_label(axis.x(tick), 95, f"{tick:z,.10g}", "tick"))
-    return _image(parts, (WIDTH, 99), "Bands", told(reported, evidence), f"_axis-{number_}", "plot")
+        parts.append(label(axis.x(tick), 95, f"{tick:z,.10g}", "tick"))
+    return image(parts, (WIDTH, 99), "Bands", told(reported, evidence), f"_axis-{number_}", "plot")
 
 
 def told(reported: float, evidence: Evidence) -> str:
@@ -132,24 +132,27 @@ def histogram(counted: Histogram, number_: int, what: str) -> Markup:
         x, right = axis.x(low), axis.x(high)
         height = max(2.0, round(76 * count / most, 2))
         images = f"{count:,} image{'' if count == 1 else 's'}"
-        label = _text(f"{low:z,.6g} to {high:z,.6g}: {images}")
+        says = escaped(f"{low:z,.6g} to {high:z,.6g}: {images}")
         inside: list[svg.Element] = [
-            svg.Title(text=label),
+            svg.Title(text=says),
             svg.Rect(class_=["hit"], x=x, y=0, width=round(right - x, 2), height=80),
             svg.Rect(class_=["bar"], x=x + 1, y=80 - height, width=round(right - x - 2, 2), height=height),
         ]
-        extra = {"role": "button", "aria-pressed": "false", "aria-label": label}
+        extra = {"role": "button", "aria-pressed": "false", "aria-label": says}
         parts.append(svg.G(elements=inside, tabindex=0, data={"bar": str(bar)}, extra=extra))
     parts.append(svg.Line(class_=["axis"], x1=MARGIN, x2=WIDTH - MARGIN, y1=80, y2=80))
-    parts += [_label(axis.x(tick), 95, f"{tick:z,.10g}", "tick") for tick in axis.ticks()]
+    parts += [label(axis.x(tick), 95, f"{tick:z,.10g}", "tick") for tick in axis.ticks()]
     # A group and not an image: what is inside can be pressed, and a screen reader passes over the inside of an image.
     drawn = svg.SVG(
         viewBox=svg.ViewBoxSpec(0, 0, WIDTH, 99),
         class_=["plot", "histogram"],
         extra={"role": "group", "aria-labelledby": f"_bars-{number_}"},
-        elements=[svg.Title(id=f"_bars-{number_}", text=_text(f"Histogram of {what}; press a bar to filter")), *parts],
+        elements=[
+            svg.Title(id=f"_bars-{number_}", text=escaped(f"Histogram of {what}; press a bar to filter")),
+            *parts,
+        ],
     )
-    return Markup(drawn.as_str())  # noqa: S704 - numbers, and texts that `_text` escaped
+    return Markup(drawn.as_str())  # noqa: S704 - numbers, and texts that `escaped` escaped
 
 
 def _bands(axis: Scale, reported: float, evidence: Evidence, top: float, bottom: float) -> Iterator[svg.Element]:
@@ -182,28 +185,34 @@ def _marks(axis: Scale, reported: float, evidence: Evidence, top: float, bottom:
         yield svg.Circle(class_=["measured"], cx=axis.x(evidence.measured), cy=middle, r=5)
 
 
-def _label(x: float, y: float, said: str, class_: str = "label") -> svg.Element:
+def label(x: float, y: float, said: str, class_: str = "label") -> svg.Element:
+    """A text beside a mark, or below the axis (`tick`)."""
     import svg
 
     anchor = "start" if x < WIDTH * 0.25 else "end" if x > WIDTH * 0.75 else "middle"
-    return svg.Text(class_=[class_, anchor if class_ == "label" else "middle"], x=x, y=y, text=_text(said))
+    return svg.Text(class_=[class_, anchor if class_ == "label" else "middle"], x=x, y=y, text=escaped(said))
 
 
-def _image(parts: list[svg.Element], size: tuple[int, int], title: str, said: str, id_: str, classes: str) -> Markup:
+def image(parts: list[svg.Element], size: tuple[int, int], title: str, said: str, id_: str, classes: str) -> Markup:
+    """A plot with a title, and what it shows in words."""
     import svg
     from markupsafe import Markup
 
-    words: list[svg.Element] = [svg.Title(id=f"{id_}-t", text=_text(title)), svg.Desc(id=f"{id_}-d", text=_text(said))]
+    words: list[svg.Element] = [
+        svg.Title(id=f"{id_}-t", text=escaped(title)),
+        svg.Desc(id=f"{id_}-d", text=escaped(said)),
+    ]
     drawn = svg.SVG(
         viewBox=svg.ViewBoxSpec(0, 0, *size),
         class_=classes.split(),
         extra={"role": "img", "aria-labelledby": f"{id_}-t", "aria-describedby": f"{id_}-d"},
         elements=[*words, *parts],
     )
-    return Markup(drawn.as_str())  # noqa: S704 - numbers, and texts that `_text` escaped
+    return Markup(drawn.as_str())  # noqa: S704 - numbers, and texts that `escaped` escaped
 
 
-def _text(said: str) -> str:
+def escaped(said: str) -> str:
+    """A text as SVG may hold it."""
     from markupsafe import escape
 
     return str(escape(text.clean(said)))

@@ -7,8 +7,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims.reports import facts
-from pytest_claims.reports.html import origin, plots
+from pytest_claims.reports import facts, history
+from pytest_claims.reports.html import origin, plots, trend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from pytest_claims.reports.format import Reading, Record, RunInfo
+    from pytest_claims.reports.format.findings import Point
     from pytest_claims.reports.html.embed import Shown
 
 UNITS: Mapping[str | None, str] = {"percent": " %", "million": " million", "billion": " billion", "times": " times"}
@@ -37,6 +38,17 @@ class Loss:
     candidate: str
     reference_score: str
     candidate_score: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """One published verdict of the ledger."""
+
+    date: str
+    status: str
+    measured: str
+    version: str
+    retracted: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +74,11 @@ class Claim:
     """Column → what it is sorted by."""
     plot: Markup | None
     large: Markup | None
+    marks: Sequence[str]
+    """What stands beside the status: that the verdict was retracted, or carried forward."""
+    earlier: Sequence[Earlier]
+    """The published verdicts on the claim, newest first."""
+    trend: Markup | None
     gallery: Shown | None
     histogram: Markup | None
     axes: Sequence[Reading]
@@ -141,6 +158,9 @@ def _claim(number: int, record: Record, anchor: str, gallery: Shown | None) -> C
         },
         plot=plots.bands(reported, evidence, number) if drawn and reported is not None else None,
         large=plots.bands_with_axis(reported, evidence, number) if drawn and reported is not None else None,
+        marks=history.marks(record),
+        earlier=[_earlier(point, unit) for point in reversed(evidence.history.points)] if evidence.history else [],
+        trend=trend.draw(record, evidence.history.points, number) if evidence.history else None,
         gallery=gallery,
         histogram=plots.histogram(gallery.histogram, number, f"{metric} of each image")
         if gallery and gallery.histogram
@@ -165,6 +185,16 @@ def _anchors(records: Sequence[Record]) -> list[str]:
         taken.add(anchor)
         anchors.append(anchor)
     return anchors
+
+
+def _earlier(point: Point, unit: str | None) -> Earlier:
+    return Earlier(
+        date=point.at[:10],
+        status=point.status,
+        measured=facts.number(point.measured, unit),
+        version=point.agent_version,
+        retracted=point.retracted,
+    )
 
 
 def _losses(record: Record, gallery: Shown | None) -> list[Loss]:

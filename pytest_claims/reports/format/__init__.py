@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from pytest_claims.reports.format.findings import CitationCheck, Comparison, Derivation, History, Model
 from pytest_claims.spec.values import StatusName as Expected
 from pytest_claims.spec.values import Unit
 
@@ -20,12 +21,6 @@ Status = Literal["pass", "partial", "fail", "pending", "not_attempted", "error"]
 Kind = Literal["POST", "PRE"]
 Result = Literal["passed", "failed", "skipped", "expected"]
 Match = Literal["exact", "proxy", "unknown", "drift"]
-
-
-class Model(BaseModel):
-    """A strict and frozen model: values are not converted, and unknown keys are refused."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class Paper(Model):
@@ -95,6 +90,7 @@ class Place(Model):
     line: int | None
     nodeid: str
     digest: str | None
+    file_digest: str | None = Field(default=None, description="SHA-256 of the claim file's bytes")
     expect: Expected | None
 
 
@@ -159,143 +155,11 @@ class Moved(Model):
     after: str
 
 
-class Side(Model):
-    """One of the two checkpoints that were compared."""
-
-    checkpoint: str = Field(description="the folder or hub id, as it was named")
-    commit: str | None = Field(description="of a hub id")
-    digest: str | None = Field(description="of every file that loading can open")
-    measured: float
-    evidence: str = Field(description="digest of the evidence")
-    computed_at: str | None = Field(description="ISO 8601, UTC")
-
-
-class PairedInterval(Model):
-    """The paired bootstrap interval of the difference candidate − reference, in the reported unit."""
-
-    low: float
-    high: float
-    level: float
-    standard_error: float
-    resamples: int
-
-
-class Loss(Model):
-    """One image on which the candidate has the lower score; scores of the image alone, in the reported unit."""
-
-    id: str
-    reference: str = Field(description="the reference's caption")
-    candidate: str = Field(description="the candidate's caption")
-    reference_score: float
-    candidate_score: float
-
-
-class Differing(Model):
-    """One thing apart from the weights on which candidate and reference differ."""
-
-    what: str = Field(description="processor, tokenizer, generation config or parameters")
-    key: str
-    reference: str
-    candidate: str
-
-
-class Comparison(Model):
-    """A release candidate beside the checkpoint that it would replace, on the same images."""
-
-    decision: Literal["non-inferior", "inferior", "inconclusive", "not compared"] | None = Field(
-        description="null: nothing was to be decided, since no margin was given"
-    )
-    reason: str
-    next_step: str
-    margin: float | None = Field(description="the largest loss that is accepted, in the reported unit")
-    made: str | None = Field(description="where the reference's captions come from; null: nothing was compared")
-    reference: Side | None
-    candidate: Side | None
-    images: int
-    difference: float | None = Field(description="candidate − reference, in the reported unit")
-    interval: PairedInterval | None = Field(description="null: the metric cannot be resampled")
-    probability_worse: float | None = Field(description="share of the resamples in which the candidate is worse")
-    images_to_decide: int | None = Field(description="how many images would decide if the loss stays as it is")
-    changed: int | None = Field(description="captions whose text differs")
-    better: int | None = Field(description="images whose score rose")
-    worse: int | None = Field(description="images whose score fell")
-    losses: list[Loss] = Field(description="the largest losses, at most twenty, the largest first")
-    settings: list[Differing]
-    notes: list[str]
-
-
 class Need(Model):
     """One thing that a run of the claim would need, from a dry run."""
 
     what: str
     found: str
-
-
-class Neighbour(Model):
-    """A number of the row that the value stands in."""
-
-    column: list[str] = Field(description="the words above it, the topmost first")
-    text: str
-    found: bool = Field(description="it is the claim's value")
-
-
-class CitedCell(Model):
-    """The cell that holds the value; where none does, the cited one."""
-
-    table: str
-    row: list[str] = Field(description="the words at its left")
-    column: list[str] = Field(description="the words above it, the topmost first")
-    text: str
-    neighbours: list[Neighbour] = Field(description="the numbers of the row, this one among them")
-
-
-class CitationCheck(Model):
-    """Whether the number stands in the cell that the claim cites."""
-
-    result: Literal["confirmed", "misattributed", "contradicted", "not_found", "unchecked"]
-    sentence: str
-    next_step: str
-    source: str = Field(description="the file that was looked into; empty: none was at hand")
-    digest: str = Field(description="SHA-256 of that file")
-    version: int | None = Field(description="the paper's version, if the file's name says it")
-    score: float | None = Field(description="the share of the cited words that the cell's headers hold")
-    found: CitedCell | None
-    operands: dict[str, CitationCheck] = Field(
-        default={}, description="of what a derived number comes from, by operand"
-    )
-    notes: list[str]
-
-
-class DerivedValue(Model):
-    """A derived value, and what it may be, in the reported unit."""
-
-    value: float
-    low: float
-    high: float
-
-
-class Operand(Model):
-    """A number that a derived one comes from, in its own unit."""
-
-    name: str = Field(description="as the expression has it")
-    printed: str = Field(description="with the digits that the paper prints")
-    unit: Unit
-    low: float = Field(description="the least number that is printed like this")
-    high: float = Field(description="the greatest number that is printed like this")
-    place: str = Field(description="section, row and column that are cited")
-    claim: str = Field(description="the claim that reports it, as FILE::ID; empty: it is only cited")
-    measured: DerivedValue | None = Field(description="what the claim's run measured; null: nothing that is used")
-    note: str = Field(description="why nothing measured is used; else the status of the claim")
-
-
-class Derivation(Model):
-    """How a number was computed from others."""
-
-    expression: str
-    operands: list[Operand]
-    printed: DerivedValue = Field(description="from the printed numbers and their rounding")
-    measured: DerivedValue | None = Field(description="from what was measured, and the other printed numbers")
-    sampled: bool = Field(description="a measured number is the estimate of a sample")
 
 
 class Evidence(Model):
@@ -330,6 +194,7 @@ class Evidence(Model):
     comparison: Comparison | None = Field(
         default=None, description="a release candidate beside its reference; null without a candidate"
     )
+    history: History | None = Field(default=None, description="beside the ledger; null: there is no ledger")
     command: str = Field(description="gives this verdict again, from the folder in which the session was started")
     seconds: float
 
