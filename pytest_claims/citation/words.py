@@ -25,6 +25,8 @@ _MARKS = re.compile(r"[†‡§¶*⋆★☆∗♠♣♦♥△▲▽▼↑↓⁎]
 _TOKEN = re.compile(r"[0-9]+(?:[.,][0-9]+)*(?:[kmbt](?![^\W0-9_])|%)?|[^\W0-9_]+")
 
 _JOINED = (
+    (re.compile(r"(?<=[0-9])\s?×"), "x "),  # "54×" of a formula is the "54x" that people type
+    (re.compile(r"(?<=[0-9])\s+%"), "%"),
     (re.compile(r"\bb(?:leu)?\s?[-@_ ]?\s?([1-4])(?![0-9.])"), r" bleu\1 "),
     (re.compile(r"\br(?:ouge)?\s?[-@_ ]\s?l\b|\brougel\b"), " rouge_l "),
     (re.compile(r"\b(?:recall|r)\s?@\s?([0-9]+)\b"), r" recall at \1 "),

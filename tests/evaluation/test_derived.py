@@ -187,6 +187,17 @@ def test_a_rejected_citation_withholds_the_verdict(tmp_path: Path, paper: str, r
     assert verdict.measured == Decimal("8.7")
 
 
+@pytest.mark.parametrize("times", [r"54$\times$", "54x", r"54 $\times$"])
+@pytest.mark.parametrize("percent", [r"8.7\%", r"8.7\,\%"])
+def test_signs_of_a_sentence(tmp_path: Path, times: str, percent: str) -> None:
+    """A quotation that people type, with 54x and 8.7%, stands in a paper that sets them as formulas."""
+    paper = PAPER.replace("54x", times).replace(r"8.7\%", percent)
+    quoted = "our model outperforms theirs by 8.7% on VQAv2 with 54x fewer parameters"
+    verdict = judged(tmp_path, sentence(citation__quoted_text=quoted), paper=paper)["gain"]
+    assert verdict.citation is not None
+    assert (verdict.status, verdict.citation.result) == ("pass", "confirmed")
+
+
 def test_unchecked_is_said(tmp_path: Path) -> None:
     """A few words may stand anywhere: they confirm no sentence. An operand outside of a table is unchecked, and named."""
     loose = cell("65.0", "ours")
