@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from pytest_claims import paired, protocol, soundness, verdict
+from pytest_claims import paired, verdict
 from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted
 from pytest_claims.paired import Decision, PairedComparison
 from pytest_claims.protocol import CaptioningPlan, Consequence
@@ -162,27 +162,19 @@ def _judged(session: Session, plan: CaptioningPlan, evidence: Evidence, citation
     Raises:
         NotCompared: its output is degenerate, or it is not the checkpoint that the claim pins.
     """
-    claim = plan.claim
     try:
-        notes = soundness.check(evidence)
-        score = session.score(plan, evidence)
-        soundness.check_score(score)
+        evidence, score, readings = session.weighed(plan, evidence)
     except ClaimsError as error:
         raise NotCompared(f"The reference cannot be scored. {error}") from None
-    readings = protocol.read_axes(
-        claim.protocol,
-        replace(evidence.observed, metric={"family": score.family}),
-        min_sample=claim.tolerance.min_sample,
-    )
     for reading in readings:
         if reading.axis == "checkpoint" and reading.consequence is Consequence.DRIFT:
             raise NotCompared(
                 f"The reference is not the checkpoint of the claim: the paper's is {reading.paper}, this one is {reading.run}."
             )
     return verdict.judge(
-        claim,
+        plan.claim,
         score,
-        replace(evidence, notes=(*evidence.notes, *notes)),
+        evidence,
         readings,
         accept_replay=session.settings.accept_replay,
         citation=citation,

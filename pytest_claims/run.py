@@ -87,17 +87,7 @@ class Session:
             if isinstance(plan, protocol.DerivedPlan):
                 plan, candidate = operands.measured(self, plan)
             evidence = self.bench.evaluate(plan)
-            notes = soundness.check(evidence)
-            score = self.score(plan, evidence)
-            soundness.check_score(score)
-            evidence = replace(evidence, notes=(*evidence.notes, *notes))
-            # A sentence follows from its operands: the protocol of the file is theirs.
-            derived = evidence.derivation is not None
-            readings = protocol.read_axes(
-                NO_PROTOCOL if derived else claim.protocol,
-                evidence.observed if derived else replace(evidence.observed, metric={"family": score.family}),
-                min_sample=claim.tolerance.min_sample,
-            )
+            evidence, score, readings = self.weighed(plan, evidence)
             found = verdict.judge(
                 claim,
                 score,
@@ -120,6 +110,26 @@ class Session:
             raise
         except Exception as error:  # noqa: BLE001 - a failed evaluation is a verdict: it must not stop the other claims
             return verdict.undecided(claim, Status.ERROR, _unexpected(error), candidate=candidate, citation=cited)
+
+    def weighed(self, plan: Plan, evidence: Evidence) -> tuple[Evidence, Score, tuple[Reading, ...]]:
+        """What a verdict is made of: the evidence with the notes of its check, its score, and how it followed the protocol.
+
+        Raises:
+            EvaluationError: the output is degenerate; see also `score`.
+            MetricError: see `score`.
+        """
+        claim = plan.claim
+        notes = soundness.check(evidence)
+        score = self.score(plan, evidence)
+        soundness.check_score(score)
+        # A sentence follows from its operands: the protocol of the file is theirs.
+        derived = evidence.derivation is not None
+        readings = protocol.read_axes(
+            NO_PROTOCOL if derived else claim.protocol,
+            evidence.observed if derived else replace(evidence.observed, metric={"family": score.family}),
+            min_sample=claim.tolerance.min_sample,
+        )
+        return replace(evidence, notes=(*evidence.notes, *notes)), score, readings
 
     def _planned(self, plan: Plan, cited: CitationCheck) -> Verdict:
         """The verdict of a dry run: the plan, and the problems that would stop the run."""

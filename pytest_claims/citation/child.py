@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_claims import children
 from pytest_claims.citation.grid import Cell, Grid, Row, Table
 from pytest_claims.citation.latex_tokens import Unreadable
 from pytest_claims.citation.models import Document, Page
@@ -32,15 +33,6 @@ WALL_WITHOUT_CPU = 5.0
 MEMORY = 480 * 2**20
 """Bytes of address space."""
 
-# -P keeps the working folder, which may hold untrusted modules, out of sys.path until the parent's sys.path replaces it.
-_COMMAND = (
-    "-P", "-W", "ignore", "-c",
-    (
-        "import json, sys; given = json.loads(sys.argv[1]); sys.path[:] = given.pop('path'); "
-        "from pytest_claims.citation.child import serve; serve(**given)"
-    ),
-)  # fmt: skip
-
 
 def read(path: Path) -> Document:
     """What `reading.read` gives for a file or a folder, from a child process.
@@ -48,11 +40,10 @@ def read(path: Path) -> Document:
     Raises:
         Unreadable: it cannot be read, or not within the limits.
     """
-    given = {"path": [str(Path(folder).absolute()) for folder in sys.path], "file": str(path.absolute())}
     limited = sys.platform != "win32"
     try:
         done = subprocess.run(  # noqa: S603 - this interpreter and this package
-            [sys.executable, *_COMMAND, json.dumps(given)],
+            children.command("pytest_claims.citation.child.serve", file=str(path.absolute())),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -77,8 +77,6 @@ class _Macro:
     arguments: int = 0
     default: list[Token] | None = None
     """The first argument, where it is left out."""
-    delimited: bool = False
-    """Its arguments end with texts of their own. Such a macro is not replaced."""
 
 
 @dataclass(slots=True)

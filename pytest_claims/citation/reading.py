@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_claims import digests
 from pytest_claims.citation import html, latex, pdf
 from pytest_claims.citation.latex_tokens import Unreadable
 from pytest_claims.citation.models import Document, Page
@@ -58,14 +59,14 @@ def _read(path: Path) -> Document:
         data = _bytes(path, PDF_BYTES)
         pages = pdf.read(data)
         return Document(
-            name=path.name, version=None, pages=tuple(pages), without_tables=pdf.WITHOUT_TABLES, digest=_digest(data)
+            name=path.name, version=None, pages=tuple(pages), without_tables=pdf.WITHOUT_TABLES, digest=digests.of(data)
         )
     data = _bytes(path, BYTES)
     if suffix in LATEX:
         tables, pages, problems = latex.read(_decoded(data), _including(path.parent))
     else:
         tables, pages, problems = html.read(data)
-    return _document(path, tables, pages, problems, _digest(data))
+    return _document(path, tables, pages, problems, digests.of(data))
 
 
 def _document(path: Path, tables: list[Table], pages: list[Page], problems: list[str], digest: str) -> Document:
@@ -94,10 +95,6 @@ def _bytes(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise Unreadable(f"it has more than {most // 2**20} MB")
     return data
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _decoded(data: bytes) -> str:
@@ -148,7 +145,7 @@ def _latex_folder(folder: Path) -> Document:
     tables, pages, problems = latex.read(
         "\n\n".join(_decoded(sources[path]) for path in chosen), _including(chosen[0].parent if mains else folder, used)
     )
-    digest = _digest(b"".join(hashlib.sha256(used[path]).digest() for path in sorted(used)))
+    digest = digests.of(b"".join(hashlib.sha256(used[path]).digest() for path in sorted(used)))
     return _document(folder, tables, pages, problems, digest)
 
 

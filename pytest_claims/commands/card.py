@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims import text
+from pytest_claims.commands import given
 from pytest_claims.errors import ClaimsError
 
 if TYPE_CHECKING:
@@ -83,13 +84,7 @@ def load(name: str) -> Card:
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
     display = text.name(name)
-    try:
-        with Path(name).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ClaimsError(f"{display}: cannot be read: {error.strerror}.") from None
-    if len(data) > MAX_BYTES:
-        raise ClaimsError(f"{display}: more than {MAX_BYTES:,} bytes are not read as a model card.")
+    data = given.content(Path(name), MAX_BYTES, "a model card")
     try:
         content = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

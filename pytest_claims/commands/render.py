@@ -10,19 +10,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_claims.commands import tell
-from pytest_claims.errors import SettingsError, first_line
+from pytest_claims.commands import given, tell
+from pytest_claims.errors import SettingsError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pytest_claims.reports.format import Record, Report
+    from pytest_claims.reports.format import Record
 
 HELP = "make other reports of a JSON report"
-
-MAX_BYTES = 256 * 2**20
-"""A larger file is refused: 100,000 claims take some 200 MB."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         if path.suffix.lower() not in settings.REPORT_FORMATS:
             known = ", ".join(settings.REPORT_FORMATS)
             raise SettingsError(f"{path}: expected a file that ends in one of {known}.")
-    report = _read(arguments.report)
+    report = given.report(arguments.report)
     records = report.records if arguments.claims_ledger is None else _marked(report.records, arguments.claims_ledger)
     for path in arguments.out:
         reports.write(path, report.run, records)
@@ -62,29 +59,3 @@ def _marked(records: Sequence[Record], path: Path) -> list[Record]:
     ledger.read(path)  # names a path that does not exist
     book = ledger.load(path)
     return [changes.today(book, record) for record in records]
-
-
-def _read(path: Path) -> Report:
-    """A JSON report.
-
-    Raises:
-        SettingsError: it cannot be read, or is no report.
-    """
-    from pydantic import ValidationError
-
-    from pytest_claims.reports.format import SCHEMA, Report
-
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise SettingsError(f"{path}: {size:,} bytes; more than {MAX_BYTES:,} are refused.")
-        return Report.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, found["loc"])) or "the file"
-        raise SettingsError(
-            f"{path} is no report of the format {SCHEMA}: {where}: {first_line(found['msg'])}. Expected a file that "
-            "--claims-report=verdicts.json wrote."
-        ) from None

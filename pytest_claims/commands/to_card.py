@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims.commands import card, tell, warn
+from pytest_claims.commands import card, given, tell, warn
 from pytest_claims.errors import ClaimsError
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ HELP = "write passed verdicts of a JSON report into a model card"
 
 SOURCE = "pytest-claims"
 """The name of the source of what this command writes."""
-
-MAX_BYTES = 200_000_000
-"""The most bytes of a JSON report; ten thousand claims have 60 MB."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +55,7 @@ class Result:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write what may be written; 1 if that is nothing."""
-    records = _records(arguments.report)
+    records = given.report(Path(arguments.report)).records
     target = card.load(arguments.card)
     results, refused = [], []
     for record in records:
@@ -77,26 +74,6 @@ def run(arguments: argparse.Namespace) -> int:
         evidence = result.record.evidence
         tell(f"{result.claim.id}: {evidence.measured} {evidence.unit} written to {arguments.card}")
     return 0 if results else 1
-
-
-def _records(name: str) -> Sequence[Record]:
-    from pydantic import ValidationError
-
-    from pytest_claims.reports.format import SCHEMA, Report
-
-    try:
-        with Path(name).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ClaimsError(f"{name}: cannot be read: {error.strerror}.") from None
-    if len(data) > MAX_BYTES:
-        raise ClaimsError(f"{name}: more than {MAX_BYTES:,} bytes are not read as a report.")
-    try:
-        return Report.model_validate_json(data).records
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        place = ".".join(map(str, detail["loc"])) or "the file"
-        raise ClaimsError(f"{name}: no JSON report of the form {SCHEMA}: {place}: {detail['msg']}.") from None
 
 
 def _result(record: Record) -> Result | str:

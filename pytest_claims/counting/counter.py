@@ -27,6 +27,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any
 
+from pytest_claims import children
 from pytest_claims.counting.parameters import ParameterCounts, count_parameters
 from pytest_claims.errors import EvaluationError, NotAttempted
 
@@ -54,15 +55,6 @@ OFFLINE = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 """Environment variables of the child."""
-
-# -P keeps the working folder, which may hold untrusted modules, out of sys.path until the parent's sys.path replaces it.
-_COMMAND = (
-    "-P", "-W", "ignore", "-c",
-    (
-        "import json, sys; given = json.loads(sys.argv[1]); sys.path[:] = given.pop('path'); "
-        "from pytest_claims.counting.counter import serve; serve(**given)"
-    ),
-)  # fmt: skip
 
 
 def count(path: Path, trainable: Sequence[str]) -> ParameterCounts:
@@ -113,14 +105,9 @@ class _Child:
     """A child process. A request is one line of JSON on its standard input, an answer one line on its standard output."""
 
     def __init__(self) -> None:
-        given = {
-            "path": [os.path.abspath(folder) for folder in sys.path],  # noqa: PTH100 - keeps links, and accepts ""
-            "parent": os.getpid(),
-            "memory": MEMORY,
-        }
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter and this package
-            [sys.executable, *_COMMAND, json.dumps(given)],
+            children.command("pytest_claims.counting.counter.serve", parent=os.getpid(), memory=MEMORY),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._printed,

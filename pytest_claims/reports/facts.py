@@ -19,13 +19,18 @@ _SIGNS = {"percent": " %", "million": " million", "billion": " billion", "count"
 WORST_FIRST = ("error", "fail", "pending", "partial", "not_attempted", "pass")
 
 
+def _place(record: Record) -> tuple[bool, int]:
+    return record.evidence.test.result != "failed", WORST_FIRST.index(record.verdict.status)
+
+
 def worst_first(records: Sequence[Record]) -> list[Record]:
     """What is red first, then by status; among equals, the order that the records have."""
+    return sorted(records, key=_place)
 
-    def place(record: Record) -> tuple[bool, int]:
-        return record.evidence.test.result != "failed", WORST_FIRST.index(record.verdict.status)
 
-    return sorted(records, key=place)
+def worst_last(records: Sequence[Record]) -> list[Record]:
+    """What is red last, and before it by status; among equals, the order that the records have."""
+    return sorted(records, key=_place, reverse=True)
 
 
 def moved(record: Record) -> bool:

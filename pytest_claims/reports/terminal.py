@@ -103,7 +103,7 @@ def show(reporter: pytest.TerminalReporter, records: Sequence[Record], *, dry_ru
     """
     width = reporter.config.get_terminal_writer().fullwidth if reporter.isatty else None
     verbosity: int = reporter.config.option.verbose
-    ranked = list(reversed(facts.worst_first(list(reversed(records)))))
+    ranked = facts.worst_last(records)
     if verbosity > -2:
         reporter.write_sep("=", "claims")
         if not (dry_run and _only_planned(records)):
@@ -150,19 +150,19 @@ def _table(reporter: pytest.TerminalReporter, ranked: Sequence[Record], width: i
 
 def _rows(ranked: Sequence[Record], *, whole: bool) -> Iterator[tuple[list[str], Any]]:
     """The cells of each row and its colour. Claims that could not be attempted share a row, except under `-v`."""
-    folded: dict[str, list[Record]] = {}
+
+    def folds(record: Record) -> bool:
+        return not whole and record.verdict.status == "not_attempted" and not facts.moved(record)
+
+    sharing = Counter(record.evidence.test.result for record in ranked if folds(record))
     for record in ranked:
-        if not whole and record.verdict.status == "not_attempted" and not facts.moved(record):
-            folded.setdefault(record.evidence.test.result, []).append(record)
-    for record in ranked:
-        result = record.evidence.test.result
-        sharing = folded.get(result, []) if record.verdict.status == "not_attempted" else []
-        if len(sharing) > 1 and any(record is other for other in sharing):
-            if record is sharing[0]:
-                cells = [f"{len(sharing):,} claims", *[""] * (len(COLUMNS) - 2), _status(record)]
-                yield cells, _colour(record)
-            continue
-        yield [line(column.cell(record)) for column in COLUMNS], _colour(record)
+        cells = [line(column.cell(record)) for column in COLUMNS]
+        if folds(record) and (count := sharing[record.evidence.test.result]) != 1:
+            if not count:
+                continue  # the first one's row stands for it
+            sharing[record.evidence.test.result] = 0
+            cells = [f"{count:,} claims", *[""] * (len(COLUMNS) - 2), _status(record)]
+        yield cells, _colour(record)
 
 
 def _colour(record: Record) -> Any:

@@ -47,7 +47,7 @@ def test_a_hostile_report_is_inert(report: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_report(tmp_path: Path, report: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that is no report, ends in one line with the place and status 2; nothing is written."""
+    """A file that is no report, ends in one line with the place and status 1; nothing is written."""
     out = tmp_path / "made.md"
     values = json.loads(report.read_text())
     values["records"][0]["verdict"]["status"] = "perfect"
@@ -59,12 +59,12 @@ def test_what_is_no_report(tmp_path: Path, report: Path, capsys: pytest.CaptureF
     for name, (content, said) in cases.items():
         given = tmp_path / f"{name}.json"
         given.write_text(content)
-        assert __main__.main(["render", str(given), str(out)]) == 2
+        assert __main__.main(["render", str(given), str(out)]) == 1
         told = capsys.readouterr().err
         assert said in told
         assert len(told.splitlines()) == 1
         assert not out.exists()
-    assert __main__.main(["render", str(tmp_path / "none.json"), str(out)]) == 2
+    assert __main__.main(["render", str(tmp_path / "none.json"), str(out)]) == 1
     assert "cannot be read: No such file or directory." in capsys.readouterr().err
     assert __main__.main(["render", str(report), str(tmp_path / "made.pdf")]) == 2
     assert "expected a file that ends in one of .xml, .json, .md, .html" in capsys.readouterr().err

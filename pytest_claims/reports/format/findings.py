@@ -101,6 +101,11 @@ class CitedCell(Model):
 class CitationCheck(Model):
     """Whether the number stands in the cell that the claim cites."""
 
+    @property
+    def rejected(self) -> bool:
+        """Whether the verdict is withheld for it."""
+        return self.result in ("misattributed", "contradicted", "not_found")
+
     result: Literal["confirmed", "misattributed", "contradicted", "not_found", "unchecked"]
     sentence: str
     next_step: str
