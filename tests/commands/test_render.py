@@ -47,7 +47,7 @@ def test_a_hostile_report_is_inert(report: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_report(tmp_path: Path, report: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that is no report, ends in one line with the place and status 1; nothing is written."""
+    """A file that is no report ends in one line with the place and status 1, and nothing is written."""
     out = tmp_path / "made.md"
     values = json.loads(report.read_text())
     values["records"][0]["verdict"]["status"] = "perfect"
