@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ _NAMED: Mapping[str, re.Pattern[str]] = {
 """How tables write metrics, by the metric's name."""
 
 
+DOUBLES = 10
+"""How many other claims a claim names at most: a file may cite one number under thousands of columns."""
+
+
 def other_metric(metric: str, citation: Citation) -> str:
     """The metric that the cited column names, if it is not the claim's; empty where the words do not contradict the claim.
 
@@ -43,22 +48,19 @@ def other_metric(metric: str, citation: Citation) -> str:
 
 def with_doubles(claims: Sequence[Claim]) -> tuple[Claim, ...]:
     """The claims of a file; each one knows those that cite its number from the same row under another column."""
-    places: dict[tuple[str, ...], list[Claim]] = {}
-    for claim in claims:
-        places.setdefault(_number(claim), []).append(claim)
+    places: dict[tuple[str, ...], dict[str, list[str]]] = {}
+    """By number, then by column: the claims that cite it there."""
+    keys = [(_number(claim), _folded(claim.citation.column)) for claim in claims]
+    for claim, (number, column) in zip(claims, keys, strict=True):
+        places.setdefault(number, {}).setdefault(column, []).append(f"{claim.citation.column} ({claim.id})")
     return tuple(
-        replace(
-            claim,
-            doubles=tuple(
-                f"{other.citation.column} ({other.id})"
-                for other in places[_number(claim)]
-                if _folded(other.citation.column) != _folded(claim.citation.column)
-            ),
-        )
-        if len(places[_number(claim)]) > 1
-        else claim
-        for claim in claims
+        replace(claim, doubles=_others(places[number], column)) if len(places[number]) > 1 else claim
+        for claim, (number, column) in zip(claims, keys, strict=True)
     )
+
+
+def _others(cited: Mapping[str, Sequence[str]], column: str) -> tuple[str, ...]:
+    return tuple(islice(chain.from_iterable(told for other, told in cited.items() if other != column), DOUBLES))
 
 
 def _number(claim: Claim) -> tuple[str, ...]:
