@@ -229,7 +229,7 @@ def _verify(path: Path, _: argparse.Namespace) -> int:
     from pytest_claims.ledger import load, read, validation
 
     read(path)  # a missing file is wrong usage
-    book = load(path, strict=False, check=True)
+    book = load(path, strict=False, check=True, broken=validation.broken_lines)
     validation.validate(book)
     for note in book.notes:
         tell(f"note: {note}")

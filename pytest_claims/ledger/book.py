@@ -12,7 +12,7 @@ import mmap
 import os
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pytest_claims import digests, files
 from pytest_claims.errors import SettingsError, first_line
@@ -20,7 +20,8 @@ from pytest_claims.ledger import lines
 from pytest_claims.ledger.lines import Key, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from pytest_claims.reports.format import Record
@@ -30,9 +31,6 @@ MAX_BYTES = 8 * 2**30
 
 MAPPED = 256 * 2**20
 """Bytes from which a ledger is mapped into memory instead of read."""
-
-HEAD = 768
-"""Bytes in which the part of a line before its record usually ends."""
 
 SHORTEST = 4
 """The fewest digits of an id that a person may give."""
@@ -60,6 +58,16 @@ class Entry(NamedTuple):
     end: int
     """Where its line break is."""
 
+
+Data: TypeAlias = bytes | mmap.mmap
+Bounds: TypeAlias = tuple[int, int, int]
+"""The number of a line, where it begins, and where its line break is."""
+
+Broken: TypeAlias = "Callable[[Data, Sequence[Bounds]], AbstractSet[int]]"
+"""A way to do the work of `broken_lines`."""
+
+HEAD = 768
+"""Bytes in which the part of a line before its record usually ends."""
 
 _when = attrgetter("at", "digest")
 
@@ -183,13 +191,14 @@ class Book:
         return found[0]
 
 
-def load(path: Path, *, strict: bool = True, check: bool = True) -> Book:
+def load(path: Path, *, strict: bool = True, check: bool = True, broken: Broken | None = None) -> Book:
     """The ledger at a path; an empty one where no file is.
 
     Args:
         path: the file.
         strict: refuse a file with a problem.
         check: compute the digest of each line, and follow the chain.
+        broken: what computes the digests; see `broken_lines`.
 
     Raises:
         SettingsError: the file cannot be read, or has a problem and `strict` is asked for.
@@ -207,7 +216,7 @@ def load(path: Path, *, strict: bool = True, check: bool = True) -> Book:
         # A mapped file must not become shorter, as when a writer takes a torn line out. So only what is large is mapped.
         large = size > MAPPED
         data: bytes | mmap.mmap = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if large else file.read(size)
-    book = parse(data, str(path), check=check)
+    book = parse(data, str(path), check=check, broken=broken)
     if strict and book.problems:
         more = f" ({len(book.problems) - 1:,} more problems)" if len(book.problems) > 1 else ""
         raise SettingsError(
@@ -228,36 +237,44 @@ def read(path: Path) -> Book:
     return load(path, strict=False, check=False)
 
 
-def parse(data: bytes | mmap.mmap, name: str, *, check: bool = True) -> Book:
+def parse(data: Data, name: str, *, check: bool = True, broken: Broken | None = None) -> Book:
     """The ledger in `data`.
 
     Args:
         data: the content of the file.
         name: the file, for messages.
         check: compute the digest of each line, and follow the chain.
+        broken: what computes the digests; see `broken_lines`.
     """
     book = Book(name=name, data=data)
     collecting = gc.isenabled()
     gc.disable()  # 100,000 lines are kept, none of them in a circle; to look for circles would take half of the time
     try:
-        _read_lines(book, check=check)
+        bounds = _bounds(book)
+        _read_lines(book, bounds, (broken or broken_lines)(data, bounds) if check else None)
     finally:
         if collecting:
             gc.enable()
     return book
 
 
-def _read_lines(book: Book, *, check: bool) -> None:
-    data, name = book.data, book.name
+def broken_lines(data: Data, bounds: Sequence[Bounds]) -> AbstractSet[int]:
+    """The numbers of the lines whose text does not have the digest that they state."""
+    return {number for number, start, end in bounds if not lines.holds(data[start:end])}
+
+
+def _read_lines(book: Book, bounds: Sequence[Bounds], broken: AbstractSet[int] | None) -> None:
+    """Read the lines. `broken` holds the numbers of the lines that do not have their digest; None: nothing is checked."""
+    data, name, check = book.data, book.name, broken is not None
     known: set[str] = set()
-    for number, start, end in _bounds(book):
-        line = data[start : end if check else min(end, start + HEAD)]
-        if check and not lines.holds(line):
+    for number, start, end in bounds:
+        if broken and number in broken:
+            line = data[start:end]
             book.problems.append(f"{name}:{number}: {_edited(line)}")
             if stated := lines.stated(line):
                 known.add(stated)  # named once: the lines after it are not at fault
             continue
-        entry = _entry(book, line, number, start, end)
+        entry = _entry(book, number, start, end)
         if entry is None:
             continue
         if entry.digest in known:
@@ -271,12 +288,11 @@ def _read_lines(book: Book, *, check: bool) -> None:
         _joined(book)
 
 
-def _bounds(book: Book) -> Iterator[tuple[int, int, int]]:
+def _bounds(book: Book) -> list[Bounds]:
     """The number, the start and the end of each whole line; what is torn is noted."""
-    data, start, number = book.data, 0, 0
+    data, start, found = book.data, 0, list[Bounds]()
     while (end := data.find(b"\n", start)) != -1:
-        number += 1
-        yield number, start, end
+        found.append((len(found) + 1, start, end))
         start = end + 1
     rest = len(data) - start
     if rest:
@@ -284,10 +300,11 @@ def _bounds(book: Book) -> Iterator[tuple[int, int, int]]:
             f"{book.name}: {rest:,} bytes after the last whole line: a writer was stopped before the line was acknowledged. "
             "The next writer takes them out, and says so in a line."
         )
+    return found
 
 
-def _entry(book: Book, line: bytes, number: int, start: int, end: int) -> Entry | None:
-    if found := lines.quick(line[:HEAD]):
+def _entry(book: Book, number: int, start: int, end: int) -> Entry | None:
+    if found := lines.quick(book.data[start : min(end, start + HEAD)]):
         claim, kind, paper, verdict, agent, at, parent = found
         digest = book.data[end - 66 : end - 2].decode("ascii", "replace")  # `verify` looks at what stands around it
         key, parents = Key(paper, claim, kind), (parent,) if parent else ()
