@@ -240,11 +240,11 @@ class Recorder(Counter):
             _fail(session)
         settings = state.settings_of(self.config)
         for path in settings.reports:
-            self._report(session, path, partial(reports.write, galleries=self._galleries()))
+            self.written += self._report(session, path, partial(reports.write, galleries=self._galleries()))
         if settings.github is not None:
             from pytest_claims.reports import github
 
-            self._report(session, settings.github, github.append)
+            self.written += self._report(session, settings.github, github.append)
             self.annotations += github.annotate(self.sorted(), self.config.invocation_params.dir)
 
     def _enter(self, session: pytest.Session, chronicle: Chronicle) -> None:
@@ -259,16 +259,16 @@ class Recorder(Counter):
             _fail(session)
 
     def _report(
-        self, session: pytest.Session, path: Path, write: Callable[[Path, RunInfo, Sequence[Record]], None]
-    ) -> None:
-        """Write one report; what keeps it from being written is said at the end, and the session is red."""
+        self, session: pytest.Session, path: Path, write: Callable[[Path, RunInfo, Sequence[Record]], tuple[Path, ...]]
+    ) -> tuple[Path, ...]:
+        """The files of one report; what keeps it from being written is said at the end, and the session is red."""
         run = self._run_info(state.settings_of(self.config), session.exitstatus)
         try:
-            write(path, run, self.sorted())
-            self.written.append(path)
+            return write(path, run, self.sorted())
         except ClaimsError as error:
             self.problems.append(str(error))
             _fail(session)
+            return ()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:

@@ -8,9 +8,10 @@ from pytest_claims import text
 from pytest_claims.errors import ClaimsError, first_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from pytest_claims.reports.format import Report
+    from pytest_claims.reports.format import Record, Report
 
 REPORT = 256 * 2**20
 """The most bytes of a JSON report: 100,000 claims take some 200 MB."""
@@ -57,3 +58,19 @@ def report(path: Path) -> Report:
             f"{text.name(str(path))}: no JSON report of the form {SCHEMA}: {where}: {first_line(found['msg'])}. Expected a "
             "file that --claims-report=verdicts.json wrote."
         ) from None
+
+
+def today(records: Sequence[Record], path: Path | None) -> Sequence[Record]:
+    """The records with what a ledger says of their verdicts now; as they are if no ledger is named.
+
+    Raises:
+        ClaimsError: there is no such ledger, or it has a problem.
+    """
+    if path is None:
+        return records
+    from pytest_claims import ledger
+    from pytest_claims.ledger import changes
+
+    ledger.read(path)  # names a path that does not exist
+    book = ledger.load(path)
+    return [changes.today(book, record) for record in records]

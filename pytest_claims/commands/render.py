@@ -15,9 +15,6 @@ from pytest_claims.errors import SettingsError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
-
-    from pytest_claims.reports.format import Record
 
 HELP = "make other reports of a JSON report"
 
@@ -44,18 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
             known = ", ".join(settings.REPORT_FORMATS)
             raise SettingsError(f"{path}: expected a file that ends in one of {known}.")
     report = given.report(arguments.report)
-    records = report.records if arguments.claims_ledger is None else _marked(report.records, arguments.claims_ledger)
+    records = given.today(report.records, arguments.claims_ledger)
     for path in arguments.out:
-        reports.write(path, report.run, records)
-        tell(f"verdict report: {path}")
+        for written in reports.write(path, report.run, records):
+            tell(f"verdict report: {written}")
     return 0
-
-
-def _marked(records: Sequence[Record], path: Path) -> list[Record]:
-    """The records with what the ledger says of their verdicts today."""
-    from pytest_claims import ledger
-    from pytest_claims.ledger import changes
-
-    ledger.read(path)  # names a path that does not exist
-    book = ledger.load(path)
-    return [changes.today(book, record) for record in records]

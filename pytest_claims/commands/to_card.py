@@ -37,6 +37,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="write .eval_results/ too: the task of the benchmark, as its data set defines it",
     )
+    parser.add_argument(
+        "--claims-ledger", type=Path, metavar="PATH", help="write no verdict that was retracted or superseded since"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,7 @@ class Result:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write what may be written; 1 if that is nothing."""
-    records = given.report(Path(arguments.report)).records
+    records = given.today(given.report(Path(arguments.report)).records, arguments.claims_ledger)
     target = card.load(arguments.card)
     results, refused = [], []
     for record in records:
@@ -90,6 +93,10 @@ def _result(record: Record) -> Result | str:
         return f"the model was not run (basis {evidence.basis}), so how it scores is not known."
     if evidence.test.result != "passed":
         return f"the test {evidence.test.result}: {evidence.test.message}"
+    if evidence.history is not None and evidence.history.retracted is not None:
+        return f"it was retracted: {evidence.history.retracted}"
+    if evidence.history is not None and not verdict.is_current:
+        return f"it is not the current verdict on its claim: {evidence.history.said}."
     if evidence.measured is None or evidence.claim.id is None or verdict.claim_citation is None:
         return "it holds no number."
     metrics = with_metrics([verdict.claim_citation.reported_metric])

@@ -21,8 +21,8 @@ STATEMENT = ".intoto.json"
 
 def write(
     path: Path, run: RunInfo, records: Sequence[Record], galleries: Mapping[str, Gallery] = MappingProxyType({})
-) -> None:
-    """Write a report atomically, in the format of its suffix.
+) -> tuple[Path, ...]:
+    """Write a report atomically, in the format of its suffix; the files that were written.
 
     Args:
         path: the file.
@@ -47,6 +47,7 @@ def write(
         # mkdir's own message, "File exists", would be misleading.
         reason = f"{path.parent} is a file" if isinstance(error, FileExistsError) else error.strerror
         raise ClaimsError(f"The report {path} cannot be written: {reason}.") from None
+    return tuple(place for place, _ in made)
 
 
 def _render(suffix: str, run: RunInfo, records: Sequence[Record], galleries: Mapping[str, Gallery]) -> str:

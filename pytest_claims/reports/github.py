@@ -32,8 +32,11 @@ LINE = 500
 """Characters of one of them."""
 
 
-def append(path: Path, run: RunInfo, records: Sequence[Record]) -> None:
+def append(path: Path, run: RunInfo, records: Sequence[Record]) -> tuple[Path, ...]:
     """Append the Markdown report to a step's summary, shorter where what other commands of the step wrote leaves less room.
+
+    Returns:
+        The summary.
 
     Raises:
         ClaimsError: it cannot be written, or there is no room; what was there before is still there.
@@ -51,6 +54,7 @@ def append(path: Path, run: RunInfo, records: Sequence[Record]) -> None:
             file.write((("\n\n" if taken else "") + report).encode())
     except OSError as error:
         raise ClaimsError(f"The job summary {path} cannot be written: {error.strerror}.") from None
+    return (path,)
 
 
 def annotate(records: Sequence[Record], folder: Path) -> Iterator[str]:

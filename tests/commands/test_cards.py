@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,9 @@ import pytest
 import yaml
 from huggingface_hub import EvalResult, ModelCard, parse_eval_result_entries
 
-from pytest_claims import __main__, spec
+from pytest_claims import __main__, ledger, spec
 from pytest_claims.evidence import Basis
+from pytest_claims.ledger import lines
 from pytest_claims.reports import json as json_report
 from pytest_claims.reports import record
 from pytest_claims.reports.format import RunInfo
@@ -193,7 +195,6 @@ def verdict_record(
 ) -> Any:
     """The record of a run of the tiny model that passed with an exact protocol; `changes` make another verdict of it."""
     from dataclasses import replace
-    from decimal import Decimal
 
     from pytest_claims.evidence import Caption, Evidence
     from pytest_claims.metrics import bleu
@@ -251,6 +252,30 @@ def test_to_card(command: Command) -> None:
     again = text
     assert command("to-card", "verdicts.json", "README.md")[0] == 0
     assert Path("README.md").read_text(encoding="utf-8") == again
+
+
+def test_a_retracted_verdict_is_taken_out(command: Command) -> None:
+    """With a ledger, a verdict that was retracted or superseded since the report is not written, and leaves the card."""
+    kept = [verdict_record("one"), verdict_record("two")]
+    book = Path("ledger.jsonl")
+    ledger.append(book, [lines.verdict(one, {"claim": "d" * 64}) for one in kept])
+    write_text("verdicts.json", report(kept))
+    ask = ("to-card", "verdicts.json", "README.md", "--claims-ledger=ledger.jsonl")
+    assert command(*ask)[0] == 0
+    ledger.retract(book, kept[0].verdict.id, "the images were mixed up")
+    newer = verdict_record("two", measured=Decimal("43.6"), evidence={"created_at": "2026-02-01T10:00:00+00:00"})
+    other = newer.model_copy(update={"verdict": newer.verdict.model_copy(update={"id": "f" * 32})})
+    ledger.append(book, [lines.verdict(other, {"claim": "d" * 64})])
+    status, out, err = command(*ask)
+    assert status == 1
+    assert "one: not written: it was retracted: the images were mixed up" in err
+    assert "two: not written: it is not the current verdict on its claim: superseded by a newer verdict." in err
+    assert "one: what an earlier report wrote was taken out of README.md" in out
+    left = results_of(Path("README.md").read_text(encoding="utf-8"))
+    assert "pytest-claims" not in {found.source_name for found in left}
+    status, _, err = command(*ask[:3], "--claims-ledger=no.jsonl")
+    assert status != 0
+    assert "no.jsonl" in err
 
 
 def test_a_result_that_no_longer_holds_is_taken_out(command: Command) -> None:

@@ -31,8 +31,9 @@ TEST_RESULT = {"result", "configuration", "url", "passedTests", "warnedTests", "
 def statements(pytester: pytest.Pytester) -> tuple[Path, list[dict[str, Any]]]:
     """The claim file, and the two statements of a session with a pass, a partial, a fail and a gap."""
     path = put(pytester.path, claim("passes"), of_status("partial", "nearly"), of_status("fail", "fails"))
-    plain(pytester, "claims", "--claims-report=verdicts.intoto.json")
+    result = plain(pytester, "claims", "--claims-report=verdicts.intoto.json")
     names = ("verdicts.intoto.json", "verdicts.records.intoto.json")
+    assert [f"verdict report: {pytester.path / name}" in result.out for name in names] == [True, True]
     return path, [json.loads((pytester.path / name).read_text()) for name in names]
 
 
