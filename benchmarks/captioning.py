@@ -241,7 +241,7 @@ def _against_floor(
 
 def _afterwards(captions: Captions, clock: str) -> dict[str, float]:
     """What a claim adds to its search: milliseconds per kept caption, and seconds to score all with an interval."""
-    from pytest_claims.evidence import Caption
+    from pytest_claims.evidence import Output
     from pytest_claims.metrics import BUILTIN, Corpus
     from pytest_claims.store import Store
     from tests.store import test_store
@@ -249,7 +249,7 @@ def _afterwards(captions: Captions, clock: str) -> dict[str, float]:
     now = time.perf_counter if clock == "wall" else time.process_time
     references = {name: tuple(f"a picture of number {n} of {k}" for k in range(5)) for n, name in enumerate(captions)}
     made = [
-        Caption(
+        Output(
             id=name, text=" ".join(map(str, tokens)), references=references[name], tokens=len(tokens), truncated=False
         )
         for name, tokens in captions.items()

@@ -234,7 +234,7 @@ def measure(claim_file: Path, device: str) -> dict[str, Any]:
         verdict = Session(Settings(device=device), bench, {}).verify(claim)
     found |= {"host_peak": memory.resident, "status": verdict.status.value, "reason": verdict.reason}
     for evidence in bench._evidence.values():
-        lengths = [caption.tokens or 0 for caption in evidence.captions]
+        lengths = [caption.tokens or 0 for caption in evidence.outputs]
         found |= {key: evidence.provenance[key] for key in ("device", "images_per_second", "seconds", "batch_size")}
         found |= {"images": len(lengths), "tokens_per_caption": sum(lengths) / len(lengths)}
     if torch.cuda.is_available():

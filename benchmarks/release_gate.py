@@ -95,7 +95,7 @@ class Model:
         """What a candidate gives; the shipped model, if there is none."""
         settings = Settings(candidates={"model": str(candidate)} if candidate else {}, device="cpu")
         evidence = Bench().evaluate(protocol.plan(self.claims[0], settings))
-        made = evidence.captions
+        made = evidence.outputs
         corpus = Corpus([c.text for c in made], [c.references for c in made], [c.id for c in made])
         return evidence, corpus, {n: BUILTIN[f"bleu{n}"].score(corpus, resamples=0) for n in ORDERS}
 

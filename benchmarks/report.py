@@ -99,7 +99,7 @@ def _write(path: Path, images: int, claims: int, *, thumbnails: bool) -> None:
     ids = [f"COCO_val2014_{i:012}.jpg" for i in range(images)]
     galleries = {
         each.evidence.claim.nodeid: gallery(
-            images, ids=ids, captions=captions, references=references, scores=own, thumbnails=pictures
+            images, ids=ids, outputs=captions, references=references, scores=own, thumbnails=pictures
         )
         for each, own in zip(records, scores, strict=True)
     }

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims.evidence import Basis, Caption, Evidence
+from pytest_claims.evidence import Basis, Evidence, Output
 from pytest_claims.metrics import Interval, Score
 from pytest_claims.paired import Decision, Difference, PairedComparison, decide, images_to_decide
 from pytest_claims.protocol import Consequence, Reading
@@ -86,8 +86,8 @@ def score(measured: float, half_width: float = 0.0, *, n: int = 1000, population
 
 def evidence(n: int, population: int | None, basis: Basis = Basis.REPRODUCED) -> Evidence:
     """Evidence of `n` captions; a sample of `population` images, unless that is None."""
-    captions = tuple(Caption(id=f"{i:04}", text="a dog runs", references=("a dog runs",)) for i in range(n))
-    return Evidence(basis=basis, captions=captions, population=population)
+    captions = tuple(Output(id=f"{i:04}", text="a dog runs", references=("a dog runs",)) for i in range(n))
+    return Evidence(basis=basis, outputs=captions, population=population)
 
 
 def readings(*axes: tuple[str, Consequence]) -> tuple[Reading, ...]:
@@ -190,7 +190,7 @@ def rows() -> Iterator[tuple[str, ...]]:
     for title, terms in EXAMPLES:
         found = verdict(**terms)
         span = found.span
-        images = f"{len(found.evidence.captions) if found.evidence else 0:,}"
+        images = f"{len(found.evidence.outputs) if found.evidence else 0:,}"
         results = [settle(found, gate=gate, require_attempt=False)[0].value for gate in Gate]
         yield (
             title,

@@ -1,26 +1,32 @@
-"""The evidence of a run: its captions or counts, the protocol that it observed, and the hardware and versions that it used."""
+"""The evidence of a run: its outputs or counts, the protocol that it observed, and the hardware and versions that it used."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_claims import digests
 from pytest_claims.protocol import Observed, facts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from fractions import Fraction
+
+    from pytest_claims.spec import Noun
+
+
+FEW = 5
+"""How many of a ranking a reader sees."""
 
 
 class Basis(StrEnum):
     """Where the outputs come from. Every report states it."""
 
     REPRODUCED = "reproduced"
-    """The run generated the captions with the model."""
+    """The run generated the outputs with the model."""
     RESCORED = "rescored"
-    """Somebody released the captions, and the run only scored them. It could not observe how they were generated."""
+    """Somebody released the outputs, and the run only scored them. It could not observe how they were generated."""
     COUNTED = "counted"
     """The run counted the parameters of a configuration."""
     DERIVED = "derived"
@@ -28,16 +34,26 @@ class Basis(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Caption:
-    """The caption of one image, with the references that it is scored against."""
+class Output:
+    """The output for one row (of an image: its caption), with the references that it is scored against."""
 
     id: str
     text: str
     references: tuple[str, ...]
     tokens: int | None = None
-    """The number of generated tokens, without the prompt; None for a released caption."""
+    """The number of generated tokens, without the prompt; None for a released output."""
     truncated: bool = False
     """Whether the generation stopped at the length limit."""
+    ranked: tuple[str, ...] = ()
+    """Labels or ids, the best first, for metrics that look at more than the first; empty if the row was not ranked."""
+    extras: Mapping[str, str] = field(default_factory=dict)
+    """Named texts of the row, such as its question, which reports show beside the output. No metric reads them."""
+
+    @property
+    def shown(self) -> str:
+        """The output for a reader: its text, or the first of the ranking."""
+        more = f" and {len(self.ranked) - FEW:,} more" if len(self.ranked) > FEW else ""
+        return self.text or ", ".join(self.ranked[:FEW]) + more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,16 +116,18 @@ class Evidence:
     """The result of one evaluation. Several claims may be scored from it."""
 
     basis: Basis
-    captions: tuple[Caption, ...] = ()
-    """The captions, sorted by id, so that no later step depends on the order of evaluation."""
+    outputs: tuple[Output, ...] = ()
+    """The outputs, sorted by id, so that no later step depends on the order of evaluation."""
+    noun: Noun = "caption"
+    """What an output is called. It is a property of the evaluator (`Plan.noun`)."""
     images: int | None = None
-    """The number of images to be captioned; None if nothing was generated."""
+    """The number of images to be captioned, or of rows; None if nothing was generated."""
     quantities: Mapping[str, int] = field(default_factory=dict)
     """The counts, by metric name."""
     parts: Mapping[str, int] = field(default_factory=dict)
     """The number of parameters of each part of the model."""
     population: int | None = None
-    """The number of images in the split, if the captions are a sample of it; None if they are the whole split."""
+    """The number of images in the split, if the outputs are a sample of it; None if they are the whole split."""
     derivation: Derivation | None = None
     """How a derived number was computed."""
     observed: Observed = field(default_factory=Observed)
@@ -125,17 +143,30 @@ class Evidence:
     """Whether the evidence was read from a folder whose author is not verified (`--claims-replay`)."""
 
     @property
+    def gives(self) -> tuple[str, ...]:
+        """What a metric can read of the outputs: `text`, `ranked`, or both (`metrics.needs`)."""
+        text = ("text",) if self.noun != "ranking" else ()
+        return (*text, "ranked") if any(output.ranked for output in self.outputs) else text
+
+    @property
     def digest(self) -> str:
         """SHA-256 over the outputs and the observed protocol. The provenance is not part of it."""
         content = {
             "basis": self.basis,
-            "captions": [[c.id, c.text, list(c.references)] for c in self.captions],
+            # This key whatever they are called, and nothing where there is none: so the digests of older evidence stay valid.
+            "captions": [[o.id, o.text, list(o.references), *_further(o)] for o in self.outputs],
             "quantities": dict(self.quantities),
             "observed": facts_of(self.observed),
-            # Left out where there is none, so that the digests of older evidence stay valid.
             **({"derivation": repr(self.derivation)} if self.derivation else {}),
+            **({"noun": self.noun} if self.noun != "caption" else {}),
         }
         return digests.of_json(content)
+
+
+def _further(output: Output) -> Iterator[dict[str, Any]]:
+    """What an output has that a caption has not."""
+    if output.ranked or output.extras:
+        yield {"ranked": list(output.ranked), "extras": dict(output.extras)}
 
 
 def per_image(references: Iterable[Sequence[str]]) -> int | str:

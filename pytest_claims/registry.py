@@ -10,7 +10,7 @@ from pytest_claims import spec
 from pytest_claims.errors import EvaluationError, SettingsError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pytest_claims.metrics import Metric
 
@@ -53,6 +53,36 @@ def infos(extra: Mapping[str, Metric]) -> Mapping[str, spec.MetricInfo]:
         for name, metric in extra.items()
     }
     return {**spec.METRICS, **added}
+
+
+def check_needs(metric: Metric, gives: Sequence[str], evaluator: str, noun: str) -> None:
+    """Refuse a metric that reads something of the outputs which they do not have.
+
+    Args:
+        metric: the metric.
+        gives: what the outputs have: `text`, `ranked`, or both.
+        evaluator: the name of the evaluator.
+        noun: what it calls an output.
+
+    Raises:
+        EvaluationError: the metric is refused. The message says what is missing, and which evaluators give it.
+    """
+    from pytest_claims.metrics.needs import NEEDS, needs_of
+
+    for need in needs_of(metric):
+        if need not in gives:
+            others = ", ".join(GIVEN_BY[need])
+            raise EvaluationError(
+                f"{metric.name} needs {NEEDS[need]}, and the {noun}s of the evaluator {evaluator} have none; expected an "
+                f"evaluator that gives it: {others}."
+            )
+
+
+GIVEN_BY: Mapping[str, tuple[str, ...]] = {
+    "text": ("captioning", "predictions with texts"),
+    "ranked": ("predictions with lists",),
+}
+"""The evaluators that give what a metric may need."""
 
 
 def check_score(score: Any, metric: Metric, *, images: int) -> None:
@@ -106,7 +136,20 @@ def _problem(metric: Any) -> str:
         return "needs another name: expected at most 64 letters, digits, '.', '_' and '-'"
     if not isinstance(metric.family, str) or not metric.family.strip():
         return f"has the family {metric.family!r}; expected text, the value of protocol.metric in a claim file"
-    return _range(metric)
+    return _needs(metric) or _range(metric)
+
+
+def _needs(metric: Any) -> str:
+    from pytest_claims.metrics.needs import NEEDS
+
+    needs = getattr(metric, "needs", ())
+    if not isinstance(needs, tuple) or (hasattr(metric, "needs") and not needs):
+        return f"has needs = {needs!r}; expected a tuple such as ('text',)"
+    unknown = next((need for need in needs if need not in NEEDS), None)
+    if unknown is None:
+        return ""
+    hint = nearest(unknown, NEEDS) if isinstance(unknown, str) else ""
+    return f"needs {unknown!r}{hint}; known: {', '.join(NEEDS)}"
 
 
 def _range(metric: Any) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_claims import citation, operands, protocol, registry, release, soundness, verdict
 from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted, SettingsError, nearest
+from pytest_claims.evidence import FEW
 from pytest_claims.reports.format import Gallery
 from pytest_claims.spec import Protocol
 from pytest_claims.verdict import Status, Verdict
@@ -163,9 +164,9 @@ class Session:
         Thumbnails come with the first claim of each evidence only: the others show the same images.
         """
         evidence, score = verdict.evidence, verdict.score
-        if evidence is None or score is None or not evidence.captions:
+        if evidence is None or score is None or not evidence.outputs:
             return None
-        ids = [caption.id for caption in evidence.captions]
+        ids = [output.id for output in evidence.outputs]
         thumbnails: list[str] = []
         if self.settings.thumbnails and evidence.digest not in self._shown:
             self._shown.add(evidence.digest)
@@ -173,8 +174,13 @@ class Session:
         return Gallery(
             evidence=evidence.digest,
             ids=ids,
-            captions=[caption.text for caption in evidence.captions],
-            references=[list(caption.references) for caption in evidence.captions],
+            noun=evidence.noun,
+            outputs=[output.text for output in evidence.outputs],
+            references=[list(output.references) for output in evidence.outputs],
+            ranked=[list(output.ranked[:FEW]) for output in evidence.outputs] if "ranked" in evidence.gives else [],
+            extras=[dict(output.extras) for output in evidence.outputs]
+            if any(o.extras for o in evidence.outputs)
+            else [],
             scores=list(score.per_image),
             thumbnails=thumbnails,
         )
@@ -183,7 +189,8 @@ class Session:
         """The metric of a plan's claim; None if the claim's number is counted, not scored.
 
         Raises:
-            EvaluationError: there is no such metric, or it belongs to another family than the run asks for.
+            EvaluationError: there is no such metric, it belongs to another family than the run asks for, or it needs what the
+                run does not give.
         """
         from pytest_claims.metrics import BUILTIN
 
@@ -198,14 +205,16 @@ class Session:
             )
         if family != metric.family:
             raise EvaluationError(f"{name} is computed as {metric.family} here, the run asks for {family!r}.")
+        registry.check_needs(metric, plan.gives, plan.claim.run.evaluator, plan.noun)
         return metric
 
     def score(self, plan: Plan, evidence: Evidence) -> Score:
         """The claim's metric over `evidence`.
 
         Raises:
-            EvaluationError: there is no such metric, it belongs to another family than the protocol names, or it gave no score.
-            MetricError: the captions cannot be scored.
+            EvaluationError: there is no such metric, it belongs to another family than the protocol names, it needs what the
+                evidence lacks, or it gave no score.
+            MetricError: the outputs cannot be scored.
         """
         name = plan.claim.reported.metric
         if evidence.derivation is not None:
@@ -217,8 +226,9 @@ class Session:
         metric = self.metric(plan)
         if metric is None:
             raise EvaluationError(f"{plan.claim.where}: the evaluator {plan.claim.run.evaluator} gives no {name}.")
+        registry.check_needs(metric, evidence.gives, plan.claim.run.evaluator, evidence.noun)
         corpus = self._corpus(evidence, plan.claim.id)
-        with self.bench.progress(0, f"{plan.claim.id}: {name} of {len(corpus):,} captions"):
+        with self.bench.progress(0, f"{plan.claim.id}: {name} of {len(corpus):,} {evidence.noun}s"):
             found = metric.score(corpus, population=evidence.population)
         registry.check_score(found, metric, images=len(corpus))
         return found
@@ -234,17 +244,18 @@ class Session:
         return held
 
     def _corpus(self, evidence: Evidence, name: str) -> Corpus:
-        """The tokenised captions of evidence. Claims that share evidence share them. `name` is for the progress bar."""
+        """The outputs of evidence, tokenised. Claims that share evidence share them. `name` is for the progress bar."""
         from pytest_claims.metrics import Corpus
 
         held = self._corpora.get(evidence.digest)
         if held is None:
             held = self._corpora[evidence.digest] = Corpus(
-                hypotheses=[caption.text for caption in evidence.captions],
-                references=[caption.references for caption in evidence.captions],
-                ids=[caption.id for caption in evidence.captions],
+                hypotheses=[output.text for output in evidence.outputs],
+                references=[output.references for output in evidence.outputs],
+                ids=[output.id for output in evidence.outputs],
+                ranked=[output.ranked for output in evidence.outputs] if "ranked" in evidence.gives else None,
             )
-            with self.bench.progress(len(held), f"{name}: tokens", unit=" captions") as bar:
+            with self.bench.progress(len(held), f"{name}: tokens", unit=f" {evidence.noun}s") as bar:
                 held.tokenise(bar.update)
         return held
 

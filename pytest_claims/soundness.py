@@ -15,11 +15,11 @@ from pytest_claims.evidence import Basis
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pytest_claims.evidence import Caption, Evidence
+    from pytest_claims.evidence import Evidence, Output
     from pytest_claims.metrics import Score
 
 MAX_EMPTY = 0.01
-"""The share of captions that may be empty. A working captioner says something about every image: LAVIS's BLIP-2 runs on COCO
+"""The share of outputs that may be empty. A working captioner says something about every image: LAVIS's BLIP-2 runs on COCO
 and NoCaps hold no empty caption. One in a hundred leaves room for images that are entirely black."""
 
 MAX_SAME = 0.5
@@ -28,7 +28,12 @@ a surfboard") covers about one image in a hundred. One caption for most images m
 model."""
 
 MIN_SAME = 10
-"""Fewer images than this can share a caption by chance."""
+"""Fewer images than this can share an output by chance."""
+
+MAX_SAME_CLOSED = 0.9
+"""The same for answers, labels and the first of a ranking, of the rows whose references say something else: "yes" is right for
+half of many yes-or-no questions, and a biased model says it to most of the others. A model that says it to nearly all of them
+did not see its input."""
 
 MAX_CUT = 0.05
 """The share of captions that may be cut at the length limit. A caption has about ten tokens, and limits are 20 or 30. More cut
@@ -42,15 +47,15 @@ PLACEHOLDERS = ("<image>", "</s>", "<s>", "<pad>", "<unk>", "<|image|>", "<|endo
 
 
 def check(evidence: Evidence) -> tuple[str, ...]:
-    """What is odd about the captions of `evidence`.
+    """What is odd about the outputs of `evidence`.
 
-    Released captions are scored as they are, whatever they look like, since the number under test comes from them. What is odd
+    Released outputs are scored as they are, whatever they look like, since the number under test comes from them. What is odd
     about them comes back as notes.
 
     Raises:
-        EvaluationError: captions generated here are degenerate.
+        EvaluationError: outputs generated here are degenerate.
     """
-    if not evidence.captions:
+    if not evidence.outputs:
         return ()
     problems = tuple(_problems(evidence))
     if problems and evidence.basis is Basis.REPRODUCED:
@@ -67,31 +72,50 @@ def check_score(score: Score) -> None:
 
 
 def _problems(evidence: Evidence) -> Iterator[str]:
-    captions, total = evidence.captions, len(evidence.captions)
+    outputs, total, noun = evidence.outputs, len(evidence.outputs), evidence.noun
     if evidence.images is not None and total != evidence.images:
-        yield f"{evidence.images:,} images gave {total:,} captions."
-    empty = [caption for caption in captions if not caption.text.strip()]
+        yield f"{evidence.images:,} images gave {total:,} {noun}s."
+    empty = [output for output in outputs if not output.shown.strip()]
     if len(empty) > MAX_EMPTY * total:
-        yield f"{_share(empty, total)} captions are empty (more than {MAX_EMPTY:.0%}), the first that of {empty[0].id}."
-    text, times = Counter(caption.text for caption in captions).most_common(1)[0]
-    if total >= MIN_SAME and times > MAX_SAME * total:
-        yield f"One caption stands for {times:,} of {total:,} images (more than {MAX_SAME:.0%}): {text[:80]!r}."
-    cut = [caption for caption in captions if caption.truncated]
+        yield f"{_share(empty, total)} {noun}s are empty (more than {MAX_EMPTY:.0%}), the first that of {empty[0].id}."
+    yield from _same(evidence)
+    cut = [output for output in outputs if output.truncated]
     if len(cut) > MAX_CUT * total:
         yield (
-            f"{_share(cut, total)} captions were cut at the length limit (more than {MAX_CUT:.0%}), the first that of "
+            f"{_share(cut, total)} {noun}s were cut at the length limit (more than {MAX_CUT:.0%}), the first that of "
             f"{cut[0].id}."
         )
-    marked = [caption for caption in captions if any(mark in caption.text for mark in PLACEHOLDERS)]
+    marked = [output for output in outputs if any(mark in output.text for mark in PLACEHOLDERS)]
     if marked:
         first = marked[0]
-        yield f"{_share(marked, total)} captions hold special tokens, the first that of {first.id}: {first.text[:80]!r}."
+        yield f"{_share(marked, total)} {noun}s hold special tokens, the first that of {first.id}: {first.text[:80]!r}."
     told = evidence.observed.prompt or {}
     prompt = str(told.get("text", told.get("prompt")) or "").strip().lower()
-    prompted = [caption for caption in captions if prompt and caption.text.lower().startswith(prompt)]
+    prompted = [output for output in outputs if prompt and output.text.lower().startswith(prompt)]
     if len(prompted) > MAX_PROMPTED * total:
-        yield f"{_share(prompted, total)} captions begin with the prompt, the first that of {prompted[0].id}."
+        yield f"{_share(prompted, total)} {noun}s begin with the prompt, the first that of {prompted[0].id}."
+    twice = [output for output in outputs if len(set(output.ranked)) < len(output.ranked)]
+    if twice:
+        yield f"{_share(twice, total)} {noun}s rank something twice, the first that of {twice[0].id}."
 
 
-def _share(captions: Sequence[Caption], total: int) -> str:
-    return f"{len(captions):,} of {total:,}"
+def _same(evidence: Evidence) -> Iterator[str]:
+    """The problem that most rows have the same output, although their references differ."""
+    noun = evidence.noun
+    first = {output.id: output.text or next(iter(output.ranked), "") for output in evidence.outputs}
+    if noun == "caption":
+        rows, most, of = evidence.outputs, MAX_SAME, "images"
+    else:
+        commonest = Counter(first.values()).most_common(1)[0][0].strip().lower()
+        rows = tuple(o for o in evidence.outputs if commonest not in (text.strip().lower() for text in o.references))
+        most, of = MAX_SAME_CLOSED, "rows whose references say something else"
+    if len(rows) < MIN_SAME:
+        return
+    text, times = Counter(first[output.id] for output in rows).most_common(1)[0]
+    if times > most * len(rows):
+        subject = f"One {noun}" if noun != "ranking" else "One first candidate"
+        yield f"{subject} stands for {times:,} of {len(rows):,} {of} (more than {most:.0%}): {text[:80]!r}."
+
+
+def _share(outputs: Sequence[Output], total: int) -> str:
+    return f"{len(outputs):,} of {total:,}"

@@ -54,6 +54,16 @@ def name(text: str) -> str:
     return _UNSAFE_IN_NAME.sub(_escaped, text)
 
 
+def a(noun: str) -> str:
+    """A noun with its article: `a caption`, `an answer`."""
+    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
+
+
+def row(noun: str) -> str:
+    """What a row is called whose output has this noun: a caption is of an image."""
+    return "image" if noun == "caption" else "row"
+
+
 def cut(text: str, limit: int) -> str:
     """`text`, or as much of its beginning as `limit` characters hold, with the end marked."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

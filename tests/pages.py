@@ -113,7 +113,7 @@ def gallery(images: int = 3, **changes: Any) -> Gallery:
     held = {
         "evidence": "e",
         "ids": [f"image-{i}" for i in range(images)],
-        "captions": [f"A small dog number {i} runs." for i in range(images)],
+        "outputs": [f"A small dog number {i} runs." for i in range(images)],
         "references": [[f"the small dog number {i} sits", "A cat."] for i in range(images)],
         "scores": [i / max(1, images - 1) for i in range(images)],
         "thumbnails": [PIXEL] * images,

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_claims import meter
 from pytest_claims.evaluation.running import RunningScore
-from pytest_claims.evidence import Caption
+from pytest_claims.evidence import Output
 from pytest_claims.metrics import BUILTIN, Corpus
 from pytest_claims.metrics.running import RunningBleu
 from tests.builders import put
@@ -21,14 +21,14 @@ WORDS = tuple(
 )
 
 
-def captions(count: int, seed: int = 0) -> list[Caption]:
+def captions(count: int, seed: int = 0) -> list[Output]:
     """Captions of ten words, with five references that share words with them."""
     draw = random.Random(seed)  # noqa: S311 - test data
     made = []
     for index in range(count):
         text = draw.choices(WORDS, k=draw.randint(1, 10))
         references = tuple(" ".join(text[: draw.randint(0, 8)] + draw.choices(WORDS, k=5)) for _ in range(5))
-        made.append(Caption(id=str(index), text=" ".join(text), references=references))
+        made.append(Output(id=str(index), text=" ".join(text), references=references))
     return made
 
 
@@ -55,7 +55,7 @@ def test_no_score_before_there_is_one() -> None:
     """No interval is shown for one image, nor any number for none."""
     score = RunningScore()
     assert score.told(1e6) == ""
-    score.add(Caption(id="a", text="a dog runs on grass", references=("a dog runs on grass",)))
+    score.add(Output(id="a", text="a dog runs on grass", references=("a dog runs on grass",)))
     assert score.told(1e6) == "BLEU-4 100.00"
 
 

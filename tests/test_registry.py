@@ -65,6 +65,8 @@ def metric(**changes: Any) -> Any:
         (metric(high=float("nan")), "has high = nan; expected a number"),
         (metric(low=1.0, high=1.0), "has a range from 1.0 to 1.0; expected low below high"),
         (metric(trivial=2.0), "has trivial = 2.0, outside its range"),
+        (metric(needs="text"), "has needs = 'text'; expected a tuple such as ('text',)"),
+        (metric(needs=("texts",)), "needs 'texts', did you mean 'text'?; known: text, ranked"),
         (Mean, "the class Mean is a class; expected an object of it: Mean()"),
         (exclaims, "a function has no 'name'"),
         (metric(name="bleu4"), "the metric name 'bleu4' is taken"),

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from docs.make_verdicts import score
 from pytest_claims.errors import EvaluationError
-from pytest_claims.evidence import Basis, Caption, Evidence
+from pytest_claims.evidence import Basis, Evidence, Output
 from pytest_claims.protocol import Observed
 from pytest_claims.soundness import check, check_score
+
+if TYPE_CHECKING:
+    from pytest_claims.spec import Noun
 
 
 def evidence(texts: list[str], *, cut: int = 0, images: int | None = None, basis: Basis = Basis.REPRODUCED) -> Evidence:
     """Captions with these texts, the first `cut` of them cut at the length limit."""
     captions = tuple(
-        Caption(id=f"{i:03}", text=text, references=("a dog",), truncated=i < cut) for i, text in enumerate(texts)
+        Output(id=f"{i:03}", text=text, references=("a dog",), truncated=i < cut) for i, text in enumerate(texts)
     )
-    return Evidence(basis=basis, captions=captions, images=images, observed=Observed(prompt={"prompt": "a photo of"}))
+    return Evidence(basis=basis, outputs=captions, images=images, observed=Observed(prompt={"prompt": "a photo of"}))
 
 
 def sound(count: int) -> list[str]:
@@ -69,6 +73,40 @@ def test_degenerate(produced: Evidence, problem: str) -> None:
 def test_sound(produced: Evidence) -> None:
     """At the thresholds, and where nothing was generated, there is nothing to say."""
     assert check(produced) == ()
+
+
+def answers(*rows: tuple[str, str], noun: Noun = "answer") -> Evidence:
+    """Answers, each with its reference; of a ranking, the first candidate."""
+    outputs = tuple(
+        Output(id=f"{i:03}", text="" if noun == "ranking" else text, references=(right,), ranked=(text, "x"))
+        for i, (text, right) in enumerate(rows)
+    )
+    return Evidence(basis=Basis.REPRODUCED, outputs=outputs, noun=noun)
+
+
+HALF = [("yes", "yes")] * 50
+
+
+def test_an_answer_may_be_right_for_most_rows() -> None:
+    """One answer for most rows is degenerate only where the references say something else; the noun is the evaluator's."""
+    assert check(answers(*HALF, *[("no", "no")] * 5)) == ()
+    assert check(answers(*HALF, *[("Yes", "no")] * 45, *[("no", "no")] * 5)) == ()
+    with pytest.raises(
+        EvaluationError, match=r"One answer stands for 46 of 50 rows whose references say something else"
+    ):
+        check(answers(*HALF, *[("yes", "no")] * 46, *[("no", "no")] * 4))
+    with pytest.raises(
+        EvaluationError, match=r"One first candidate stands for 50 of 50 rows .* \(more than 90%\): 'yes'"
+    ):
+        check(answers(*HALF, *[("yes", "no")] * 50, noun="ranking"))
+
+
+def test_a_ranking_ranks_each_once() -> None:
+    """A candidate that is ranked twice is two chances for one."""
+    wrong = replace(answers(*HALF), noun="ranking")
+    wrong = replace(wrong, outputs=(*wrong.outputs[1:], replace(wrong.outputs[0], ranked=("a", "b", "a"))))
+    with pytest.raises(EvaluationError, match=r"1 of 50 rankings rank something twice, the first that of 000\."):
+        check(wrong)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_claims import citation, spec
-from pytest_claims.evidence import Basis, Caption, Evidence
+from pytest_claims.evidence import Basis, Evidence, Output
 from pytest_claims.metrics import Score, bleu
 from pytest_claims.protocol import Observed, decoding_facts, read_axes
 from pytest_claims.reports import record
@@ -38,7 +38,7 @@ BLOCKS = {12: 91, 7: 18, 2: 197, 1: 167}
 IMAGES, REFERENCES = 100, 5
 
 
-def captions() -> tuple[Caption, ...]:
+def captions() -> tuple[Output, ...]:
     """100 captions and their references, from `BLOCKS`: only what a caption shares with its first reference is used twice.
 
     In a caption the blocks stand side by side. In the reference a word of its own stands after each, so that no match
@@ -68,11 +68,11 @@ def captions() -> tuple[Caption, ...]:
         reference += [f"other{image}x{place}" for place in range(reference_words - len(reference))]
         same_length = " ".join(f"rest{image}x{place}" for place in range(reference_words))
         references = (" ".join(reference), *[same_length] * (REFERENCES - 1))
-        made.append(Caption(id=f"{image:03}.jpg", text=" ".join(caption), references=references, tokens=words))
+        made.append(Output(id=f"{image:03}.jpg", text=" ".join(caption), references=references, tokens=words))
     return tuple(made)
 
 
-def scored(made: tuple[Caption, ...]) -> Score:
+def scored(made: tuple[Output, ...]) -> Score:
     """BLEU-4 of the captions, a sample of Flickr30k's 1,000 test images."""
     texts, references, ids = zip(*((caption.text, caption.references, caption.id) for caption in made), strict=True)
     return bleu(texts, references, ids=ids, population=1000)
@@ -105,7 +105,7 @@ def verdict() -> Verdict:
     made = captions()
     evidence = Evidence(
         basis=Basis.REPRODUCED,
-        captions=made,
+        outputs=made,
         images=IMAGES,
         population=1000,
         observed=observed(claim),

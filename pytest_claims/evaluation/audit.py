@@ -1,4 +1,4 @@
-"""Audits evidence: generates some of its captions again, and compares them.
+"""Audits evidence: generates some of its outputs again, and compares them.
 
 The sample of images depends on the user's secret key, so nobody else can predict it when writing evidence.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pytest_claims import text
 from pytest_claims.errors import EvaluationError
 from pytest_claims.store import recipe
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from pytest_claims.bench import Bench
     from pytest_claims.evaluation.setup import Setup
-    from pytest_claims.evidence import Caption, Evidence
+    from pytest_claims.evidence import Evidence, Output
     from pytest_claims.store import Folder, Replayed
 
 
@@ -24,7 +25,7 @@ def replayed(setup: Setup, bench: Bench, found: Replayed) -> Evidence:
     """The replayed evidence, with a note that the audit found no difference.
 
     Raises:
-        EvaluationError: a difference was found. The message names the key, or the ids of the captions.
+        EvaluationError: a difference was found. The message names the key, or the ids of the outputs.
     """
     ours, theirs = setup.recipe.content(), found.plan
     for part in ("observed", "references"):
@@ -34,46 +35,47 @@ def replayed(setup: Setup, bench: Bench, found: Replayed) -> Evidence:
                 f"Audit: the evidence is not of this model and data: {key} is {evidence!r}, here {here!r}."
             )
     elsewhere = recipe.differences(theirs, ours)
-    captions = {caption.id: caption for caption in found.evidence.captions}
-    drawn = bench.store.key.draw(found.evidence.digest, setup.recipe.observed.seed or 0, captions, bench.audit or 0)
+    outputs = {output.id: output for output in found.evidence.outputs}
+    drawn = bench.store.key.draw(found.evidence.digest, setup.recipe.observed.seed or 0, outputs, bench.audit or 0)
     for name in drawn:
         if setup.split.digest(name) != found.image_digests[name]:
-            raise EvaluationError(f"Audit: the evidence has a caption of another image for {name}.")
+            raise EvaluationError(f"Audit: the evidence has {text.a(setup.recipe.noun)} of another image for {name}.")
     why = "; ".join(f"{key}: {evidence!r}, here {here!r}" for key, (evidence, here) in elsewhere.items())
-    note = _compare(setup, bench, captions, drawn, f" The evidence was made otherwise: {why}." if why else "")
+    note = _compare(setup, bench, outputs, drawn, f" The evidence was made otherwise: {why}." if why else "")
     return replace(found.evidence, notes=(*found.evidence.notes, note))
 
 
 def reused(setup: Setup, bench: Bench, evidence: Evidence, folder: Folder) -> Evidence:
-    """The evidence of a run, with a note that the audit of its captions from earlier runs found no difference.
+    """The evidence of a run, with a note that the audit of its outputs from earlier runs found no difference.
 
     Raises:
-        EvaluationError: a caption differs. The message names the ids.
+        EvaluationError: an output differs. The message names the ids.
     """
     if not folder.reused:
-        note = "Audit: nothing to do, every caption was generated in this run."
+        note = f"Audit: nothing to do, every {setup.recipe.noun} was generated in this run."
     else:
-        captions = {name: folder.caption(name) for name in folder.reused}
+        outputs = {name: folder.output(name) for name in folder.reused}
         seed = evidence.observed.seed or 0
-        drawn = bench.store.key.draw(evidence.digest, seed, captions, bench.audit or 0)
-        note = _compare(setup, bench, captions, drawn, "")
+        drawn = bench.store.key.draw(evidence.digest, seed, outputs, bench.audit or 0)
+        note = _compare(setup, bench, outputs, drawn, "")
     return replace(evidence, notes=(*evidence.notes, note))
 
 
-def _compare(setup: Setup, bench: Bench, captions: Mapping[str, Caption], drawn: Sequence[str], why: str) -> str:
-    again: dict[str, Caption] = {}
+def _compare(setup: Setup, bench: Bench, outputs: Mapping[str, Output], drawn: Sequence[str], why: str) -> str:
+    again: dict[str, Output] = {}
+    noun = setup.recipe.noun
     with bench.progress(len(drawn), "audit") as bar:
-        for caption, _ in setup.caption(drawn):
-            again[caption.id] = caption
+        for output, _ in setup.caption(drawn):
+            again[output.id] = output
             bar.update(1)
-    wrong = [name for name in drawn if again[name] != captions[name]]
+    wrong = [name for name in drawn if again[name] != outputs[name]]
     if wrong:
         names = ", ".join(wrong[:20]) + (f" and {len(wrong) - 20} more" if len(wrong) > 20 else "")
         first = wrong[0]
         raise EvaluationError(
-            f"Audit: {len(wrong):,} of {len(drawn):,} captions differ from the evidence: {names}. Of {first} the evidence says "
-            f"{captions[first].text!r}, generated again it is {again[first].text!r}.{why}"
+            f"Audit: {len(wrong):,} of {len(drawn):,} {noun}s differ from the evidence: {names}. Of {first} the evidence says "
+            f"{outputs[first].shown!r}, generated again it is {again[first].shown!r}.{why}"
         )
     return (
-        f"Audit: {len(drawn):,} of {len(captions):,} captions were generated again, and none differs from the evidence."
+        f"Audit: {len(drawn):,} of {len(outputs):,} {noun}s were generated again, and none differs from the evidence."
     )

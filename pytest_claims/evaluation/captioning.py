@@ -34,7 +34,7 @@ def evaluate(plan: CaptioningPlan, bench: Bench) -> Evidence:
         missing = folder.missing
         score = RunningScore()
         for name in folder.reused:
-            score.add(folder.caption(name))
+            score.add(folder.output(name))
         started = time.perf_counter()
         total = len(setup.recipe.references)
         with bench.progress(total, plan.claim.id, done=total - len(missing), note=score.told) as bar:

@@ -1,55 +1,50 @@
-"""The evaluator `predictions`: pairs released captions with their references, without a model and without torch.
+"""The evaluator `predictions`: pairs released outputs with their references, without a model and without torch.
 
-The axes of generation are not observed, since a file of captions does not show the prompt, the decoding or the weights.
+The axes of generation are not observed, since a file of outputs does not show the prompt, the decoding or the weights.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
+from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import digests, files, machine, strict_json
+from pytest_claims import digests, files, machine, text
 from pytest_claims.errors import EvaluationError, nearest
-from pytest_claims.evidence import Basis, Caption, Evidence, per_image
+from pytest_claims.evaluation import rows
+from pytest_claims.evidence import Basis, Evidence, Output, per_image
 from pytest_claims.protocol import Observed
-from pytest_claims.strict_json import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pytest_claims.bench import Bench
     from pytest_claims.protocol import PredictionsPlan
-    from pytest_claims.spec.models import PredictionsFile, PredictionsRun, ReferencesFile
+    from pytest_claims.spec import PredictionsRun
 
-MAX_BYTES = 500_000_000
-"""The most bytes of a file. COCO's largest annotation file of captions has 90 MB."""
 
-MAX_CAPTION = 2_000_000
-"""The most characters of a caption. A caption usually has about sixty, so a longer text is a mistake."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prediction:
+    text: str
+    ranked: tuple[str, ...]
+    extras: Mapping[str, str]
 
-MAX_ID = 1_000
-"""The most characters of an id. Ids are numbers or file names, and are shown in messages and reports."""
 
-COCO = "annotations"
-"""The key of the captions in COCO's annotation files."""
-
-LINES = (".jsonl", ".ndjson")
-"""The suffixes of files with one JSON object a line."""
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-"""A lone surrogate. JSON can contain one as an escape (`"\\ud800"`), but it cannot be encoded in UTF-8."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _References:
+    texts: tuple[str, ...]
+    extras: Mapping[str, str]
 
 
 def evaluate(plan: PredictionsPlan, _bench: Bench | None = None) -> Evidence:
-    """The evidence of a plan: the released captions with their references.
+    """The evidence of a plan: the released outputs with their references.
 
     Raises:
         NotAttempted: a file is missing.
-        EvaluationError: a file is not as the claim says: an id is missing, unknown or given twice, a caption is not text, or
+        EvaluationError: a file is not as the claim says: an id is missing, unknown or given twice, an output is not text, or
             the number of images is not the protocol's.
     """
     run, stated = plan.run, plan.protocol.dataset
@@ -58,12 +53,21 @@ def evaluate(plan: PredictionsPlan, _bench: Bench | None = None) -> Evidence:
     predictions, references = _pair(run, predictions_path, references_path)
     if len(references) != stated.images:
         raise EvaluationError(
-            f"{run.references.path} holds {len(references):,} images, the protocol says {stated.images:,}."
+            f"{run.references.path} holds {len(references):,} {text.row(run.noun)}s, the protocol says {stated.images:,}."
         )
+    texts = {name: references[name].texts for name in sorted(references)}
     return Evidence(
         basis=Basis.RESCORED,
-        captions=tuple(
-            Caption(id=name, text=predictions[name], references=references[name]) for name in sorted(references)
+        noun=run.noun,
+        outputs=tuple(
+            Output(
+                id=name,
+                text=predictions[name].text,
+                references=own,
+                ranked=predictions[name].ranked,
+                extras={**references[name].extras, **predictions[name].extras},
+            )
+            for name, own in texts.items()
         ),
         observed=Observed(
             dataset={
@@ -71,10 +75,8 @@ def evaluate(plan: PredictionsPlan, _bench: Bench | None = None) -> Evidence:
                 "revision": stated.revision,
                 "where": stated.where,
                 "images": len(references),
-                "references": per_image(references.values()),
-                "fingerprint": digests.of_json([[name, references[name]] for name in sorted(references)])[
-                    : digests.SHORT
-                ],
+                "references": per_image(texts.values()),
+                "fingerprint": digests.of_json([[name, own] for name, own in texts.items()])[: digests.SHORT],
             },
             scored=len(predictions),
         ),
@@ -91,178 +93,104 @@ def evaluate(plan: PredictionsPlan, _bench: Bench | None = None) -> Evidence:
 
 def _pair(
     run: PredictionsRun, predictions_path: Path, references_path: Path
-) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
-    """The predictions and the references by image id. Both have the same ids."""
-    predictions_json = _read(predictions_path, run.predictions.path, run.predictions.id)
+) -> tuple[dict[str, _Prediction], dict[str, _References]]:
+    """The predictions and the references by id. Both have the same ids."""
+    ours = rows.File(
+        path=run.predictions.path,
+        id=run.predictions.id,
+        key=run.predictions.key,
+        noun=run.noun,
+        extras=run.predictions.extras or (),
+    )
+    theirs = rows.File(
+        path=run.references.path,
+        id=run.references.id,
+        key=run.references.key(run.noun),
+        noun=run.noun,
+        extras=run.references.extras or (),
+    )
+    content = rows.read(predictions_path, ours)
     same = os.path.realpath(predictions_path) == os.path.realpath(references_path)
-    if same and (_by_id(predictions_json) or run.predictions.caption == run.references.captions):
-        what = "each caption" if _by_id(predictions_json) else repr(run.predictions.caption)
+    keyed = rows.by_id(content) and not _of_objects(content, ours)
+    if same and (keyed or ours.key == theirs.key):
+        what = f"each {run.noun}" if keyed else repr(ours.key)
         raise EvaluationError(
-            f"{run.predictions.path}: {what} is named as the prediction and as the references: it would be scored against "
-            "itself."
+            f"{ours.path}: {what} is named as the prediction and as the references: it would be scored against itself."
         )
-    references_json = predictions_json if same else _read(references_path, run.references.path, run.references.id)
-    predictions = _predictions(predictions_json, run.predictions)
-    references = _references(references_json, run.references)
+    predictions = _predictions(content, ours)
+    references = _references(content if same else rows.read(references_path, theirs), theirs)
     for name in predictions:
         if name not in references:
             raise EvaluationError(
-                f"{run.predictions.path}: a prediction for image {name!r}, which {run.references.path} does not know"
+                f"{ours.path}: a prediction for {ours.row} {name!r}, which {theirs.path} does not know"
                 f"{nearest(name, references) or '.'}"
             )
     for name in references:
         if name not in predictions:
-            raise EvaluationError(f"{run.predictions.path}: no prediction for image {name!r} of {run.references.path}.")
+            raise EvaluationError(f"{ours.path}: no prediction for {ours.row} {name!r} of {theirs.path}.")
     return predictions, references
 
 
-def _read(path: Path, shown: str, key: str) -> Any:
-    """The content of a JSON file, or a list of the lines of a file of JSON lines.
-
-    Duplicate keys are refused: otherwise the last of two captions would be taken silently.
-
-    Args:
-        path: the file.
-        shown: the name of the file in messages.
-        key: the key of an object's id, for messages.
-    """
-    try:
-        if not path.is_file():
-            raise EvaluationError(f"{shown}: expected a file, this is a folder or a device.")
-        if path.stat().st_size > MAX_BYTES:
-            raise EvaluationError(f"{shown}: {path.stat().st_size:,} bytes; more than {MAX_BYTES:,} are refused.")
-        data = path.read_bytes()
-    except OSError as error:
-        raise EvaluationError(f"{shown}: cannot be read: {error.strerror}.") from None
-
-    def about(values: dict[str, Any], double: str) -> str:
-        return f" whose {key!r} is {_kind(values[key])}" if key in values and key != double else ""
-
-    if path.suffix.lower() in LINES:
-        lines = enumerate(data.splitlines(), 1)
-        return [strict_json.parse(line, Source(shown, number), about=about) for number, line in lines if line.strip()]
-    try:
-        return strict_json.parse(data, Source(shown), about=about)
-    except EvaluationError as error:
-        if "Extra data" in str(error):
-            raise EvaluationError(f"{error} The name of a file with one object a line ends in {LINES[0]}.") from None
-        raise
+def _of_objects(content: Any, file: rows.File) -> bool:
+    return file.noun != "caption" and all(isinstance(held, dict) for held in content.values())
 
 
-def _by_id(value: Any) -> bool:
-    """Whether a file is a mapping of ids, and not a list of objects, which COCO has under a key of its own."""
-    return isinstance(value, Mapping) and COCO not in value
-
-
-def _predictions(value: Any, file: PredictionsFile) -> dict[str, str]:
-    result: dict[str, str] = {}
-    if _by_id(value):
-        for name, caption in value.items():
-            # pycocoevalcap takes {id: [caption]}, and people write their results as they give them to it.
-            one = caption[0] if isinstance(caption, list) and len(caption) == 1 else caption
-            hint = nearest(name, [COCO]) or "; expected {id: caption}, a list of objects, or one under 'annotations'."
-            result[_name(name, f"the key {_short(name)!r}", file.path)] = _text(one, name, file.path, hint)
-        return result
-    for position, row in enumerate(_rows(value[COCO] if isinstance(value, Mapping) else value, file.path)):
-        name = _id(row, file.id, position, file.path)
-        if name in result:
-            raise EvaluationError(f"{file.path}: two predictions for image {name!r}.")
-        result[name] = _text(_field(row, file.caption, f"image {name!r}", file.path), name, file.path)
+def _predictions(content: Any, file: rows.File) -> dict[str, _Prediction]:
+    result: dict[str, _Prediction] = {}
+    first: rows.Row | None = None
+    for row in rows.rows(content, file):
+        if row.id in result:
+            raise EvaluationError(f"{file.path}: two predictions for {file.row} {row.id!r}.")
+        first = first or row
+        if isinstance(row.value, list) != isinstance(first.value, list) and file.noun != "caption":
+            one, other = ("a list", "none") if isinstance(row.value, list) else ("one value", "a list")
+            raise EvaluationError(
+                f"{file.path}: {file.row} {row.id!r} has {one} as its prediction, {file.row} {first.id!r} has {other}; "
+                "expected the same of every row."
+            )
+        result[row.id] = _prediction(row, file)
     return result
 
 
-def _references(value: Any, file: ReferencesFile) -> dict[str, tuple[str, ...]]:
+def _prediction(row: rows.Row, file: rows.File) -> _Prediction:
+    """A text; or, except for captions, a list, the best first."""
+    value = row.value
+    if file.noun == "caption":
+        # pycocoevalcap takes {id: [caption]}, and people write their results as they give them to it.
+        one = value[0] if row.keyed and isinstance(value, list) and len(value) == 1 else value
+        return _Prediction(text=file.text(one, row.id, row.hint), ranked=(), extras=row.extras)
+    if file.noun == "ranking" and not isinstance(value, list):
+        raise EvaluationError(
+            f"{file.path}: {file.row} {row.id!r}: expected a list, the best first, got {rows.kind(value)}{row.hint or '.'}"
+        )
+    if not isinstance(value, list):
+        return _Prediction(text=file.text(value, row.id, row.hint), ranked=(), extras=row.extras)
+    ranked = tuple(file.texts(value, row.id, row.hint))
+    if not ranked:
+        raise EvaluationError(f"{file.path}: {file.row} {row.id!r}: expected a list, the best first, got an empty one.")
+    if len(set(ranked)) < len(ranked):
+        twice, _ = Counter(ranked).most_common(1)[0]
+        raise EvaluationError(f"{file.path}: {file.row} {row.id!r}: {rows.short(twice)!r} is ranked twice.")
+    return _Prediction(text="" if file.noun == "ranking" else ranked[0], ranked=ranked, extras=row.extras)
+
+
+def _references(content: Any, file: rows.File) -> dict[str, _References]:
     result: dict[str, list[str]] = {}
-    if _by_id(value):
-        for name, captions in value.items():
-            where = f"the key {_short(name)!r}"
-            result[_name(name, where, file.path)] = _texts(captions, name, file.path, hint=nearest(name, [COCO]))
-    else:
-        for position, row in enumerate(_rows(value[COCO] if isinstance(value, Mapping) else value, file.path)):
-            name = _id(row, file.id, position, file.path)
-            captions = _field(row, file.captions, f"image {name!r}", file.path)
-            if isinstance(captions, str):
-                # One row per caption, as in COCO: collect the captions of all rows of an image.
-                result.setdefault(name, []).append(_text(captions, name, file.path))
-            elif name in result:
-                raise EvaluationError(f"{file.path}: two lists of references for image {name!r}.")
-            else:
-                result[name] = _texts(captions, name, file.path)
-    for name, captions in result.items():
-        if not captions:
-            raise EvaluationError(f"{file.path}: no reference for image {name!r}.")
+    extras: dict[str, Mapping[str, str]] = {}
+    for row in rows.rows(content, file):
+        extras.setdefault(row.id, row.extras)
+        if row.keyed:
+            result[row.id] = file.texts(row.value, row.id, hint=nearest(row.id, [rows.COCO]))
+        elif isinstance(row.value, str) or (file.numbers and isinstance(row.value, int)):
+            # One row per reference, as in COCO: collect the texts of all rows of an image.
+            result.setdefault(row.id, []).append(file.text(row.value, row.id))
+        elif row.id in result:
+            raise EvaluationError(f"{file.path}: two lists of references for {file.row} {row.id!r}.")
+        else:
+            result[row.id] = file.texts(row.value, row.id)
+    for name, texts in result.items():
+        if not texts:
+            raise EvaluationError(f"{file.path}: no reference for {file.row} {name!r}.")
     if not result:
-        raise EvaluationError(f"{file.path}: holds no image.")
-    return {name: tuple(captions) for name, captions in result.items()}
-
-
-def _rows(value: Any, shown: str) -> Iterator[Mapping[str, Any]]:
-    if not isinstance(value, list):
-        raise EvaluationError(f"{shown}: expected a list of objects, got {_kind(value)}.")
-    for position, row in enumerate(value):
-        if not isinstance(row, Mapping):
-            raise EvaluationError(f"{shown}: item {position}: expected an object, got {_kind(row)}.")
-        yield row
-
-
-def _field(row: Mapping[str, Any], key: str, where: str, shown: str) -> Any:
-    if key not in row:
-        raise EvaluationError(
-            f"{shown}: {where} has no {key!r}{nearest(key, row)}; its keys: {', '.join(_short(key) for key in list(row)[:12])}."
-        )
-    return row[key]
-
-
-def _id(row: Mapping[str, Any], key: str, position: int, shown: str) -> str:
-    """The id of a row as text, so that 42 and "42" are the same image."""
-    value = _field(row, key, f"item {position}", shown)
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise EvaluationError(
-            f"{shown}: item {position}: expected text or a whole number as {key!r}, got {_kind(value)}."
-        )
-    return _name(str(value), f"item {position}", shown)
-
-
-def _name(name: str, where: str, shown: str) -> str:
-    """`name`, if it is valid as an id: not too long, and possible to write into a report."""
-    if not 0 < len(name) <= MAX_ID:
-        raise EvaluationError(f"{shown}: {where}: an id of {len(name):,} characters, expected 1 to {MAX_ID:,}.")
-    if _SURROGATE.search(name):
-        raise EvaluationError(f"{shown}: {where}: the id {name!r} holds a lone surrogate, which is not a character.")
-    return name
-
-
-def _texts(value: Any, name: str, shown: str, hint: str = "") -> list[str]:
-    if isinstance(value, str):
-        return [_text(value, name, shown)]
-    if not isinstance(value, list):
-        raise EvaluationError(
-            f"{shown}: image {name!r}: expected captions as a list of text, got {_kind(value)}{hint or '.'}"
-        )
-    return [_text(text, name, shown, hint) for text in value]
-
-
-def _text(value: Any, name: str, shown: str, hint: str = "") -> str:
-    if not isinstance(value, str):
-        raise EvaluationError(f"{shown}: image {name!r}: expected a caption as text, got {_kind(value)}{hint or '.'}")
-    if len(value) > MAX_CAPTION:
-        raise EvaluationError(f"{shown}: image {name!r}: a caption of {len(value):,} characters.")
-    if _SURROGATE.search(value):
-        raise EvaluationError(
-            f"{shown}: image {name!r}: a caption holds a lone surrogate, which is not a character: {_short(value)!r}."
-        )
-    return value
-
-
-def _short(text: str, limit: int = 60) -> str:
-    """`text`, shortened, with lone surrogates escaped."""
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, Mapping):
-        return "an object"
-    return "a list" if isinstance(value, list) else repr(value)[:60]
+        raise EvaluationError(f"{file.path}: holds no {file.row}.")
+    return {name: _References(texts=tuple(texts), extras=extras[name]) for name, texts in result.items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_claims.metrics.running import RunningBleu
 
 if TYPE_CHECKING:
-    from pytest_claims.evidence import Caption
+    from pytest_claims.evidence import Output
 
 SHARE = 0.008
 """The part of the elapsed time that the running score may cost. If that is not enough, it covers fewer images, and says so."""
@@ -21,11 +21,11 @@ class RunningScore:
     """BLEU-4 of the captions so far. Captions are scored when the score is shown, and only as far as `SHARE` allows."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Caption] = deque()
+        self._waiting: deque[Output] = deque()
         self._bleu = RunningBleu()
         self._spent = 0.0
 
-    def add(self, caption: Caption) -> None:
+    def add(self, caption: Output) -> None:
         """Take a caption into account the next time the score is shown."""
         self._waiting.append(caption)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pytest_claims import digests, machine
 from pytest_claims.architectures import token_ids
 from pytest_claims.evaluation import decoding, images, prompt, reference
-from pytest_claims.evidence import Caption
+from pytest_claims.evidence import Output
 from pytest_claims.protocol import Observed, decoding_facts
 from pytest_claims.sources import processor
 from pytest_claims.store import Recipe
@@ -50,7 +50,7 @@ class Setup:
     recipe: Recipe
     changes: Changes
 
-    def caption(self, ids: Sequence[str]) -> Iterator[tuple[Caption, str]]:
+    def caption(self, ids: Sequence[str]) -> Iterator[tuple[Output, str]]:
         """Caption images. The captions come in the order in which they are ready, each with the digest of its image's bytes."""
         image_digests: dict[str, str] = {}
         ends = token_ids(self.config.eos_token_id)
@@ -206,10 +206,10 @@ def observed_decoding(config: GenerationConfig) -> dict[str, Any]:
 
 def _caption(
     loaded: Loaded, name: str, tokens: Sequence[int], references: tuple[str, ...], ends: frozenset[int]
-) -> Caption:
+) -> Output:
     stop = next((i for i, token in enumerate(tokens) if token in ends), None)
     text: str = loaded.processor.tokenizer.decode(list(tokens[:stop]), skip_special_tokens=True)
-    return Caption(
+    return Output(
         id=name,
         text=text.strip(),
         references=references,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 import numpy as np
 
 from pytest_claims.errors import MetricError
-from pytest_claims.metrics.checks import check_ids, check_sequence, check_text, check_whole, shown
+from pytest_claims.metrics.checks import check_ids, check_ranking, check_sequence, check_text, check_whole, shown
 from pytest_claims.metrics.tokens import split_units, units
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ class Metric(Protocol):
     def high(self) -> float:
         """Upper end of the natural range."""
 
+    # `needs` may be left out; see `metrics.needs`.
+
     def signature(self, corpus: Corpus) -> str:
         """The definition in one line. A part of it comes from the corpus: the number of references per image."""
 
@@ -134,9 +136,10 @@ class Corpus:
         references: one or more captions per image; the number may differ between images.
         ids: unique, one per image; default "0", "1", ... . Scores do not depend on the order of the images, because
             resampling goes by id.
+        ranked: labels or ids for each image, the best first, for metrics that look at more than the first; a list may be empty.
 
     Raises:
-        MetricError: no image; lengths differ; no reference; not a string; a lone surrogate; an id twice.
+        MetricError: no image; lengths differ; no reference; not a string; a lone surrogate; an id twice, or one in a ranking.
     """
 
     def __init__(
@@ -144,8 +147,9 @@ class Corpus:
         hypotheses: Sequence[str],
         references: Sequence[Sequence[str]],
         ids: Sequence[str] | None = None,
+        ranked: Sequence[Sequence[str]] | None = None,
     ) -> None:
-        for role, given in (("hypotheses", hypotheses), ("references", references), ("ids", ids)):
+        for role, given in (("hypotheses", hypotheses), ("references", references), ("ids", ids), ("ranked", ranked)):
             check_sequence(role, given)
         if ids is None:
             ids = tuple(map(str, range(len(hypotheses))))
@@ -154,6 +158,8 @@ class Corpus:
                 f"Every image needs one hypothesis, its references and one id: got {len(hypotheses)} hypotheses, "
                 f"{len(references)} lists of references and {len(ids)} ids."
             )
+        if ranked is not None and len(ranked) != len(ids):
+            raise MetricError(f"Every image needs one ranking: got {len(ranked)} rankings and {len(ids)} ids.")
         if not len(ids):
             raise MetricError("There is no image to score: hypotheses and references are empty.")
         self.ids: tuple[str, ...] = tuple(ids)
@@ -168,6 +174,10 @@ class Corpus:
                 check_text(id_, f"reference {index}", reference)
         self.hypotheses: tuple[str, ...] = tuple(hypotheses)
         self.references: tuple[tuple[str, ...], ...] = tuple(tuple(own) for own in references)
+        self.ranked: tuple[tuple[str, ...], ...] | None = None
+        """Per image, labels or ids, the best first; None if nothing was ranked."""
+        if ranked is not None:
+            self.ranked = tuple(check_ranking(id_, own) for id_, own in zip(self.ids, ranked, strict=True))
         self._derived: dict[Callable[[Corpus], Any], Any] = {}
 
     def __len__(self) -> int:

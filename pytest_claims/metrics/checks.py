@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pytest_claims.errors import MetricError
 
@@ -15,7 +15,7 @@ def shown(value: object) -> str:
 
 def check_sequence(role: str, given: object) -> None:
     """Refuse what is not a list with one item per image."""
-    if given is None and role == "ids":
+    if given is None and role in ("ids", "ranked"):
         return
     # numpy arrays and pandas series are no `Sequence`, yet have a length and an order.
     if isinstance(given, str | bytes | Mapping | set | frozenset) or not hasattr(given, "__len__"):
@@ -31,6 +31,19 @@ def check_ids(ids: tuple[str, ...]) -> None:
         if id_ in seen:
             raise MetricError(f"The id {id_!r} stands for more than one image, expected unique ids.")
         seen.add(id_)
+
+
+def check_ranking(id_: str, given: object) -> tuple[str, ...]:
+    """The ranking of an image, the best first; refused if it is no list of texts, or ranks one twice."""
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Sequence):
+        raise MetricError(f"Image {id_!r}: the ranking is {shown(given)}, expected a list of strings, the best first.")
+    seen: set[str] = set()
+    for place, text in enumerate(given):
+        check_text(id_, f"rank {place + 1}", text)
+        if text in seen:
+            raise MetricError(f"Image {id_!r}: {text!r} is ranked twice, the second time at {place + 1}.")
+        seen.add(text)
+    return tuple(given)
 
 
 def check_text(id_: str, role: str, text: object) -> None:

@@ -6,13 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 from pytest_claims.paired import pairing, rule
-from pytest_claims.paired.models import Captions, Decision, Difference, Loss, PairedComparison
+from pytest_claims.paired.models import Decision, Difference, Loss, Outputs, PairedComparison
 from pytest_claims.spec.units import PER_NATURAL, to_unit
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from pytest_claims.evidence import Evidence
+    from pytest_claims.evidence import Evidence, Output
     from pytest_claims.metrics import Metric, Pair, Score
 
 LOSSES = 20
@@ -38,11 +38,11 @@ def compare(
         reference: the reference's.
         unit: the reported unit.
         margin: the largest loss that is accepted, in the reported unit.
-        made: where the reference's captions come from.
+        made: where the reference's outputs come from.
     """
     (ours, our_score), (theirs, their_score) = candidate, reference
     found = _difference(pair, metric, our_score, their_score, unit)
-    images = len(ours.captions)
+    images = len(ours.outputs)
     decision = None if margin is None else rule.decide(found, margin)
     decide = (
         rule.images_to_decide(found, margin, images)
@@ -53,7 +53,7 @@ def compare(
         made=made,
         images=images,
         difference=found,
-        captions=_captions(ours, our_score, theirs, their_score, unit, lower_is_better=found.lower_is_better),
+        outputs=_outputs(ours, our_score, theirs, their_score, unit, lower_is_better=found.lower_is_better),
         settings=ours.differing,
         notes=(*_unresampled(metric, found, images), *pairing.notes(ours, theirs)),
         margin=margin,
@@ -98,33 +98,35 @@ def _unresampled(metric: Metric, found: Difference, images: int) -> tuple[str, .
     return (said,)
 
 
-def _captions(
+def _outputs(
     ours: Evidence, our_score: Score, theirs: Evidence, their_score: Score, unit: str, *, lower_is_better: bool
-) -> Captions:
-    before = {caption.id: caption.text for caption in theirs.captions}
-    changed = sum(caption.text != before[caption.id] for caption in ours.captions)
+) -> Outputs:
+    before = {output.id: output for output in theirs.outputs}
+    changed = sum(_said(output) != _said(before[output.id]) for output in ours.outputs)
     if any(len(score.per_image) != len(before) for score in (our_score, their_score)):
-        return Captions(changed=changed, better=None, worse=None, losses=())  # another plugin's metric may give none
+        return Outputs(changed=changed, better=None, worse=None, losses=())  # another plugin's metric may give none
     sign, factor = (-1 if lower_is_better else 1), float(PER_NATURAL[unit])
-    known = dict(zip((caption.id for caption in theirs.captions), their_score.per_image, strict=True))
+    known = dict(zip((output.id for output in theirs.outputs), their_score.per_image, strict=True))
     better = 0
     losses: list[tuple[float, Loss]] = []
-    for caption, score in zip(ours.captions, our_score.per_image, strict=True):
-        gain = sign * round(score - known[caption.id], 12)  # so that equal losses are equal
+    for output, score in zip(ours.outputs, our_score.per_image, strict=True):
+        gain = sign * round(score - known[output.id], 12)  # so that equal losses are equal
         better += gain > 0
         if gain < 0 and math.isfinite(gain):
             told = Loss(
-                id=caption.id,
-                reference=before[caption.id],
-                candidate=caption.text,
-                reference_score=known[caption.id] * factor,
+                id=output.id,
+                reference=before[output.id].shown,
+                candidate=output.shown,
+                reference_score=known[output.id] * factor,
                 candidate_score=score * factor,
             )
             losses.append((gain, told))
     losses.sort(key=lambda pair: (pair[0], pair[1].id))
-    return Captions(
-        changed=changed, better=better, worse=len(losses), losses=tuple(told for _, told in losses[:LOSSES])
-    )
+    return Outputs(changed=changed, better=better, worse=len(losses), losses=tuple(told for _, told in losses[:LOSSES]))
+
+
+def _said(output: Output) -> tuple[str, tuple[str, ...]]:
+    return output.text, output.ranked
 
 
 def _sentence(

@@ -56,7 +56,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """One image on which the candidate has the lower score: both captions, and their scores alone in the reported unit."""
+    """One image on which the candidate has the lower score: both outputs, and their scores alone in the reported unit."""
 
     id: str
     reference: str
@@ -66,11 +66,11 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Captions:
+class Outputs:
     """What changed, image by image."""
 
     changed: int
-    """Captions whose text differs."""
+    """Outputs whose text differs."""
     better: int | None
     """Images whose score rose; None, as `worse`, if the metric gives no score to each image."""
     worse: int | None
@@ -84,10 +84,10 @@ class PairedComparison:
     """A candidate beside the reference that it would replace."""
 
     made: str = ""
-    """Where the reference's captions come from."""
+    """Where the reference's outputs come from."""
     images: int = 0
     difference: Difference | None = None
-    captions: Captions | None = None
+    outputs: Outputs | None = None
     settings: tuple[Differing, ...] = ()
     """What differs apart from the weights: processor, tokenizer, generation config, parameters."""
     notes: tuple[str, ...] = ()

@@ -24,9 +24,7 @@ def problems(candidate: Evidence, reference: Evidence) -> Iterator[str]:
     ours = {"images": candidate.observed.scored, "of": candidate.population, "seed": candidate.observed.seed}
     theirs = {"images": reference.observed.scored, "of": reference.population, "seed": reference.observed.seed}
     yield from _differing("sample", ours, theirs)
-    own, other = (
-        {caption.id: caption.references for caption in evidence.captions} for evidence in (candidate, reference)
-    )
+    own, other = ({output.id: output.references for output in evidence.outputs} for evidence in (candidate, reference))
     if own.keys() != other.keys():
         yield f"images: {len(own.keys() ^ other.keys()):,} ids are in one of the two runs only"
     elif own != other:
@@ -39,7 +37,7 @@ def notes(candidate: Evidence, reference: Evidence) -> Iterator[str]:
     for name in RECORDED:
         ours, theirs = candidate.provenance.get(name), reference.provenance.get(name)
         if ours != theirs and None not in (ours, theirs):
-            yield f"The reference ran with {name} {theirs}, the candidate with {ours}; this alone can change captions."
+            yield f"The reference ran with {name} {theirs}, the candidate with {ours}; this alone can change {candidate.noun}s."
     digests = {(evidence.observed.checkpoint or {}).get("digest") for evidence in (candidate, reference)}
     if len(digests) == 1 and None not in digests:
         yield "The files of the candidate are those of the reference."

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from pytest_claims.protocol.axes import Match
     from pytest_claims.settings import Settings
-    from pytest_claims.spec import Claim
+    from pytest_claims.spec import Claim, Noun
 
 P = TypeVar("P", bound=Protocol)
 
@@ -54,6 +54,16 @@ class Plan:
     def metric_family(self) -> str | None:
         """The family of metrics that the run asks for; None if the claim's number is counted, not scored."""
         return None
+
+    @property
+    def noun(self) -> Noun:
+        """What an output of the run is called."""
+        return "caption"
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """What a metric can read of the outputs, as far as the plan knows; see `Evidence.gives`."""
+        return ("text",)
 
     @property
     def expected(self) -> tuple[Reading, ...]:
@@ -155,7 +165,7 @@ class CaptioningPlan(Plan):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionsPlan(Plan):
-    """Scores released captions."""
+    """Scores released outputs."""
 
     evaluator = "predictions"
 
@@ -167,6 +177,16 @@ class PredictionsPlan(Plan):
     def metric_family(self) -> str:
         """See `Plan.metric_family`."""
         return self.protocol.metric
+
+    @property
+    def noun(self) -> Noun:
+        """See `Plan.noun`."""
+        return self.run.noun
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """See `Plan.gives`. Which of them the file holds is known when it is read."""
+        return ("text", "ranked")
 
     def _decides(self) -> dict[str, Any]:
         return {"protocol": self.protocol.model_dump(exclude={"metric"}), "run": self.run.model_dump()}
@@ -248,7 +268,7 @@ def plan(claim: Claim, settings: Settings) -> Plan:
                 image_overrides=tuple(sorted(image.items())),
             )
         case PredictionsRun() as run:
-            _refuse_candidate(claim, settings, "re-scores released captions")
+            _refuse_candidate(claim, settings, f"re-scores released {run.noun}s")
             scored = _protocol(PredictionsProtocol, claim, settings)
             return PredictionsPlan(claim=claim, run=run, protocol=scored, folders=folders, command=runs)
         case ParametersRun() as run:

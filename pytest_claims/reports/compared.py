@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 FEW = 5
 """How many of the largest losses are shown as text; the JSON and the HTML report hold all."""
 
-CAPTION = 200
-"""Characters of a caption in a line of text."""
+OUTPUT = 200
+"""Characters of an output in a line of text."""
 
 
 def values(verdict: Verdict) -> dict[str, Any] | None:
@@ -26,7 +26,7 @@ def values(verdict: Verdict) -> dict[str, Any] | None:
     found = verdict.comparison
     if found is None:
         return None
-    moved, captions = found.difference, found.captions
+    moved, outputs = found.difference, found.outputs
     return {
         "decision": found.decision.value if found.decision else None,
         "reason": found.reason,
@@ -48,9 +48,9 @@ def values(verdict: Verdict) -> dict[str, Any] | None:
         else None,
         "probability_worse": moved.probability_worse if moved else None,
         "images_to_decide": found.images_to_decide,
-        "changed": captions.changed if captions else None,
-        "better": captions.better if captions else None,
-        "worse": captions.worse if captions else None,
+        "changed": outputs.changed if outputs else None,
+        "better": outputs.better if outputs else None,
+        "worse": outputs.worse if outputs else None,
         "losses": [
             {
                 "id": loss.id,
@@ -59,7 +59,7 @@ def values(verdict: Verdict) -> dict[str, Any] | None:
                 "reference_score": round(loss.reference_score, 6),
                 "candidate_score": round(loss.candidate_score, 6),
             }
-            for loss in (captions.losses if captions else ())
+            for loss in (outputs.losses if outputs else ())
         ],
         "settings": [
             {"what": one.what, "key": one.key, "reference": one.reference, "candidate": one.candidate}
@@ -115,7 +115,7 @@ def lines(record: Record) -> Iterator[str]:
         yield f"candidate − reference: {difference(found.difference, unit)}, without an interval"
     if found.changed is not None:
         scored = "" if found.better is None else f", {found.better:,} better, {found.worse:,} worse"
-        yield f"captions: {found.changed:,} changed{scored}, of {found.images:,}"
+        yield f"{record.noun}s: {found.changed:,} changed{scored}, of {found.images:,}"
     for one in found.settings:
         yield f"{one.what}: {one.key}: {one.reference} → {one.candidate}"
     for note in found.notes:
@@ -145,11 +145,11 @@ def short(found: Comparison, record: Record) -> str:
         return found.reason
     unit = record.evidence.unit
     text = f"{number(found.reference.measured, unit)} → {number(found.candidate.measured, unit)}"
-    text += f", {found.changed:,} of {found.images:,} captions changed"
+    text += f", {found.changed:,} of {found.images:,} {record.noun}s changed"
     if found.probability_worse is not None:
         text += f", worse with probability {found.probability_worse:.3f}"
     return f"{text}. {found.reason}"
 
 
-def _cut(caption: str) -> str:
-    return repr(caption if len(caption) <= CAPTION else caption[: CAPTION - 1] + "…")
+def _cut(output: str) -> str:
+    return repr(output if len(output) <= OUTPUT else output[: OUTPUT - 1] + "…")

@@ -61,6 +61,7 @@ def of_verdict(
                 "reason": verdict.reason,
                 "next_step": verdict.next_step,
                 "basis": evidence.basis.value if evidence else None,
+                "noun": evidence.noun if evidence and evidence.outputs else None,
                 **_numbers(verdict),
                 "n": score.n if score else None,
                 "deviations": [_reading(reading) for reading in verdict.deviations],

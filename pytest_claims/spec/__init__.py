@@ -11,11 +11,11 @@ from pytest_claims.spec.models import (
     Paper,
     ParametersRun,
     PredictionsProtocol,
-    PredictionsRun,
     Protocol,
 )
+from pytest_claims.spec.released import PredictionsRun
 from pytest_claims.spec.units import METRICS, PER_NATURAL, MetricInfo, to_unit
-from pytest_claims.spec.values import Band, Printed
+from pytest_claims.spec.values import Band, Noun, Printed
 
 __all__ = [
     "METRICS",
@@ -29,6 +29,7 @@ __all__ = [
     "DerivedRun",
     "ImageProtocol",
     "MetricInfo",
+    "Noun",
     "Paper",
     "ParametersRun",
     "PredictionsProtocol",

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_claims.errors import nearest
-from pytest_claims.spec import bands, citations, derived, explain, hints, models, values
+from pytest_claims.spec import bands, citations, derived, explain, hints, models, released, values
 from pytest_claims.spec.units import PER_NATURAL
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def of_protocol(
             yield ("run", *path), text
     if isinstance(run, derived.DerivedRun):
         yield from ((("run", *path), text) for path, text in derived.of_run(run, reported))
+    if isinstance(run, released.PredictionsRun):
+        yield from ((("run", *path), text) for path, text in _names(run))
     if not isinstance(run, models.CaptioningRun):
         return
     decoding, dataset = settings.decoding, settings.dataset
@@ -101,6 +103,24 @@ def of_protocol(
     if run.sample and dataset and run.sample.size > dataset.images:
         text = f"a sample of {run.sample.size} cannot be drawn from dataset.images, {dataset.images}"
         yield ("run", "sample", "size"), text
+
+
+def _names(run: released.PredictionsRun) -> Iterator[Problem]:
+    """Two names for one thing, and names that do not fit the outputs."""
+    given = (
+        (run.predictions, "caption", "prediction", "predictions"),
+        (run.references, "captions", "references", "references"),
+    )
+    for file, old, new, section in given:
+        if old not in file.model_fields_set:
+            continue
+        if getattr(file, new) is not None:
+            yield (section, new), f"{old} and {new} name the same key; expected one of them"
+        elif run.noun != "caption":
+            yield (section, old), f"the outputs are {run.noun}s; expected the key {new} in place of {old}"
+    for extra in run.predictions.extras or ():
+        if extra in (run.references.extras or ()):
+            yield ("references", "extras"), f"{extra!r} is an extra of the predictions too; expected it once"
 
 
 def _contradictions(protocol: models.Protocol, metric: tuple[str, Sequence[str]] | None) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_claims import files
 from pytest_claims.errors import SpecError, nearest, nearest_name
-from pytest_claims.spec import checks, citations, derived, explain, models, nodes, operands, values
+from pytest_claims.spec import checks, citations, derived, explain, models, nodes, operands, released, values
 from pytest_claims.spec.units import METRICS, MetricInfo
 from pytest_claims.spec.validate import File, quietly
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-Run = models.CaptioningRun | models.PredictionsRun | models.ParametersRun | derived.DerivedRun
+Run = models.CaptioningRun | released.PredictionsRun | models.ParametersRun | derived.DerivedRun
 
 RUNS: Mapping[str, type[Run]] = {
     "captioning": models.CaptioningRun,
-    "predictions": models.PredictionsRun,
+    "predictions": released.PredictionsRun,
     "parameters": models.ParametersRun,
     "derived": derived.DerivedRun,
 }

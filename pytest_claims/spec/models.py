@@ -253,40 +253,6 @@ class CaptioningRun(Model):
     )
 
 
-class PredictionsFile(Model):
-    """Released captions: a list of objects, a mapping of id to caption, a COCO annotations object, or JSON lines."""
-
-    path: DataPath = Field(description="the file, below the claim file's folder or a --claims-data folder")
-    id: Text = Field(default="image_id", description="the key of an object that holds the image's id")
-    caption: Text = Field(default="caption", description="the key of an object that holds the caption")
-
-
-class ReferencesFile(Model):
-    """Reference captions: a COCO annotations object, a list of objects, a mapping of id to list, or JSON lines."""
-
-    path: DataPath = Field(description="the file, below the claim file's folder or a --claims-data folder")
-    id: Text = Field(default="image_id", description="the key of an object that holds the image's id")
-    captions: Text = Field(
-        default="caption", description="the key of an object that holds a caption, or a list of them"
-    )
-
-
-class PredictionsRun(Model):
-    """Score captions that somebody released."""
-
-    protocol: ClassVar[type[Protocol]] = PredictionsProtocol
-    runs_checkpoint: ClassVar[bool] = False
-
-    evaluator: Literal["predictions"]
-    predictions: PredictionsFile = Field(description="the released captions")
-    references: ReferencesFile = Field(description="the captions that people wrote")
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The files that the run section names."""
-        return (self.predictions.path, self.references.path)
-
-
 class ConfigFile(Model):
     """A `transformers` configuration file."""
 

@@ -42,7 +42,7 @@ def generate() -> str:
         run["properties"] |= definitions.pop(name)["properties"]
     run["properties"] |= definitions["Protocol"]["properties"]
     run["properties"]["evaluator"] = {
-        "description": "captioning: run a model; predictions: score released captions; parameters: count a configuration; "
+        "description": "captioning: run a model; predictions: score released outputs; parameters: count a configuration; "
         "derived: compute it from other numbers",
         "enum": ["captioning", "derived", "parameters", "predictions"],
         "type": "string",

@@ -86,6 +86,8 @@ DataPath = Annotated[Text, BeforeValidator(_relative_path)]
 Unit = Literal["percent", "fraction", "million", "billion", "count", "times"]
 StatusName = Literal["pass", "partial", "fail", "pending", "error"]
 Precision = Literal["float16", "bfloat16", "float32"]
+Noun = Literal["caption", "answer", "label", "ranking"]
+"""What the output of an evaluator is called. The plural of each ends in `s`."""
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_claims import files
 from pytest_claims.errors import EvaluationError
-from pytest_claims.evidence import Caption
 from pytest_claims.files import shown
 from pytest_claims.store import disk
 from pytest_claims.store.folder import Folder, Provenance, now, with_head
@@ -23,8 +22,8 @@ from pytest_claims.store.format import (
     REFERENCES,
     RUN,
     SCHEMA,
-    CaptionLine,
     GitHead,
+    OutputLine,
     ReferencesLine,
     RunFile,
     read,
@@ -35,17 +34,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from pytest_claims.evidence import Evidence
+    from pytest_claims.evidence import Evidence, Output
     from pytest_claims.git import Head
     from pytest_claims.store.recipe import Recipe
     from pytest_claims.store.seal import Key
 
 
+_DONE = {"caption": "captioned", "answer": "answered", "label": "labelled", "ranking": "ranked"}
+"""What a run did to an image, by what its output is called."""
+
+
 class DiskFolder(Folder):
-    """The captions of a run, in a folder on the disk that later runs use again.
+    """The outputs of a run, in a folder on the disk that later runs use again.
 
     Args:
-        recipe: the recipe of the captions.
+        recipe: the recipe of the outputs.
         digest: the digest of the plan.
         path: the folder.
         key: the key that seals the lines.
@@ -126,7 +129,7 @@ class DiskFolder(Folder):
             elif line.image != image_digest(line.id):
                 changed += 1
             else:
-                self._captions[line.id] = self._as_caption(line)
+                self._outputs[line.id] = line.output(self.recipe.references[line.id])
                 self._lines[line.id] = text + b"\n"
         if foreign:
             aside = self._set_aside(path)
@@ -137,27 +140,19 @@ class DiskFolder(Folder):
         if torn:
             self.notes.append("A torn last line was dropped from the evidence: a run was killed while it wrote it.")
         if changed:
-            self.notes.append(f"{changed:,} images changed since they were captioned, and are captioned again.")
+            done = _DONE[self.recipe.noun]
+            self.notes.append(f"{changed:,} images changed since they were {done}, and are {done} again.")
         if foreign or torn or changed:
             files.write_whole(path, b"".join(self._lines.values()))
 
-    def _ours(self, text: bytes) -> CaptionLine | None:
+    def _ours(self, text: bytes) -> OutputLine | None:
         """The values of a line, if this user's runs wrote it under this plan; else None."""
         try:
             values = disk.parse(text, Source(CAPTIONS, 1))
-            line = read(CaptionLine, values, CAPTIONS)
+            line = read(OutputLine, values, CAPTIONS)
         except EvaluationError:
             return None
         return line if self._key.holds(self.digest, values) and line.id in self.recipe.references else None
-
-    def _as_caption(self, line: CaptionLine) -> Caption:
-        return Caption(
-            id=line.id,
-            text=line.caption,
-            references=self.recipe.references[line.id],
-            tokens=line.tokens,
-            truncated=line.truncated,
-        )
 
     def _set_aside(self, path: Path) -> str:
         number = 1
@@ -174,22 +169,15 @@ class DiskFolder(Folder):
             return None
         return run if self._key.holds(self.digest, values) else None
 
-    # --- writing new captions ---
+    # --- writing new outputs ---
 
-    def append(self, caption: Caption, image_digest: str) -> None:
+    def append(self, output: Output, image_digest: str) -> None:
         """See `Folder.append`. The line is written when this returns, and synced to the disk after each batch."""
-        line = CaptionLine(
-            id=caption.id,
-            caption=caption.text,
-            tokens=caption.tokens,
-            truncated=caption.truncated,
-            image=image_digest,
-        )
-        data = _line(self._sealed(line.model_dump(exclude={"seal"})))
+        data = _line(self._sealed(OutputLine.of(output, image_digest).values()))
         with self._writing():
             self._write(data)
-            self._captions[caption.id] = caption
-            self._lines[caption.id] = data
+            self._outputs[output.id] = output
+            self._lines[output.id] = data
             self._unsynced += 1
             if self._unsynced >= self._batch:
                 self._sync()
@@ -236,7 +224,7 @@ class DiskFolder(Folder):
                     self.close()  # the open descriptor belongs to the replaced file
                 self._write_run(created, facts, head)
         if self.reused:
-            facts["captions"] = f"{len(self.reused)} of {len(self._lines)} from evidence of {self._when}"
+            facts[f"{self.recipe.noun}s"] = f"{len(self.reused)} of {len(self._lines)} from evidence of {self._when}"
         return self._evidence(created, facts)
 
     def _write_run(self, created: str | None, provenance: Provenance, head: Head | None) -> None:
@@ -267,7 +255,9 @@ class DiskFolder(Folder):
             why, kept = disk.reason(error), ""
             if self._lines and (self.path / CAPTIONS).is_file():
                 total = len(self.recipe.references)
-                kept = f" {len(self._lines):,} of {total:,} captions are kept; the next run goes on from them."
+                kept = (
+                    f" {len(self._lines):,} of {total:,} {self.recipe.noun}s are kept; the next run goes on from them."
+                )
             elif self._lines:
                 why = "it vanished while the claim ran"
             raise EvaluationError(f"The evidence folder {shown(self.path)} cannot be written: {why}.{kept}") from None

@@ -1,4 +1,4 @@
-"""The captions of one recipe while a run makes them: those of earlier runs, the new ones, and the evidence at the end."""
+"""The outputs of one recipe while a run makes them: those of earlier runs, the new ones, and the evidence at the end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pytest_claims.evidence import Basis, Caption, Evidence
+from pytest_claims.evidence import Basis, Evidence, Output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,10 +19,10 @@ Provenance = dict[str, str | int | float | None]
 
 
 class Folder(ABC):
-    """The captions of a run, by image id.
+    """The outputs of a run, by id.
 
     Args:
-        recipe: the recipe of the captions.
+        recipe: the recipe of the outputs.
         digest: the digest of the plan.
     """
 
@@ -30,37 +30,37 @@ class Folder(ABC):
         self.recipe = recipe
         self.digest = digest
         self.reused: tuple[str, ...] = ()
-        """The ids whose captions come from earlier runs."""
+        """The ids whose outputs come from earlier runs."""
         self.notes: list[str] = []
         """Sentences about the evidence, for the reports."""
-        self._captions: dict[str, Caption] = {}
+        self._outputs: dict[str, Output] = {}
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The ids that have no caption yet, sorted."""
-        return tuple(name for name in sorted(self.recipe.references) if name not in self._captions)
+        """The ids that have no output yet, sorted."""
+        return tuple(name for name in sorted(self.recipe.references) if name not in self._outputs)
 
-    def caption(self, name: str) -> Caption:
-        """The caption of an image that is not missing."""
-        return self._captions[name]
+    def output(self, name: str) -> Output:
+        """The output for an id that is not missing."""
+        return self._outputs[name]
 
     @abstractmethod
-    def append(self, caption: Caption, image_digest: str) -> None:
-        """Keep one caption.
+    def append(self, output: Output, image_digest: str) -> None:
+        """Keep one output.
 
         Args:
-            caption: the caption of a missing image.
+            output: the output for a missing id.
             image_digest: the digest of the image's bytes.
 
         Raises:
-            EvaluationError: the caption cannot be kept.
+            EvaluationError: the output cannot be kept.
         """
 
     @abstractmethod
     def finish(self, provenance: Mapping[str, str | int | float | None], head: Head | None = None) -> Evidence:
-        """The evidence of the run, after all images were captioned.
+        """The evidence of the run, after all outputs were made.
 
-        If earlier runs had made all captions, the evidence has the time and the provenance of the run that completed them.
+        If earlier runs had made all of them, the evidence has the time and the provenance of the run that completed them.
 
         Args:
             provenance: hardware, versions and timings of this run.
@@ -73,10 +73,11 @@ class Folder(ABC):
     def _evidence(self, created: str, provenance: Provenance) -> Evidence:
         return Evidence(
             basis=Basis.REPRODUCED,
-            captions=tuple(self._captions[name] for name in sorted(self._captions)),
+            outputs=tuple(self._outputs[name] for name in sorted(self._outputs)),
+            noun=self.recipe.noun,
             images=len(self.recipe.references),
             population=self.recipe.population,
-            observed=replace(self.recipe.observed, scored=len(self._captions)),
+            observed=replace(self.recipe.observed, scored=len(self._outputs)),
             provenance=provenance,
             notes=tuple(self.notes),
             created_at=created,
@@ -84,11 +85,11 @@ class Folder(ABC):
 
 
 class MemoryFolder(Folder):
-    """The captions of a run, in memory only."""
+    """The outputs of a run, in memory only."""
 
-    def append(self, caption: Caption, image_digest: str) -> None:  # noqa: ARG002 - no later run needs it
+    def append(self, output: Output, image_digest: str) -> None:  # noqa: ARG002 - no later run needs it
         """See `Folder.append`."""
-        self._captions[caption.id] = caption
+        self._outputs[output.id] = output
 
     def finish(self, provenance: Mapping[str, str | int | float | None], head: Head | None = None) -> Evidence:
         """See `Folder.finish`."""

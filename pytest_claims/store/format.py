@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pytest_claims.errors import EvaluationError
+from pytest_claims.evidence import Output
 
 SCHEMA = "pytest-claims/evidence/2"
 """The version of the format of the whole folder."""
@@ -22,7 +23,13 @@ NAME = 32
 PLAN, REFERENCES, CAPTIONS, RUN = "plan.json", "references.jsonl", "captions.jsonl", "run.json"
 
 MAX_CAPTION = 100_000
-"""The most characters of a caption. A caption usually has about sixty, so a longer text is a mistake."""
+"""The most characters of an output. A caption usually has about sixty, so a longer text is a mistake."""
+
+MAX_RANKED = 100_000
+"""The most entries of a ranking: every image of COCO's test splits, several times over."""
+
+MAX_EXTRAS = 100
+"""The most named texts of a row."""
 
 MAX_PROVENANCE = 100
 """The most entries of a provenance."""
@@ -169,23 +176,71 @@ class ReferencesLine(Stored):
         return value
 
 
-class CaptionLine(Stored):
-    """A line of `captions.jsonl`."""
+class OutputLine(Stored):
+    """A line of `captions.jsonl`: an output, whatever its evaluator calls it. The names are those of the first evaluator."""
 
     id: str
     caption: str
+    """The text of the output."""
     tokens: int | None
     truncated: bool
     image: str
     """The digest of the image's bytes."""
+    ranked: list[str] | None = None
+    """Labels or ids, the best first; only where the row was ranked."""
+    extras: dict[str, str] | None = None
+    """Named texts of the row; only where there are any."""
     seal: str | None = None
     """The seal of the other keys (`seal.Key.seal`). A replay needs no seal."""
 
     @model_validator(mode="after")
-    def _short(self) -> CaptionLine:
+    def _short(self) -> OutputLine:
         if len(self.caption) > MAX_CAPTION:
-            raise ValueError(f"a caption of more than {MAX_CAPTION:,} characters is refused")
+            raise ValueError(f"a text of more than {MAX_CAPTION:,} characters is refused")
+        if len(self.ranked or ()) > MAX_RANKED or len(self.extras or ()) > MAX_EXTRAS:
+            raise ValueError(f"more than {MAX_RANKED:,} ranked or {MAX_EXTRAS} extras are refused")
+        if any(len(text) > MAX_CAPTION for text in (*(self.ranked or ()), *(self.extras or {}).values())):
+            raise ValueError(f"a ranked or extra text of more than {MAX_CAPTION:,} characters is refused")
         return self
+
+    @classmethod
+    def of(cls, output: Output, image: str) -> OutputLine:
+        """The line of an output, not sealed yet.
+
+        Args:
+            output: the output.
+            image: the digest of the image's bytes.
+        """
+        return cls(
+            id=output.id,
+            caption=output.text,
+            tokens=output.tokens,
+            truncated=output.truncated,
+            image=image,
+            ranked=list(output.ranked) or None,
+            extras=dict(output.extras) or None,
+        )
+
+    def values(self) -> dict[str, Any]:
+        """What is sealed and written. A key that the output has no value for is left out: a caption has neither."""
+        absent = {key for key in ("ranked", "extras") if getattr(self, key) is None}
+        return self.model_dump(exclude={"seal", *absent})
+
+    def output(self, references: tuple[str, ...]) -> Output:
+        """The output of the line.
+
+        Args:
+            references: what it is scored against.
+        """
+        return Output(
+            id=self.id,
+            text=self.caption,
+            references=references,
+            tokens=self.tokens,
+            truncated=self.truncated,
+            ranked=tuple(self.ranked or ()),
+            extras=self.extras or {},
+        )
 
 
 # --- run.json ---

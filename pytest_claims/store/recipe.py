@@ -1,4 +1,4 @@
-"""The recipe of captions: everything that determines them. It gives `plan.json`, and the digest that names the folder."""
+"""The recipe of outputs: everything that determines them. It gives `plan.json`, and the digest that names the folder."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_claims.protocol import Observed
+    from pytest_claims.spec import Noun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Everything that determines the captions of a run, and nothing else. Runs with equal recipes give the same captions."""
+    """Everything that determines the outputs of a run, and nothing else. Runs with equal recipes give the same outputs."""
 
     asked: Mapping[str, Any]
     """`CaptioningPlan.asked`. A replay, which has neither model nor data, finds its evidence by it."""
     observed: Observed
     """The protocol of the run, which is compared with the paper's."""
     details: Mapping[str, Any]
-    """What else affects captions: image processing, end tokens, model, tokenizer, versions, kind of device, decoder."""
+    """What else affects outputs: image processing, end tokens, model, tokenizer, versions, kind of device, decoder."""
     references: Mapping[str, tuple[str, ...]]
     """The ids that were drawn, each with its reference captions."""
     population: int | None
     """The number of images in the split, if the ids are a sample of it; None if they are the whole split."""
+    noun: Noun = "caption"
+    """What an output is called. It is no part of `plan.json`: `asked` says what was run."""
 
     def content(self) -> dict[str, Any]:
         """The content of `plan.json`, in plain JSON values. Reports show its keys in this order."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from pytest_claims import text
 from pytest_claims.errors import EvaluationError, NotAttempted
-from pytest_claims.evidence import Basis, Caption, Evidence
+from pytest_claims.evidence import Basis, Evidence
 from pytest_claims.files import shown
 from pytest_claims.protocol import Observed
 from pytest_claims.store import disk
@@ -24,7 +25,7 @@ from pytest_claims.store.format import (
     REFERENCES,
     RUN,
     SCHEMA,
-    CaptionLine,
+    OutputLine,
     PlanFile,
     ReferencesLine,
     RunFile,
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from pytest_claims.evidence import Output
     from pytest_claims.protocol import CaptioningPlan
+    from pytest_claims.spec import Noun
     from pytest_claims.store.seal import Key
 
     Found = Sequence[tuple[Path, dict[str, Any]]]
@@ -81,7 +84,7 @@ def replay(root: Path | None, plan: CaptioningPlan) -> Replayed:
         )
     found, broken = _plans(root)
     if matching := _matching(found, plan):
-        return _newest(matching, None)
+        return _newest(matching, None, plan.noun)
     if broken:
         raise broken[0]
     raise _refusal(root, found, plan.asked, plan)
@@ -99,7 +102,7 @@ def left(root: Path | None, plan: CaptioningPlan, key: Key) -> Replayed | None:
         EvaluationError: the evidence is not complete or not valid.
     """
     matching = _matching(_plans(root)[0], plan) if root is not None else []
-    return _newest(matching, key) if matching else None
+    return _newest(matching, key, plan.noun) if matching else None
 
 
 def _plans(root: Path) -> tuple[Found, list[EvaluationError]]:
@@ -179,7 +182,7 @@ def _plan(path: Path) -> dict[str, Any]:
     return content
 
 
-def _newest(matching: Sequence[tuple[Path, dict[str, Any]]], key: Key | None) -> Replayed:
+def _newest(matching: Sequence[tuple[Path, dict[str, Any]]], key: Key | None, noun: Noun) -> Replayed:
     runs = [(path, content, read(RunFile, _object(path / RUN), f"{shown(path / RUN)}:1")) for path, content in matching]
 
     def rank(found: tuple[Path, dict[str, Any], RunFile]) -> tuple[bool, str, str]:
@@ -190,39 +193,34 @@ def _newest(matching: Sequence[tuple[Path, dict[str, Any]]], key: Key | None) ->
 
     path, content, run = max(runs, key=rank)
     others = f" The newest of {len(runs)} that match." if len(runs) > 1 else ""
-    return _load(path, content, run, others, key)
+    return _load(path, content, run, others, key, noun)
 
 
-def _load(path: Path, content: Mapping[str, Any], run: RunFile, others: str, key: Key | None) -> Replayed:
+def _load(path: Path, content: Mapping[str, Any], run: RunFile, others: str, key: Key | None, noun: Noun) -> Replayed:
     digest = plan_digest(content)
     sealed = key is not None and key.holds(digest, _object(path / RUN))
     references = _references(path, content)
-    captions: dict[str, Caption] = {}
+    outputs: dict[str, Output] = {}
     image_digests: dict[str, str] = {}
     for values, where in _lines(path / CAPTIONS):
-        line = read(CaptionLine, values, where)
+        line = read(OutputLine, values, where)
         sealed = sealed and key is not None and key.holds(digest, values)
-        if line.id in captions:
-            raise EvaluationError(f"{where}: image {line.id!r} has a caption already.")
+        if line.id in outputs:
+            raise EvaluationError(f"{where}: {text.row(noun)} {line.id!r} has {text.a(noun)} already.")
         if line.id not in references:
-            raise EvaluationError(f"{where}: image {line.id!r} is not one of the plan's.")
-        captions[line.id] = Caption(
-            id=line.id,
-            text=line.caption,
-            references=references[line.id],
-            tokens=line.tokens,
-            truncated=line.truncated,
-        )
+            raise EvaluationError(f"{where}: {text.row(noun)} {line.id!r} is not one of the plan's.")
+        outputs[line.id] = line.output(references[line.id])
         image_digests[line.id] = line.image
-    if len(captions) < len(references) or run.created_at is None:
+    if len(outputs) < len(references) or run.created_at is None:
         raise EvaluationError(
-            f"{shown(path / CAPTIONS)}:{len(captions)}: {len(captions):,} of {len(references):,} captions: the run was not "
+            f"{shown(path / CAPTIONS)}:{len(outputs)}: {len(outputs):,} of {len(references):,} {noun}s: the run was not "
             "finished. Run the claim without --claims-replay: it goes on where it stopped."
         )
     where = "" if sealed else ": nothing was generated here"
     evidence = Evidence(
         basis=Basis.REPRODUCED,
-        captions=tuple(captions[name] for name in sorted(captions)),
+        outputs=tuple(outputs[name] for name in sorted(outputs)),
+        noun=noun,
         images=content["images"],
         population=content["population"],
         # The values instead of their model, since reports show the keys in the order of the file.

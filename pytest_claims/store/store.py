@@ -68,7 +68,7 @@ class Store:
         """The folder of a recipe, locked for this process. If another process has the lock, wait for it.
 
         Args:
-            recipe: the recipe of the captions.
+            recipe: the recipe of the outputs.
             image_digest: returns the digest of an image's current bytes, given its id.
             batch: after how many lines the file is synced to the disk.
             say: prints a message for the user if another run must be waited for.

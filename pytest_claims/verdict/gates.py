@@ -99,7 +99,7 @@ class _Sums:
 
 def _scored(claim: Claim, score: Score, evidence: Evidence, limits: Bands) -> _Sums:
     """Of a number that was scored or counted."""
-    unit, images = claim.reported.unit, len(evidence.captions)
+    unit, images = claim.reported.unit, len(evidence.outputs)
     measured = to_unit(score.value, unit)
     sampled = evidence.population is not None
     span = arithmetic.span_of(score, unit)

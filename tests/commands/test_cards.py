@@ -196,7 +196,7 @@ def verdict_record(
     """The record of a run of the tiny model that passed with an exact protocol; `changes` make another verdict of it."""
     from dataclasses import replace
 
-    from pytest_claims.evidence import Caption, Evidence
+    from pytest_claims.evidence import Evidence, Output
     from pytest_claims.metrics import bleu
     from pytest_claims.protocol import Match
     from pytest_claims.verdict import Outcome, Verdict
@@ -211,7 +211,7 @@ def verdict_record(
         difference=Decimal("0.01"), confidence=1.0,
         evidence=Evidence(
             basis=Basis.REPRODUCED, created_at="2026-01-30T10:00:00+00:00",
-            captions=tuple(Caption(id=name, text=text, references=(text,)) for name, text in captions),
+            outputs=tuple(Output(id=name, text=text, references=(text,)) for name, text in captions),
         ),
     )  # fmt: skip
     evidence = changes.pop("evidence", {})

@@ -211,12 +211,12 @@ def test_every_class_of_captioner(
     found, differing = evidence(tmp_path, size=size)
     assert differing == {}
     assert found.provenance["decoder"] == decoder
-    assert len(found.captions) == 5
-    assert all(2 <= (caption.tokens or 0) <= 6 for caption in found.captions)
-    assert not any(caption.text.startswith("a photo of") for caption in found.captions)
-    assert len({caption.text for caption in found.captions}) > 1
+    assert len(found.outputs) == 5
+    assert all(2 <= (caption.tokens or 0) <= 6 for caption in found.outputs)
+    assert not any(caption.text.startswith("a photo of") for caption in found.outputs)
+    assert len({caption.text for caption in found.outputs}) > 1
     alone, _ = evidence(tmp_path, size=size, batch=1)
-    assert [caption.text for caption in alone.captions] == [caption.text for caption in found.captions]
+    assert [caption.text for caption in alone.outputs] == [caption.text for caption in found.outputs]
 
 
 def by_hand(folder: Path, text: str) -> list[str]:
@@ -254,7 +254,7 @@ def test_the_captions_are_those_of_plain_generate(
     """Through the evaluator a model says what it says when it is fed by hand."""
     make(tmp_path / "model")
     found, _ = evidence(tmp_path, size=size)
-    assert [caption.text for caption in found.captions] == by_hand(tmp_path / "model", text)
+    assert [caption.text for caption in found.outputs] == by_hand(tmp_path / "model", text)
 
 
 def test_without_a_prompt(tmp_path: Path) -> None:
@@ -340,4 +340,4 @@ def test_the_full_size_benchmark_writes_what_loads(tmp_path: Path) -> None:
     (claim,) = load(full_size.write_claim(tmp_path, 2))
     found = Bench().evaluate(protocol.plan(claim, Settings(device="cpu")))
     assert found.observed.precision == {"precision": "float16"}
-    assert [caption.tokens for caption in found.captions] == [30, 30]
+    assert [caption.tokens for caption in found.outputs] == [30, 30]

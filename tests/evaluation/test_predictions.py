@@ -12,7 +12,7 @@ import pytest
 from pytest_claims import protocol
 from pytest_claims.bench import Bench
 from pytest_claims.errors import EvaluationError
-from pytest_claims.evaluation import predictions
+from pytest_claims.evaluation import predictions, rows
 from pytest_claims.evidence import Basis, Evidence
 from pytest_claims.metrics import BUILTIN, Corpus
 from pytest_claims.protocol import Match
@@ -87,7 +87,7 @@ def test_a_verdict_on_released_captions(folder: Path) -> None:
 def test_evidence(folder: Path) -> None:
     """Evidence holds the pairs in the order of their ids, the digests of both files, and what was observed."""
     found = evaluate(folder)
-    assert [(caption.id, caption.text, list(caption.references)) for caption in found.captions] == [
+    assert [(caption.id, caption.text, list(caption.references)) for caption in found.outputs] == [
         (name, PREDICTIONS[name], REFERENCES[name]) for name in sorted(PREDICTIONS)
     ]
     assert found.basis is Basis.RESCORED
@@ -123,7 +123,7 @@ def test_references_in_every_shape(folder: Path, content: object) -> None:
     expected = evaluate(folder)
     write(folder, "references.json", content)
     found = evaluate(folder)
-    assert found.captions == expected.captions
+    assert found.outputs == expected.outputs
     assert found.observed == expected.observed
 
 
@@ -142,7 +142,7 @@ def test_predictions_in_every_shape(folder: Path, name: str, content: object) ->
     expected = evaluate(folder)
     write(folder, name, content)
     found = evaluate(folder, run__predictions={"path": name})
-    assert found.captions == expected.captions
+    assert found.outputs == expected.outputs
     assert found.observed == expected.observed
 
 
@@ -150,7 +150,7 @@ def test_references_as_lines(folder: Path) -> None:
     """References may be JSON lines too, and a line that is no JSON is named."""
     expected = evaluate(folder)
     write(folder, "r.jsonl", "\n".join(map(json.dumps, ALL_REFERENCES)))
-    assert evaluate(folder, run__references={"path": "r.jsonl"}).captions == expected.captions
+    assert evaluate(folder, run__references={"path": "r.jsonl"}).outputs == expected.outputs
     write(folder, "r.jsonl", "\n".join([*map(json.dumps, ALL_REFERENCES), "", "{x"]))
     assert refused(folder, run__references={"path": "r.jsonl"}).startswith("r.jsonl:8: not JSON: ")
 
@@ -168,7 +168,7 @@ def test_a_mapping_is_not_scored_against_itself(folder: Path) -> None:
 def test_a_mapping_to_single_captions(folder: Path) -> None:
     """A mapping may hold one caption as text."""
     write(folder, "references.json", {"a": "x", "b": "y", "c": "z"})
-    assert [caption.references for caption in evaluate(folder).captions] == [("x",), ("y",), ("z",)]
+    assert [caption.references for caption in evaluate(folder).outputs] == [("x",), ("y",), ("z",)]
 
 
 def test_columns_by_name(folder: Path) -> None:
@@ -181,7 +181,7 @@ def test_columns_by_name(folder: Path) -> None:
         folder, run__predictions__id="file", run__predictions__caption="text", run__references__id="name",
         run__references__captions="refs",
     )  # fmt: skip
-    assert {caption.id: caption.text for caption in found.captions} == PREDICTIONS
+    assert {caption.id: caption.text for caption in found.outputs} == PREDICTIONS
 
 
 def test_ids_compare_as_text(folder: Path) -> None:
@@ -189,7 +189,7 @@ def test_ids_compare_as_text(folder: Path) -> None:
     write(folder, "predictions.json", [{"image_id": 42, "caption": "x"}, {"image_id": "042", "caption": "y"}])
     write(folder, "references.json", {"42": ["x"], "042": ["y"]})
     found = evaluate(folder, protocol__dataset__images=2)
-    assert [caption.id for caption in found.captions] == ["042", "42"]
+    assert [caption.id for caption in found.outputs] == ["042", "42"]
 
 
 def test_one_file_for_both(folder: Path) -> None:
@@ -199,7 +199,7 @@ def test_one_file_for_both(folder: Path) -> None:
         folder, run__predictions__path="both.json", run__references__path="both.json", run__references__captions="refs",
         protocol__dataset__images=1,
     )  # fmt: skip
-    assert [(caption.text, caption.references) for caption in found.captions] == [("x", ("x", "y"))]
+    assert [(caption.text, caption.references) for caption in found.outputs] == [("x", ("x", "y"))]
 
 
 def test_utf8_of_every_kind(folder: Path) -> None:
@@ -207,7 +207,7 @@ def test_utf8_of_every_kind(folder: Path) -> None:
     raw = b'\xef\xbb\xbf[{"image_id": "a", "caption": "\\ud83d\\ude00 caf\xc3\xa9"}]'
     write(folder, "predictions.json", raw)
     write(folder, "references.json", {"a": ["x"]})
-    assert evaluate(folder, protocol__dataset__images=1).captions[0].text == "\U0001f600 café"
+    assert evaluate(folder, protocol__dataset__images=1).outputs[0].text == "\U0001f600 café"
 
 
 def test_data_folders(folder: Path) -> None:
@@ -217,7 +217,7 @@ def test_data_folders(folder: Path) -> None:
     assert verdict.status is Status.NOT_ATTEMPTED
     assert verdict.reason == f"The predictions file predictions.json was not found below {elsewhere}."
     assert verdict.next_step == "Name the folder that holds it with --claims-data=DIR."
-    assert evaluate(elsewhere, Settings(data=(folder,))).captions == evaluate(folder).captions
+    assert evaluate(elsewhere, Settings(data=(folder,))).outputs == evaluate(folder).outputs
     (elsewhere / "predictions.json").symlink_to(folder / "predictions.json")
     assert refused(elsewhere) == (f"The path 'predictions.json' is refused: a symbolic link leads out of {elsewhere}.")
 
@@ -409,9 +409,9 @@ def test_the_number_of_images(folder: Path, images: int, count: str) -> None:
 def test_sizes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file or a caption beyond any real size is refused, the file before it is read."""
     with (folder / "predictions.json").open("wb") as file:
-        file.truncate(predictions.MAX_BYTES + 1)
+        file.truncate(rows.MAX_BYTES + 1)
     assert refused(folder) == "predictions.json: 500,000,001 bytes; more than 500,000,000 are refused."
-    monkeypatch.setattr(predictions, "MAX_CAPTION", 10)
+    monkeypatch.setattr(rows, "MAX_TEXT", 10)
     caption_files(folder)
     assert refused(folder) == "predictions.json: image 'a': a caption of 14 characters."
 

@@ -410,6 +410,26 @@ def test_corpus_errors(arguments: tuple[Any, ...], message: str) -> None:
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("ranked", "message"),
+    [
+        ([["a"]], "Every image needs one ranking: got 1 rankings and 2 ids."),
+        ("ab", "The ranked are 'ab' (str), expected a list with one item per image."),
+        (["ab", ["b"]], "Image 'x': the ranking is 'ab' (str), expected a list of strings, the best first."),
+        ([["a"], ["b", 7]], "Image 'y': rank 2 is 7 (int), expected a string."),
+        ([["a"], ["b", "c", "b"]], "Image 'y': 'b' is ranked twice, the second time at 3."),
+    ],
+)
+def test_rankings_of_a_corpus(ranked: Any, message: str) -> None:
+    """A corpus may have a ranking for each row, also an empty one; what is none is refused with its id."""
+    texts: dict[str, Any] = {"hypotheses": ["", ""], "references": [["a"], ["b"]], "ids": ["x", "y"]}
+    assert Corpus(**texts).ranked is None
+    assert Corpus(**texts, ranked=[["a", "b"], ()]).ranked == (("a", "b"), ())
+    with pytest.raises(MetricError) as caught:
+        Corpus(**texts, ranked=ranked)
+    assert str(caught.value) == message
+
+
 @pytest.mark.parametrize("name", ["bleu4", "rouge_l", "cider"])
 @pytest.mark.parametrize(
     ("settings_", "message"),

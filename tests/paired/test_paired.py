@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pytest_claims import paired
-from pytest_claims.evidence import Basis, Caption, Evidence
+from pytest_claims.evidence import Basis, Evidence, Output
 from pytest_claims.metrics import BUILTIN, Corpus, Metric, Pair, Score
 from pytest_claims.metrics.base import mean_score
 from pytest_claims.paired import Decision, Difference
@@ -88,8 +88,8 @@ def evidence(captions: dict[str, str], **changes: Any) -> Evidence:
         dataset={"fingerprint": "f"}, split={"split": "test"}, prompt={"prompt": "a"}, decoding={"num_beams": 5},
         precision={"precision": "float32"}, scored=len(captions), seed=None, checkpoint={"digest": "d"},
     )  # fmt: skip
-    made = tuple(Caption(id=name, text=text, references=("one",)) for name, text in sorted(captions.items()))
-    return Evidence(basis=Basis.REPRODUCED, captions=made, observed=replace(observed, **changes))
+    made = tuple(Output(id=name, text=text, references=("one",)) for name, text in sorted(captions.items()))
+    return Evidence(basis=Basis.REPRODUCED, outputs=made, observed=replace(observed, **changes))
 
 
 def compared(
@@ -137,7 +137,7 @@ def test_captions() -> None:
     theirs = {f"{i:02}": f"{rng.random():.4f}" for i in range(50)}
     ours = {name: f"{float(text) - (int(name) % 5 - 1) / 10:.4f}" for name, text in theirs.items()}
     ours["01"] = theirs["01"] + "0"  # another text with the same score
-    found = compared(ours, theirs, Mean()).captions
+    found = compared(ours, theirs, Mean()).outputs
     assert found is not None
     assert (found.changed, found.better, found.worse) == (41, 10, 30)
     assert [one.id for one in found.losses] == [
@@ -162,7 +162,7 @@ def test_a_metric_without_scores_of_images() -> None:
             """The mean."""
             return replace(super().score(corpus, **options), per_image=())
 
-    found = compared({"a": "0.1", "b": "0.2"}, {"a": "0.1", "b": "0.3"}, Whole()).captions
+    found = compared({"a": "0.1", "b": "0.2"}, {"a": "0.1", "b": "0.3"}, Whole()).outputs
     assert found is not None
     assert (found.changed, found.better, found.worse, found.losses) == (1, None, None, ())
 
@@ -175,8 +175,8 @@ def test_a_metric_for_which_lower_is_better() -> None:
     assert found.decision is Decision.INFERIOR
     assert found.difference is not None
     assert found.difference.probability_worse == 1
-    assert found.captions is not None
-    assert (found.captions.better, found.captions.worse) == (0, 20)
+    assert found.outputs is not None
+    assert (found.outputs.better, found.outputs.worse) == (0, 20)
 
 
 def test_a_metric_that_cannot_be_resampled() -> None:
@@ -222,7 +222,7 @@ def test_other_images_or_references_are_no_pair() -> None:
         "images: 2 ids are in one of the two runs only"
     ]
     other = evidence(CAPTIONS)
-    other = replace(other, captions=tuple(replace(caption, references=("two",)) for caption in other.captions))
+    other = replace(other, outputs=tuple(replace(output, references=("two",)) for output in other.outputs))
     assert list(paired.problems(evidence(CAPTIONS), other)) == ["references: those of a differ"]
 
 

@@ -126,7 +126,7 @@ def hostile() -> tuple[Record, Gallery]:
         ),
     )
     shown = gallery(
-        1, ids=[HOSTILE], captions=[HOSTILE], references=[[HOSTILE]], thumbnails=[f"data:image/png;base64,{HOSTILE}"]
+        1, ids=[HOSTILE], outputs=[HOSTILE], references=[[HOSTILE]], thumbnails=[f"data:image/png;base64,{HOSTILE}"]
     )
     return bad, shown
 
@@ -154,7 +154,7 @@ def test_hostile_texts_in_the_blocks() -> None:
         assert text.isascii()
         assert not set("<>&") & set(text)
     texts = found.blocks()["_texts-0"]
-    assert texts["captions"] == [
+    assert texts["outputs"] == [
         HOSTILE.replace("\u2028", "\ufffd").replace("\u202e", "\ufffd").replace("\x1b", "\ufffd")
     ]
     assert "_thumbnails-0-0" not in found.blocks()
@@ -373,7 +373,7 @@ def test_scores_that_are_no_numbers() -> None:
 
 def test_one_evidence_is_embedded_once() -> None:
     """Claims of one evidence share captions and thumbnails and have scores of their own; one that differs has its own."""
-    shared = {"a": gallery(250), "b": gallery(250, scores=[0.5] * 250), "c": gallery(250, captions=["other"] * 250)}
+    shared = {"a": gallery(250), "b": gallery(250, scores=[0.5] * 250), "c": gallery(250, outputs=["other"] * 250)}
     found = page(record("a"), record("b"), record("c"), galleries=shared)
     pictures = [f"_thumbnails-{key}-{i}" for key in (0, 1) for i in range(3)]
     assert sorted(found.blocks()) == sorted(["_texts-0", "_texts-1", "_scores-0", "_scores-1", "_scores-2", *pictures])

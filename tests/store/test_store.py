@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +17,7 @@ import pytest
 
 from pytest_claims import files, git
 from pytest_claims.errors import EvaluationError, NotAttempted
-from pytest_claims.evidence import Caption, Evidence
+from pytest_claims.evidence import Evidence, Output
 from pytest_claims.protocol import Observed
 from pytest_claims.store import Folder, Recipe, Store, replay, seal
 
@@ -79,7 +80,7 @@ def picture(name: str) -> str:
 def say(folder: Folder, *names: str) -> None:
     """Append a caption for each of `names`."""
     for name in names:
-        caption = Caption(
+        caption = Output(
             id=name, text=f"ein Bild: {name} ☃", references=folder.recipe.references[name], tokens=4, truncated=False
         )
         folder.append(caption, picture(name))
@@ -134,6 +135,39 @@ def test_a_run_leaves_four_plain_files() -> None:
     assert first == {"id": "a", "references": ["a picture of a", "the a"]}
 
 
+def test_what_a_caption_has_not() -> None:
+    """A ranking and named texts are in the line and in the digest where an output has them; captions stay what they were."""
+    assert complete().digest == "27b7d113f18f3d5ce3c5b4685f54d30c82489bd89ded3a5ff51032ca7ceb2f55"
+    shutil.rmtree("evidence")
+    more = Output(
+        id="a",
+        text="red",
+        references=recipe().references["a"],
+        tokens=1,
+        ranked=("red", "blue"),
+        extras={"question": "?"},
+    )
+    with store().open(replace(recipe(), noun="answer"), picture) as folder:
+        folder.append(more, picture("a"))
+        say(folder, "b", "c", "d")
+        made = folder.finish({})
+    first, second, *_ = ((place() / "captions.jsonl").read_text(encoding="utf-8")).splitlines()
+    assert list(json.loads(first)) == ["id", "caption", "tokens", "truncated", "image", "ranked", "extras", "seal"]
+    assert list(json.loads(second)) == ["id", "caption", "tokens", "truncated", "image", "seal"]
+    assert made.outputs[0] == more
+    assert made.digest not in (
+        complete().digest,
+        replace(made, outputs=(replace(more, ranked=()), *made.outputs[1:])).digest,
+    )
+    with store().open(replace(recipe(), noun="answer"), picture) as folder:
+        assert folder.reused == NAMES
+        again = folder.finish({})
+    assert (again.digest, again.outputs) == (made.digest, made.outputs)
+    assert again.provenance == {"answers": f"4 of 4 from evidence of {made.created_at}"}
+    plan_ = cast("CaptioningPlan", SimpleNamespace(asked=ASKED, noun="answer", command=""))
+    assert replay(Path("evidence"), plan_).evidence.digest == made.digest
+
+
 def test_a_file_cut_anywhere_is_gone_on_with() -> None:
     """Wherever a kill cuts the captions, the rest of the run gives the bytes of an undisturbed one; no whole line is redone."""
     whole, evidence = undisturbed()
@@ -152,7 +186,7 @@ def test_a_file_cut_anywhere_is_gone_on_with() -> None:
             say(folder, *reversed(folder.missing))
             found = folder.finish({})
         assert (place() / "captions.jsonl").read_bytes() == whole
-        assert (found.digest, found.captions) == (evidence.digest, evidence.captions)
+        assert (found.digest, found.outputs) == (evidence.digest, evidence.outputs)
         assert found.notes == (() if cut in starts else (torn_note,))
 
 
@@ -160,7 +194,7 @@ def test_a_complete_run_is_used_again() -> None:
     """A second run has nothing to do, keeps time and provenance of the first, and says where its captions come from."""
     first = complete("here")
     second = complete("elsewhere")
-    assert second.captions == first.captions
+    assert second.outputs == first.outputs
     assert second.created_at == first.created_at
     assert second.provenance == {"platform": "here", "captions": f"4 of 4 from evidence of {first.created_at}"}
     assert second == complete("a third place")
@@ -204,7 +238,7 @@ def test_a_line_that_somebody_else_wrote_is_not_used(forge: Callable[[str], str 
     data = "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
     (place() / "captions.jsonl").write_bytes(data)
     found = complete()
-    assert found.captions == evidence.captions
+    assert found.outputs == evidence.outputs
     assert found.notes == (
         (
             "Evidence that no run of this user wrote is not used (1 lines of captions.jsonl); it was set aside as "
@@ -309,7 +343,7 @@ def test_nothing_is_written_through_a_link() -> None:
         (place() / name).symlink_to(outside.resolve())
     found = complete()
     assert outside.read_text(encoding="utf-8") == "mine"
-    assert len(found.captions) == 4
+    assert len(found.outputs) == 4
     assert not (place() / "captions.jsonl").is_symlink()
     assert found.notes == (
         (
@@ -468,7 +502,10 @@ def test_without_a_folder_evidence_lives_in_memory(state: Path) -> None:
 
 def plan(**changes: Any) -> CaptioningPlan:
     """What replay looks at of a plan."""
-    return cast("CaptioningPlan", SimpleNamespace(asked={**ASKED, **changes}, command="pytest claims/x.yaml::x-bleu4"))
+    return cast(
+        "CaptioningPlan",
+        SimpleNamespace(asked={**ASKED, **changes}, noun="caption", command="pytest claims/x.yaml::x-bleu4"),
+    )
 
 
 def replayed(**changes: Any) -> Evidence:
@@ -481,7 +518,7 @@ def test_replayed_evidence_is_what_the_run_gave() -> None:
     made = complete()
     found = replayed()
     assert found.replayed
-    assert (found.digest, found.captions, found.observed) == (made.digest, made.captions, made.observed)
+    assert (found.digest, found.outputs, found.observed) == (made.digest, made.outputs, made.observed)
     assert (found.images, found.population, found.created_at) == (made.images, made.population, made.created_at)
     assert str(found.provenance["replayed"]).startswith(place().name)
     assert {key: value for key, value in found.provenance.items() if key != "replayed"} == made.provenance
@@ -566,7 +603,7 @@ HOSTILE: list[tuple[str, Callable[[bytes], bytes | None], str]] = [
     (
         "captions.jsonl",
         lines(lambda v: v[1].update(caption="a" * 100_001)),
-        (":2: a caption of more than 100,000 characters is refused."),
+        (":2: a text of more than 100,000 characters is refused."),
     ),
     ("captions.jsonl", lines(lambda v: v[1].pop("tokens")), ":2: tokens is missing, expected a whole number or null."),
     (
@@ -717,7 +754,7 @@ def test_a_broken_folder_does_not_hide_a_good_one() -> None:
     broken = Path("evidence") / ("0" * 32)
     broken.mkdir()
     (broken / "plan.json").write_text("{", encoding="utf-8")
-    assert len(replayed().captions) == 4
+    assert len(replayed().outputs) == 4
 
 
 def test_the_newest_of_several_is_taken() -> None:

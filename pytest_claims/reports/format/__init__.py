@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pytest_claims.reports.format.findings import CitationCheck, Comparison, Derivation, History, Model
+from pytest_claims.spec.values import Noun, Unit
 from pytest_claims.spec.values import StatusName as Expected
-from pytest_claims.spec.values import Unit
 
 SCHEMA = "pytest-claims/report/2"
 """The version of the format. It changes if a key is renamed or dropped. Keys may be added without a new version."""
@@ -170,6 +170,7 @@ class Evidence(Model):
     reason: str
     next_step: str
     basis: Literal["reproduced", "rescored", "counted", "derived"] | None
+    noun: Noun | None = Field(default=None, description="what an output is called; null: there is none")
     outcome: Literal["pass", "partial", "fail"] | None = Field(description="the result before the gates")
     reported: str | None = Field(description="the reported number as the paper prints it")
     measured: float | None
@@ -213,6 +214,11 @@ class Record(Model):
         """The claim's id; the file's name if the record is about a file."""
         return self.evidence.claim.id or self.evidence.claim.file
 
+    @property
+    def noun(self) -> str:
+        """What an output is called. A report that does not say so is older than other outputs than captions."""
+        return self.evidence.noun or "caption"
+
     def values(self) -> dict[str, Any]:
         """The record as JSON has it."""
         return self.model_dump(mode="json", by_alias=True)
@@ -233,10 +239,13 @@ class Record(Model):
 class Gallery(Model):
     """What was generated behind a claim, image by image, in the order of the ids. It is no part of the record."""
 
-    evidence: str = Field(description="digest: claims of one evidence have the same captions")
+    evidence: str = Field(description="digest: claims of one evidence have the same outputs")
+    noun: Noun = Field(default="caption", description="what an output is called")
     ids: list[str]
-    captions: list[str]
+    outputs: list[str]
     references: list[list[str]]
+    ranked: list[list[str]] = Field(default=[], description="the first of each ranking; empty if nothing was ranked")
+    extras: list[dict[str, str]] = Field(default=[], description="named texts of each row; empty if there are none")
     scores: list[float] = Field(description="of each image alone, in the metric's natural range")
     thumbnails: list[str] = Field(
         description="data: addresses, one for each image that could be shown, else empty text"

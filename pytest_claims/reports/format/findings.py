@@ -40,8 +40,8 @@ class Loss(Model):
     """One image on which the candidate has the lower score; scores of the image alone, in the reported unit."""
 
     id: str
-    reference: str = Field(description="the reference's caption")
-    candidate: str = Field(description="the candidate's caption")
+    reference: str = Field(description="the reference's output")
+    candidate: str = Field(description="the candidate's output")
     reference_score: float
     candidate_score: float
 
@@ -64,7 +64,7 @@ class Comparison(Model):
     reason: str
     next_step: str
     margin: float | None = Field(description="the largest loss that is accepted, in the reported unit")
-    made: str | None = Field(description="where the reference's captions come from; null: nothing was compared")
+    made: str | None = Field(description="where the reference's outputs come from; null: nothing was compared")
     reference: Side | None
     candidate: Side | None
     images: int
@@ -72,7 +72,7 @@ class Comparison(Model):
     interval: PairedInterval | None = Field(description="null: the metric cannot be resampled")
     probability_worse: float | None = Field(description="share of the resamples in which the candidate is worse")
     images_to_decide: int | None = Field(description="how many images would decide if the loss stays as it is")
-    changed: int | None = Field(description="captions whose text differs")
+    changed: int | None = Field(description="outputs that differ")
     better: int | None = Field(description="images whose score rose")
     worse: int | None = Field(description="images whose score fell")
     losses: list[Loss] = Field(description="the largest losses, at most twenty, the largest first")

@@ -1,6 +1,6 @@
 """Galleries → blocks of JSON inside the page, which the script parses when a gallery is opened.
 
-A gallery has one block of texts (ids, captions, references), one of scores per claim, and its thumbnails in blocks of
+A gallery has one block of texts (ids, outputs, references), one of scores per claim, and its thumbnails in blocks of
 `THUMBNAILS`. Everything that a browser could take for markup is escaped, so a block is inert whatever its texts are.
 """
 
@@ -57,6 +57,8 @@ class Shown:
     """Of the texts and thumbnails, which claims may share."""
     scores: int
     """Of the scores, which are the claim's own."""
+    rows: str
+    """What a row is called: `image`, if its output is a caption."""
     images: int
     thumbnails: int
     """How many images have one."""
@@ -96,7 +98,7 @@ def galleries(records: Sequence[Record], given: Mapping[str, Gallery]) -> Embedd
         gallery = given.get(nodeid)
         if gallery is None or not gallery.ids or nodeid in of:
             continue
-        # A digest is only a promise: what is shared must also be equal, or a claim would show another one's captions.
+        # A digest is only a promise: what is shared must also be equal, or a claim would show another one's outputs.
         known = first.setdefault(gallery.evidence, [])
         shared = next((place for place, other in known if _same(gallery, other)), None)
         if shared is None:
@@ -112,6 +114,7 @@ def galleries(records: Sequence[Record], given: Mapping[str, Gallery]) -> Embedd
         of[nodeid] = Shown(
             key=shared,
             scores=number,
+            rows=text.row(gallery.noun),
             images=len(gallery.ids),
             thumbnails=sum(_PICTURE.match(address) is not None for address in gallery.thumbnails),
             histogram=counted,
@@ -157,7 +160,15 @@ def _round_up(width: float) -> float:
 def _texts(key: int, gallery: Gallery) -> Iterator[tuple[str, Markup]]:
     yield (
         f"_texts-{key}",
-        block({"ids": gallery.ids, "captions": gallery.captions, "references": gallery.references}),
+        block(
+            {
+                "ids": gallery.ids,
+                "outputs": gallery.outputs,
+                "references": gallery.references,
+                "ranked": gallery.ranked,
+                "extras": [list(map(list, extras.items())) for extras in gallery.extras],
+            }
+        ),
     )
     addresses = [address if _PICTURE.fullmatch(address) else "" for address in gallery.thumbnails]
     if any(addresses):
@@ -176,12 +187,7 @@ def _scores(gallery: Gallery, factor: float) -> list[float | None]:
 
 def _same(one: Gallery, other: Gallery) -> bool:
     """Whether two galleries differ at most in their scores."""
-    return (one.ids, one.captions, one.references, one.thumbnails) == (
-        other.ids,
-        other.captions,
-        other.references,
-        other.thumbnails,
-    )
+    return one.model_copy(update={"scores": other.scores}) == other
 
 
 def _clean(value: Any) -> Any:

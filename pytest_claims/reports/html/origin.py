@@ -33,7 +33,7 @@ def of(record: Record) -> Origin | None:
     metric = citation.reported_metric
     try:
         if metric.startswith("bleu"):
-            return _bleu(counts)
+            return _bleu(counts, record.noun)
         if set(counts) == {"sum", "images"}:
             return _mean(counts)
         if metric.endswith("_parameters"):
@@ -65,19 +65,19 @@ def _derived(found: Derivation, citation: CitationCheck | None) -> Origin:
     )
 
 
-def _bleu(counts: Mapping[str, Any]) -> Origin:
+def _bleu(counts: Mapping[str, Any], noun: str) -> Origin:
     matches, totals = counts["matches"], counts["totals"]
     length, closest = counts["hypothesis_length"], counts["reference_length"]
     precisions = [match / total if total else 0.0 for match, total in zip(matches, totals, strict=True)]
     penalty = 1.0 if length >= closest else math.exp(1 - closest / length) if length else 0.0
     mean = math.prod(precisions) ** (1 / len(precisions))
     return Origin(
-        head=("n", "n-grams that match", "n-grams in the captions", "precision"),
+        head=("n", "n-grams that match", f"n-grams in the {noun}s", "precision"),
         rows=[
             (str(n), f"{match:,}", f"{total:,}", f"{precision:.4f}")
             for n, (match, total, precision) in enumerate(zip(matches, totals, precisions, strict=True), 1)
         ],
-        says=f"The captions have {length:,} words, the closest references {closest:,}: the brevity penalty is "
+        says=f"The {noun}s have {length:,} words, the closest references {closest:,}: the brevity penalty is "
         f"{penalty:.4f}. The geometric mean of the precisions, {mean:.4f}, times the penalty gives {mean * penalty:.4f}.",
     )
 

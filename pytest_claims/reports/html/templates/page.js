@@ -106,14 +106,14 @@
   const WORD = /[\p{L}\p{N}]+(?:['’]\p{L}+)?/gu;
   const wordsOf = (text) => [...text.matchAll(WORD)];
   const grams = (words, n) => words.slice(n - 1).map((_, i) => words.slice(i, i + n).join(" "));
-  // For each word of a caption, the length of the longest n-gram (up to 4) around it that a reference has too.
-  const marked = (caption, references) => {
+  // For each word of an output, the length of the longest n-gram (up to 4) around it that a reference has too.
+  const marked = (output, references) => {
     const known = new Set();
     for (const reference of references) {
       const words = wordsOf(reference).map((match) => match[0].toLowerCase());
       for (let n = 1; n <= 4; n += 1) for (const gram of grams(words, n)) known.add(gram);
     }
-    const found = wordsOf(caption), words = found.map((match) => match[0].toLowerCase());
+    const found = wordsOf(output), words = found.map((match) => match[0].toLowerCase());
     const longest = words.map(() => 0);
     for (let n = 1; n <= 4; n += 1) {
       grams(words, n).forEach((gram, i) => { if (known.has(gram)) longest.fill(n, i, i + n); });
@@ -121,16 +121,37 @@
     const line = make("p", "caption");
     let end = 0;
     found.forEach((match, i) => {
-      line.append(caption.slice(end, match.index));
+      line.append(output.slice(end, match.index));
       end = match.index + match[0].length;
       line.append(longest[i] ? make("mark", `n${longest[i]}`, match[0]) : match[0]);
     });
-    line.append(caption.slice(end));
+    line.append(output.slice(end));
     return line;
   };
 
+  // The first of a ranking; those that are right are marked.
+  const ranking = (ranked, references) => {
+    const list = make("ol", "ranked");
+    list.setAttribute("aria-label", "Ranking");
+    for (const one of ranked) {
+      const node = make("li");
+      node.append(references.includes(one) ? make("mark", "n4", one) : one);
+      list.append(node);
+    }
+    return list;
+  };
+  const named = (extras) => {
+    const list = make("dl", "extras");
+    for (const [name, text] of extras) {
+      const pair = make("div");
+      pair.append(make("dt", "", name), make("dd", "", text));
+      list.append(pair);
+    }
+    return list;
+  };
+
   const gallery = (details) => {
-    const { key, scores: number, anchor } = details.dataset;
+    const { key, scores: number, anchor, rows: rowName } = details.dataset;
     const inside = details.querySelector(".gallery-body"), list = details.querySelector(".images");
     const query = details.querySelector(".query"), order = details.querySelector(".order");
     const [previous, where, next] = [".previous", ".where", ".next"].map((name) => details.querySelector(name));
@@ -157,10 +178,14 @@
       const text = make("div", address ? "" : "plain"), head = make("p", "head"), link = make("a", "", id);
       link.href = `#${anchor}/${encodeURIComponent(id)}`;
       head.append(link, make("span", "score", scores[image] === null ? "no score" : `score ${scores[image].toFixed(2)}`));
-      const references = make("ul");
+      const references = make("ul"), known = data.references[image] || [], ranked = data.ranked[image] || [];
       references.setAttribute("aria-label", "References");
-      for (const reference of data.references[image] || []) references.append(make("li", "", reference));
-      text.append(head, marked(data.captions[image], data.references[image] || []), references);
+      for (const reference of known) references.append(make("li", "", reference));
+      text.append(head);
+      if (data.extras[image]?.length) text.append(named(data.extras[image]));
+      if (data.outputs[image] || !ranked.length) text.append(marked(data.outputs[image], known));
+      if (ranked.length) text.append(ranking(ranked, known));
+      text.append(references);
       node.append(text);
       if (image === linked) node.classList.add("linked");
       return node;
@@ -173,13 +198,14 @@
       previous.disabled = page === 0;
       next.disabled = page === pages - 1;
       where.textContent = found.length
-        ? `Images ${start + 1} to ${start + shown.length} of ${found.length}${found.length < data.ids.length ? ` (${data.ids.length} in all)` : ""}`
-        : "No image fits the filters.";
+        ? `${rowName.charAt(0).toUpperCase()}${rowName.slice(1)}s ${start + 1} to ${start + shown.length} of ${found.length}${found.length < data.ids.length ? ` (${data.ids.length} in all)` : ""}`
+        : `No ${rowName} fits the filters.`;
     };
     const select = () => {
       const words = query.value.toLowerCase().split(/\s+/).filter(Boolean);
       if (words.length && !haystack.length) {
-        haystack = data.ids.map((id, i) => [id, data.captions[i], ...(data.references[i] || [])].join("\n").toLowerCase());
+        const all = (i) => [data.ids[i], data.outputs[i], data.references[i] || [], data.ranked[i] || [], data.extras[i] || []];
+        haystack = data.ids.map((_, i) => all(i).flat(2).join("\n").toLowerCase());
       }
       found = [];
       for (let i = 0; i < data.ids.length; i += 1) {
