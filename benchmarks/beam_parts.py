@@ -88,9 +88,9 @@ class Store(transformers.Cache):
         return first, second
 
 
-def prefill(self: Any, rows: slice, features: Tensor) -> Tensor:
-    """`Decoder.prefill` with OPT's own layers."""
-    embeds = self._prompt_embeds.repeat(features.shape[0], 1, 1)
+def prefill(self: Any, rows: slice, features: Tensor, prompts: Tensor, _: Tensor | None) -> Tensor:
+    """`Decoder.prefill` with OPT's own layers, for prompts of one length."""
+    embeds = self._decoder.embed_tokens(prompts)
     embeds[:, self._image_positions] = features.to(embeds.dtype)
     hidden = embeds + self._positions[: self.prefix]
     self._mask[rows] = float("-inf")

@@ -5,6 +5,9 @@ which all beams share. Then follows one row per beam for each generated position
 which rows a beam may see. When beams are reordered, only the mask is permuted: beams x W numbers per image, instead of a
 cache of layers x 2 x positions x width numbers per beam. All beams of an image read the prefix in one product.
 
+L is the length of the longest prompt. A shorter one is filled up on the right: attention is causal, so no token of the
+prompt sees the filling, and the mask hides it from the beams. Positions count the image's own tokens only.
+
 The cost: a beam's query is also multiplied with the rows of other beams, at most (beams - 1) * T dot products per head.
 For captions this is small compared with the linear layers.
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import Blip2ForConditionalGeneration
 
+    from pytest_claims.beam.prompts import Prompts
     from pytest_claims.beam.settings import BeamSettings
 
 _ALIGNMENT = 8  # attention kernels need rows of the mask to start at multiples of this
@@ -38,12 +42,12 @@ class Decoder:
     Args:
         model: in evaluation mode, on one device.
         settings: the number of beams and tokens.
-        input_ids: (1, L) the tokenised prompt with image placeholders.
+        prompts: the prompts of the images.
         slots: how many images are decoded at a time.
         pack: whether a second copy of the language model's weights may be held.
 
     Raises:
-        EvaluationError: the prompt does not contain the model's image tokens, or is too long, or the vocabulary too small.
+        EvaluationError: a prompt is too long, or the vocabulary too small.
     """
 
     def __init__(
@@ -51,7 +55,7 @@ class Decoder:
         model: Blip2ForConditionalGeneration,
         settings: BeamSettings,
         *,
-        input_ids: Tensor,
+        prompts: Prompts,
         slots: int,
         pack: bool,
     ) -> None:
@@ -67,14 +71,13 @@ class Decoder:
         weight = opt.lm_head.weight
         self.device: torch.device = weight.device
         self.dtype: torch.dtype = weight.dtype
-        self.prompt = input_ids[0].to(self.device)
         self.vocabulary: int = weight.shape[0]
         self._beams = settings.num_beams
         self._max_new_tokens = settings.max_new_tokens
+        prefix = prompts.longest
+        self.prefix = prefix
         self._check(settings, decoder.embed_positions.num_embeddings - decoder.embed_positions.offset)
 
-        prefix = self.prompt.shape[0]
-        self.prefix = prefix
         width = prefix + settings.max_new_tokens * self._beams
         self.width = -(-width // _ALIGNMENT) * _ALIGNMENT
         hidden: int = config.hidden_size
@@ -88,26 +91,18 @@ class Decoder:
         self._beam_rows = torch.arange(self._beams, device=self.device)
         self._slot_rows = torch.arange(slots, device=self.device)[:, None] * self.width
 
-        prompt_embeds = decoder.embed_tokens(self.prompt)
-        self._prompt_embeds = prompt_embeds  # (L, E)
-        self._image_positions = (self.prompt == model.config.image_token_id).nonzero()[:, 0]
+        self._prefix_rows = torch.arange(prefix, device=self.device)
+        self._lengths = torch.full((slots,), prefix, device=self.device)  # of each image's prompt
+        self._image_positions = torch.tensor(prompts.image_positions, device=self.device)
         positions = torch.arange(prefix + settings.max_new_tokens, device=self.device)
         # OPT's learned positions start at `offset`, which is 2 (OPTLearnedPositionalEmbedding)
         self._positions = decoder.embed_positions.weight[positions + decoder.embed_positions.offset]
 
     def _check(self, settings: BeamSettings, positions: int) -> None:
-        config = self._model.config
-        found = int((self.prompt == config.image_token_id).sum())
-        if found != config.num_query_tokens:
-            raise EvaluationError(
-                f"The tokenised prompt holds {found} image tokens (id {config.image_token_id}) and the "
-                f"model needs {config.num_query_tokens}: the image would be ignored. "
-                "Set `num_query_tokens` on the processor."
-            )
-        needed = self.prompt.shape[0] + settings.max_new_tokens
+        needed = self.prefix + settings.max_new_tokens
         if needed > positions:
             raise EvaluationError(
-                f"The prompt of {self.prompt.shape[0]} tokens and max_new_tokens="
+                f"The prompt of {self.prefix} tokens and max_new_tokens="
                 f"{settings.max_new_tokens} need {needed} positions, and the language model has "
                 f"{positions}."
             )
@@ -117,27 +112,42 @@ class Decoder:
                 f"language model has a vocabulary of {self.vocabulary}."
             )
 
-    def prefill(self, rows: slice, features: Tensor) -> Tensor:
-        """Compute the prefix of these slots; return the logits of its last position, (G, 1, V)."""
-        prefix = self.prefix
-        embeds = self._prompt_embeds.repeat(features.shape[0], 1, 1)  # (G, L, E)
+    def prefill(self, rows: slice, features: Tensor, prompts: Tensor, lengths: Tensor | None) -> Tensor:
+        """Compute the prefix of these slots; return the logits of its last position, (G, 1, V).
+
+        Args:
+            rows: the slots.
+            features: (G, Q, d), of the images.
+            prompts: (G, l), filled up on the right.
+            lengths: (G,), of the prompts; None if all have the length l, and no prompt of the search has another.
+        """
+        width = prompts.shape[1]
+        embeds = self._decoder.embed_tokens(prompts)  # (G, l, E)
         embeds[:, self._image_positions] = features.to(embeds.dtype)
-        hidden = embeds + self._positions[:prefix]  # (G, L, d)
+        hidden = embeds + self._positions[:width]  # (G, l, d)
         self._mask[rows] = float("-inf")
-        self._mask[rows, :, :prefix] = 0
+        if lengths is None:
+            self._mask[rows, :, :width] = 0
+        else:
+            self._lengths[rows] = lengths
+            filling = self._prefix_rows >= lengths[:, None]  # (G, L)
+            self._mask[rows, :, : self.prefix] = torch.where(filling, float("-inf"), 0.0)[:, None].to(self.dtype)
         for number, layer in enumerate(self._layers):
-            keys_store, values_store = self._store[number, :, rows, :prefix]
+            keys_store, values_store = self._store[number, :, rows, :width]
             entered = layer.enter(hidden)
             keys, values = layer.keys(entered), layer.values(entered)
             keys_store.copy_(keys)
             values_store.copy_(values)
             last = number + 1 == len(self._layers)
+            seen = None
             if last:  # only the last position is needed from here on
-                hidden, entered = hidden[:, -1:], entered[:, -1:]
+                hidden, entered = _last(hidden, lengths), _last(entered, lengths)
+                seen = None if lengths is None else self._mask[rows, None, :1, :width]
             mixed = functional.scaled_dot_product_attention(
                 self._split(layer.queries(entered)),
                 self._split(keys),
                 self._split(values),
+                attn_mask=seen,
                 is_causal=not last,
                 scale=1.0,
             )
@@ -157,7 +167,7 @@ class Decoder:
         fed = (step - 1).clamp(min=0)
         newest = tokens.gather(2, fed[:, None, None].expand(-1, self._beams, 1))[:, :, 0]
         embeds = decoder.embed_tokens(newest)  # (A, beams, E)
-        hidden = embeds + self._positions[self.prefix + fed][:, None]  # (A, beams, d)
+        hidden = embeds + self._positions[self._lengths[rows] + fed][:, None]  # (A, beams, d)
         own = self._own_rows(fed)
         written = (self._slot_rows[rows] + own).flatten()
         mask = self._mask[rows, None, :, :width]  # (A, 1, beams, w)
@@ -189,6 +199,7 @@ class Decoder:
         for store in self._store:  # layer by layer, so that the copy in between is small
             store[:, targets, :width] = store[:, sources, :width]
         self._mask[targets] = self._mask[sources]
+        self._lengths[targets] = self._lengths[sources]
 
     def _own_rows(self, fed: Tensor) -> Tensor:
         """The row of the store for token number `fed` of each beam: (A, beams)."""
@@ -205,6 +216,13 @@ class Decoder:
             hidden = decoder.final_layer_norm(hidden)
         logits: Tensor = self._head(hidden)
         return logits
+
+
+def _last(states: Tensor, lengths: Tensor | None) -> Tensor:
+    """The last position of each prompt: (G, l, d) to (G, 1, d)."""
+    if lengths is None:
+        return states[:, -1:]
+    return states.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, states.shape[2]))
 
 
 class _Layer:

@@ -34,14 +34,15 @@ class Hypotheses:
 
     Args:
         settings: the protocol's decoding.
-        prompt: the prompt's token ids, (L,), on the device.
+        prompt: the longest prompt's token ids, (L,), on the device.
         vocabulary: the number of token ids.
         slots: how many images are decoded at a time.
     """
 
     def __init__(self, settings: BeamSettings, *, prompt: Tensor, vocabulary: int, slots: int) -> None:
         self.settings = settings
-        self.prompt = prompt
+        self.prompts = prompt.repeat(slots, 1)
+        """The prompt of each slot, filled up with its first token."""
         device, beams, length = prompt.device, settings.num_beams, settings.max_new_tokens
         self.step = torch.zeros(slots, dtype=torch.long, device=device)
         self.tokens = torch.zeros((slots, beams, length), dtype=torch.long, device=device)
@@ -66,7 +67,7 @@ class Hypotheses:
         self._chunk = size
 
     def per_slot(self) -> tuple[Tensor, ...]:
-        """All tensors whose first dimension is the slot."""
+        """All tensors of what is generated; their first dimension is the slot."""
         return (
             self.step,
             self.tokens,
@@ -80,12 +81,25 @@ class Hypotheses:
             self.parents,
         )
 
-    def reset(self, rows: slice) -> None:
-        """Start new images in these slots."""
+    def reset(self, rows: slice, prompts: Tensor | None = None) -> None:
+        """Start new images in these slots.
+
+        Args:
+            rows: the slots.
+            prompts: (G, l), filled up with their first token; None: as before.
+        """
+        if prompts is not None:
+            self.prompts[rows] = prompts[:, :1]
+            self.prompts[rows, : prompts.shape[1]] = prompts
         for tensor in self.per_slot():
             tensor[rows] = 0
         self.best_scores[rows] = _IMPOSSIBLE
         self.open[rows] = True
+
+    def move(self, sources: Tensor, targets: Tensor) -> None:
+        """Copy slots. No slot is both source and target."""
+        for tensor in (self.prompts, *self.per_slot()):
+            tensor[targets] = tensor[sources]
 
     def advance(self, rows: slice, logits: Tensor) -> None:
         """Choose the next token of every beam of these slots, and find out which images are decided.
@@ -107,8 +121,8 @@ class Hypotheses:
             beams = scores.shape[1]
             filled = self._positions < step[:, None, None]
             # Positions that are not generated yet get the prompt's first token, which is penalised anyway.
-            generated = torch.where(filled, self.tokens[rows, :beams], self.prompt[0])
-            prompt = self.prompt.expand(generated.shape[0], beams, -1)
+            prompt = self.prompts[rows, None].expand(-1, beams, -1)
+            generated = torch.where(filled, self.tokens[rows, :beams], prompt[..., :1])
             seen = torch.cat((prompt, generated), dim=-1)  # (A, beams, L + T)
             penalised = scores.gather(-1, seen)
             penalised = torch.where(

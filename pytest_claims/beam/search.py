@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
 from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: TID253 - as above
@@ -13,12 +13,13 @@ from pytest_claims.beam.decoder import Decoder
 from pytest_claims.beam.encoder import Encoder
 from pytest_claims.beam.graphs import WIDTH, Graphs
 from pytest_claims.beam.hypotheses import Hypotheses
+from pytest_claims.beam.prompts import Prompts
 from pytest_claims.beam.settings import BeamSettings, supports
 from pytest_claims.errors import EvaluationError
 from pytest_claims.machine import free_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from torch import Tensor
@@ -37,7 +38,8 @@ class BeamSearch:
     Args:
         model: in evaluation mode; `supports(model)` must be None.
         settings: the protocol's decoding.
-        input_ids: (1, L) the tokenised prompt with image placeholders, for every image the same.
+        input_ids: the tokenised prompt with image placeholders: (1, L), for every image the same; or the tokens of each image
+            by its id.
         slots: how many images are decoded at a time.
         sub_batch: how many images are encoded at a time; default: chosen for the device.
 
@@ -50,20 +52,20 @@ class BeamSearch:
         model: Blip2ForConditionalGeneration,
         settings: BeamSettings,
         *,
-        input_ids: Tensor,
+        input_ids: Tensor | Mapping[str, Sequence[int]],
         slots: int,
         sub_batch: int | None = None,
     ) -> None:
         problem = supports(model)
         if problem is not None:
             raise EvaluationError(problem)
-        if input_ids.dim() != 2 or input_ids.shape[0] != 1:
-            raise EvaluationError(f"The prompt has the shape {tuple(input_ids.shape)}, expected (1, tokens).")
+        config: Any = model.config
+        self._prompts = Prompts(input_ids, image_token=config.image_token_id, queries=config.num_query_tokens)
         if slots < 1:
             raise EvaluationError(f"The number of slots is {slots}, expected at least 1.")
         self.slots = slots
         self._settings = settings
-        self._allocate(model, input_ids)
+        self._allocate(model)
         kind = self._decoder.device.type
         self._sub_batch = sub_batch or self._encoder.sub_batch
         self._width_step = _WIDTHS.get(kind, WIDTH)
@@ -71,13 +73,13 @@ class BeamSearch:
         self._attention = attention_of(kind)
 
     @torch.inference_mode()
-    def _allocate(self, model: Blip2ForConditionalGeneration, input_ids: Tensor) -> None:
+    def _allocate(self, model: Blip2ForConditionalGeneration) -> None:
         pack = _may_pack(model)
         self._encoder = Encoder(model, pack=pack)
-        self._decoder = Decoder(model, self._settings, input_ids=input_ids, slots=self.slots, pack=pack)
+        self._decoder = Decoder(model, self._settings, prompts=self._prompts, slots=self.slots, pack=pack)
         self._hypotheses = Hypotheses(
             self._settings,
-            prompt=self._decoder.prompt,
+            prompt=torch.zeros(self._decoder.prefix, dtype=torch.long, device=self._decoder.device),
             vocabulary=self._decoder.vocabulary,
             slots=self.slots,
         )
@@ -121,8 +123,9 @@ class BeamSearch:
         rows = slice(first, first + len(images))
         with self._attention():
             features = self._encoder.encode(images, self._sub_batch)
-            self._hypotheses.reset(rows)
-            self._choose(rows, self._decoder.prefill(rows, features))
+            prompts, lengths = self._prompts.batch([image_id for image_id, _ in images], self._decoder.device)
+            self._hypotheses.reset(rows, prompts)
+            self._choose(rows, self._decoder.prefill(rows, features, prompts, lengths))
         return [first + n for n, done in enumerate(self._hypotheses.done[rows].tolist()) if done]
 
     @torch.inference_mode()
@@ -177,8 +180,7 @@ class BeamSearch:
             width = self._width(max(steps[source] for source in sources))
             from_, to = self._index(sources), self._index(targets)
             self._decoder.move(from_, to, width)
-            for tensor in hypotheses.per_slot():
-                tensor[to] = tensor[from_]
+            hypotheses.move(from_, to)
             for source, target in zip(sources, targets, strict=True):
                 active[target], steps[target] = active[source], steps[source]
         del active[remaining:], steps[remaining:]
