@@ -48,6 +48,7 @@ class ClaimFile(pytest.File):
         except Exception as error:  # a hook or pytest-claims is at fault: pytest shows why, the reports name the file
             self.claims_problems = (text.line(f"{shown}: {type(error).__name__}: {error}"),)
             raise
+        state.claims_of(self.config).extend(claims)
         for claim in claims:
             yield ClaimItem.from_parent(self, name=claim.id, claim=claim)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _SETTINGS: pytest.StashKey[settings.Settings] = pytest.StashKey()
 _FILES: pytest.StashKey[set[Path]] = pytest.StashKey()
+_CLAIMS: pytest.StashKey[list[Claim]] = pytest.StashKey()
 _TREE: pytest.StashKey[Tree] = pytest.StashKey()
 _COMPARISON: pytest.StashKey[Comparison | SettingsError] = pytest.StashKey()
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
@@ -30,6 +31,11 @@ _SESSION: pytest.StashKey[Session] = pytest.StashKey()
 def files_of(config: pytest.Config) -> set[Path]:
     """The claim files that pytest collects, readable or not. Callers may add to the set."""
     return config.stash.setdefault(_FILES, set())
+
+
+def claims_of(config: pytest.Config) -> list[Claim]:
+    """The claims of the files that pytest collects, selected or not. Callers may add to the list."""
+    return config.stash.setdefault(_CLAIMS, [])
 
 
 def settings_of(config: pytest.Config) -> settings.Settings:
@@ -87,13 +93,15 @@ def session_of(config: pytest.Config) -> Session:
             audit=chosen.audit,
             say=console.say(config),
         )
-        config.stash[_SESSION] = Session(
+        session = Session(
             chosen,
             bench,
             extra_metrics(config),
             comparison_of(config),
             through=(pytest.exit.Exception,),
         )
+        session.papers.cited.add(claims_of(config))
+        config.stash[_SESSION] = session
     return config.stash[_SESSION]
 
 

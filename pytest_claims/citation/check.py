@@ -27,12 +27,15 @@ CORRECT = (
 def check(claim: Claim, library: Library) -> CitationCheck:
     """Whether the claim's number stands in the cell that it cites. Never raises: what cannot be checked is `unchecked`."""
     found = _against_source(claim, library)
-    return replace(found, notes=(*found.notes, *_doubles(claim))) if claim.doubles else found
+    return replace(found, notes=(*found.notes, *_doubles(claim, library)))
 
 
-def _doubles(claim: Claim) -> Iterator[str]:
+def _doubles(claim: Claim, library: Library) -> Iterator[str]:
     value = claim.reported.value.text
-    yield f"{value} is cited from this row under another column too: {'; '.join(claim.doubles[:3])}"
+    if claim.doubles:
+        yield f"{value} is cited from this row under another column too: {'; '.join(claim.doubles[:3])}"
+    if elsewhere := library.cited.elsewhere(claim):
+        yield f"another file cites {value} from such a row under another column: {'; '.join(elsewhere)}"
 
 
 def _against_source(claim: Claim, library: Library) -> CitationCheck:
@@ -83,13 +86,13 @@ def _checked(claim: Claim, document: Document, library: Library, sources: list[S
     notes = [*_version(claim, document), *_said_of_quote(claim, document)]
     if not document.pages or document.pages[0].number is None:
         notes += _page(claim, library, sources)
-    answer = _in_tables(claim, document) if not document.without_tables else _in_pages(claim, document)
+    answer = _in_pages(claim, document) if document.careful else _in_tables(claim, document)
     step = ""
     if answer.result in (Result.MISATTRIBUTED, Result.CONTRADICTED, Result.NOT_FOUND):
         step = CORRECT.format(
             source=shlex.quote(document.name), row=shlex.quote(claim.citation.row), value=claim.reported.value.text
         )
-    elif answer.result is Result.UNCHECKED and document.problems:
+    elif answer.result is Result.UNCHECKED and document.problems and not document.careful:
         notes += [f"not read: {problem}" for problem in document.problems]
     return CitationCheck(
         result=answer.result,
@@ -104,18 +107,22 @@ def _checked(claim: Claim, document: Document, library: Library, sources: list[S
     )
 
 
-def _in_tables(claim: Claim, document: Document) -> cells.Answer:
+def _cited(claim: Claim) -> cells.Cited:
     citation, reported = claim.citation, claim.reported
+    return cells.Cited(
+        section=citation.section,
+        row=citation.row,
+        column=citation.column,
+        value=reported.value.text,
+        unit=reported.unit,
+    )
+
+
+def _in_tables(claim: Claim, document: Document) -> cells.Answer:
+    citation = claim.citation
     tables = cells.tables_of(citation.section, document.tables)
     if tables:
-        cited = cells.Cited(
-            section=citation.section,
-            row=citation.row,
-            column=citation.column,
-            value=reported.value.text,
-            unit=reported.unit,
-        )
-        return cells.look_up(cited, tables, [table for table in document.tables if table not in tables])
+        return cells.look_up(_cited(claim), tables, [table for table in document.tables if table not in tables])
     number = cells.number_of(citation.section)
     if number and any(problem.startswith(f"Table {number}:") for problem in document.problems):
         return cells.Answer(result=Result.UNCHECKED, sentence=f"Table {number} of {document.name} could not be read.")
@@ -144,13 +151,28 @@ def _in_text(claim: Claim, document: Document) -> cells.Answer:
 
 
 def _in_pages(claim: Claim, document: Document) -> cells.Answer:
-    """What the pages of a PDF say: only that a number is missing altogether can be said with certainty."""
-    value = claim.reported.value.text
+    """What a PDF says: a cell that is certain may confirm the number, or show its place; else only its pages count."""
+    value, name = claim.reported.value.text, document.name
     holding = quotes.pages_with(value, document.pages)
     if not holding:
-        return cells.Answer(result=Result.NOT_FOUND, sentence=f"No page of {document.name} holds {value}.")
+        return cells.Answer(result=Result.NOT_FOUND, sentence=f"No page of {name} holds {value}.")
+    number = cells.number_of(claim.citation.section)
+    tables = [table for table in document.tables if number and table.number == number]
+    if tables:
+        # Where a caption ends cannot always be told. So it must neither be needed, nor change anything.
+        answer = cells.look_up(_cited(claim), tables)
+        bare = cells.look_up(_cited(claim), [replace(table, caption="") for table in tables])
+        if answer.result is bare.result and answer.result in (Result.CONFIRMED, Result.MISATTRIBUTED):
+            return answer
+        answer = bare
+        reason = f"{answer.sentence} That was read from the places of characters, which proves no number wrong"
+    else:
+        said = next((problem for problem in document.problems if number and problem.startswith(f"Table {number}:")), "")
+        reason = f"{name} is a PDF, and the cell was not looked up"
+        reason += f": {said}" if said else f": no caption of Table {number} was found in it" if number else ""
     pages = ", ".join(str(page.number) for page in holding[:5])
-    return cells.Answer(result=Result.UNCHECKED, sentence=f"{document.without_tables}. {value} stands on page {pages}.")
+    sentence = f"{reason}. {value} stands on page {pages}. The paper's HTML or LaTeX would tell."
+    return cells.Answer(result=Result.UNCHECKED, sentence=sentence, score=answer.score if tables else None)
 
 
 def _version(claim: Claim, document: Document) -> Iterator[str]:

@@ -91,7 +91,7 @@ def _values(document: Document) -> dict[str, Any]:
     return {
         "name": document.name,
         "pages": [[page.text, page.number] for page in document.pages],
-        "without_tables": document.without_tables,
+        "careful": document.careful,
         "problems": list(document.problems),
         "digest": document.digest,
         "tables": [
@@ -119,7 +119,7 @@ def _document(answer: Mapping[str, Any]) -> Document:
         name=answer["name"],
         version=None,
         pages=tuple(Page(text=text, number=number) for text, number in answer["pages"]),
-        without_tables=answer["without_tables"],
+        careful=answer["careful"],
         problems=tuple(answer["problems"]),
         digest=answer["digest"],
         tables=tuple(_table(table) for table in answer["tables"]),

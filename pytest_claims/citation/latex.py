@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_claims.citation.grid import Cell, Grid, Row, Table, TableTooLarge
 from pytest_claims.citation.latex_text import GROUPS, TABULARS, bracket, group, name_of, piece, rule, span, text_of
-from pytest_claims.citation.latex_tokens import Expander, Token, Unreadable
+from pytest_claims.citation.latex_tokens import NUMBERED, Expander, Token, Unreadable
 from pytest_claims.citation.models import Page
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ _FLOATS = (
     "longtblr", "threeparttable",
 )  # fmt: skip
 """Environments whose captions are counted as tables."""
+
+_PARTS = ("subtable", "subfigure", "subfigure*", "subtable*")
+"""Parts of a float; their captions have letters, not numbers."""
 
 _RULES = {
     r"\hline": 0, r"\midrule": 0, r"\toprule": 0, r"\bottomrule": 0, r"\Xhline": 1, r"\specialrule": 3, r"\hdashline": 0,
@@ -53,11 +56,25 @@ def read(source: str, include: Include = lambda _: None) -> tuple[list[Table], l
 
 
 @dataclass(slots=True)
+class _Caption:
+    number: str
+    text: str
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A table, with the caption of the part of the float that it stands in."""
+
+    grid: Grid
+    text: str = ""
+
+
+@dataclass(slots=True)
 class _Float:
     """A float that is being read: its captions and tables, in their order."""
 
     name: str
-    parts: list[tuple[str, object]] = field(default_factory=list)
+    parts: list[_Caption | _Kept] = field(default_factory=list)
 
 
 class _Reader:
@@ -69,6 +86,8 @@ class _Reader:
         self.text: list[str] = []
         self.problems: list[str] = []
         self._number = 0
+        self._prefix: str | None = ""
+        """Letters before the number; None if the form of the numbers is not understood."""
         self._floats: list[_Float] = []
         self._cells = 0
 
@@ -84,7 +103,7 @@ class _Reader:
                 if name == "comment":
                     place = self._behind("comment", after)
                     continue
-                if name in (*_FLOATS, "figure", "figure*"):
+                if name in (*_FLOATS, *_PARTS, "figure", "figure*"):
                     self._floats.append(_Float(name))
                 for _ in range(GROUPS.get(name, 0)):
                     _, _, after = group(tokens, bracket(tokens, after, end), end)
@@ -95,8 +114,13 @@ class _Reader:
                     self._close(self._floats.pop())
             elif token in (r"\caption", r"\caption*", r"\captionof", r"\captionof*", r"\subcaption"):
                 place = self._caption(token, place + 1)
-            elif token == r"\setcounter":
-                place = self._set(place + 1)
+            elif token in (r"\setcounter", r"\addtocounter"):
+                place = self._set(place + 1, add=token == r"\addtocounter")
+            elif token == r"\ContinuedFloat":
+                self._number -= any(one.name in _FLOATS for one in self._floats)
+                place += 1
+            elif token == NUMBERED:
+                place = self._numbered(place + 1)
             else:
                 place = piece(tokens, place, end, self.text)
         while self._floats:
@@ -112,14 +136,24 @@ class _Reader:
                 place += 1
         return place
 
-    def _set(self, place: int) -> int:
+    def _numbered(self, place: int) -> int:
+        r"""Read what the source makes of `\thetable`: a letter before the number, as in `A\arabic{table}`; else nothing."""
+        first, last, place = group(self.tokens, place, len(self.tokens))
+        meaning = "".join(self.tokens[first:last]).replace(" ", "")
+        match = re.fullmatch(r"([A-Za-z]?)[.-]?\\(?:arabic|roman|Roman)\*?\{table\}", meaning.replace("\\@", "\\"))
+        self._prefix = match[1].upper() if match is not None else None
+        if match is None:
+            self.problems.append(f"the numbers of the tables behind Table {self._number}, which have another form")
+        return place
+
+    def _set(self, place: int, *, add: bool = False) -> int:
         end = len(self.tokens)
         first, last, place = group(self.tokens, place, end)
         counter = "".join(self.tokens[first:last]).strip()
         first, last, place = group(self.tokens, place, end)
         value = "".join(self.tokens[first:last]).strip()
         if counter == "table" and value.isascii() and value.isdigit() and len(value) < 4:
-            self._number = int(value)
+            self._number = int(value) + (self._number if add else 0)
         return place
 
     def _caption(self, token: str, place: int) -> int:
@@ -132,40 +166,43 @@ class _Reader:
         text = text_of(self.tokens, first, last)
         self.text.append(f" {text} ")
         outer = [one.name for one in self._floats]
-        counted = kind == "table" or (not kind and any(name in _FLOATS for name in outer) and "subtable" not in outer)
-        if counted and not token.endswith("*") and token != r"\subcaption":
+        if kind != "table" and (token == r"\subcaption" or any(name in _PARTS for name in outer)):
+            self._put(_Caption("", text))
+        elif (kind == "table" or (not kind and any(name in _FLOATS for name in outer))) and not token.endswith("*"):
             self._number += 1
-            self._put("caption", (str(self._number), text))
+            self._put(_Caption("" if self._prefix is None else f"{self._prefix}{self._number}", text))
         return after
 
-    def _put(self, kind: str, what: object) -> None:
+    def _put(self, what: _Caption | _Kept) -> None:
         if self._floats:
-            self._floats[-1].parts.append((kind, what))
-        elif kind == "table":
-            self._keep(what, ("", ""))
+            self._floats[-1].parts.append(what)
+        elif isinstance(what, _Kept):
+            self._keep(what, _Caption("", ""))
 
     def _close(self, float_: _Float) -> None:
         """Give each table of a float its caption: the one before it, if the float begins with one, else the one behind."""
         parts = float_.parts
-        if self._floats and (float_.name == "threeparttable" or not any(kind == "caption" for kind, _ in parts)):
+        inside = bool(self._floats)
+        if inside and (float_.name == "threeparttable" or not any(isinstance(part, _Caption) for part in parts)):
             self._floats[-1].parts += parts
             return
-        first = parts[0][0] if parts else ""
-        caption: object = ("", "")
-        found = []
-        for kind, what in parts if first == "caption" else reversed(parts):
-            if kind == "caption":
-                caption = what
+        above = bool(parts) and isinstance(parts[0], _Caption)
+        caption = _Caption("", "")
+        found: list[tuple[_Kept, _Caption]] = []
+        for part in parts if above else reversed(parts):
+            if isinstance(part, _Caption):
+                caption = part
             else:
-                found.append((what, caption))
-        for grid, caption in found if first == "caption" else reversed(found):
-            self._keep(grid, caption)
+                found.append((part, caption))
+        for kept, own in found if above else reversed(found):
+            if inside and float_.name in _PARTS:
+                self._floats[-1].parts.append(_Kept(kept.grid, own.text))
+            else:
+                self._keep(kept, own)
 
-    def _keep(self, grid: object, caption: object) -> None:
-        assert isinstance(grid, Grid)  # noqa: S101 - what `_put` was given
-        assert isinstance(caption, tuple)  # noqa: S101 - as above
-        number, text = caption
-        self.tables.append(Table(grid=grid, number=number, caption=text))
+    def _keep(self, kept: _Kept, caption: _Caption) -> None:
+        text = f"{caption.text} {kept.text}".strip()
+        self.tables.append(Table(grid=kept.grid, number=caption.number, caption=text))
 
     def _tabular(self, name: str, place: int) -> int:
         tokens, end = self.tokens, len(self.tokens)
@@ -184,7 +221,7 @@ class _Reader:
         except TableTooLarge as error:
             self.problems.append(f"a table behind {len(self.tables)} others: {error}")
         else:
-            self._put("table", grid)
+            self._put(_Kept(grid))
             self.text += [f" {line} " for line in Table(grid=grid).lines()]
         if name in ("longtable", "xltabular", "longtblr"):
             self._close(self._floats.pop())

@@ -44,7 +44,13 @@ _SYMBOLS = {
     "sim": "~", "approx": "≈", "leq": "≤", "geq": "≥", "le": "≤", "ge": "≥", "uparrow": "↑", "downarrow": "↓", "rightarrow":
     "→", "to": "→", "Delta": "Δ", "alpha": "α", "beta": "β", "gamma": "γ", "lambda": "λ", "mu": "μ", "sigma": "σ",
     "checkmark": "✓", "cmark": "✓", "xmark": "✗", "textendash": "–", "textemdash": "—", "ldots": "…", "dots": "…", "infty":
-    "∞", "circ": "°", "cdot": "·", "minus": "-", "textminus": "-", "textpm": "±", "texttimes": "×", "textasciitilde": "~",
+    "∞", "circ": "°", "delta": "δ", "epsilon": "ϵ", "varepsilon": "ε", "zeta": "ζ", "eta": "η", "theta": "θ", "iota": "ι",
+    "kappa": "κ", "nu": "ν", "xi": "ξ", "pi": "π", "rho": "ρ", "tau": "τ", "phi": "ϕ", "varphi": "φ", "chi": "χ", "psi": "ψ",
+    "omega": "ω", "Gamma": "Γ", "Theta": "Θ", "Lambda": "Λ", "Xi": "Ξ", "Pi": "Π", "Sigma": "Σ", "Phi": "Φ", "Psi": "Ψ",
+    "Omega": "Ω", "ell": "ℓ", "nabla": "∇", "lt": "<", "gt": ">", "textless": "<", "textgreater": ">", "neq": "≠", "ne": "≠",
+    "leftarrow": "←", "leftrightarrow": "↔", "Rightarrow": "⇒", "mid": "|", "textbar": "|", "textquotedblleft": "“",
+    "textquotedblright": "”", "textdagger": "†", "textdaggerdbl": "‡", "textasteriskcentered": "*", "textdegree": "°",
+    "cdot": "·", "minus": "-", "textminus": "-", "textpm": "±", "texttimes": "×", "textasciitilde": "~",
     "textuparrow": "↑", "textdownarrow": "↓", "percent": "%", "ss": "ß", "ae": "æ", "o": "ø", "aa": "å", "l": "ł",
 }  # fmt: skip
 _ACCENTS = {
@@ -172,6 +178,7 @@ def _command(name: str, tokens: Sequence[Token], place: int, end: int, parts: li
         for _ in range(_UNWRAPPED[name]):
             _, _, place = group(tokens, bracket(tokens, place, end), end)
     elif name in _DROPPED:
+        place = bracket(tokens, place, end) if not _DROPPED[name] else place
         for _ in range(_DROPPED[name]):
             _, _, place = group(tokens, bracket(tokens, place, end), end)
     elif name in ("textsubscript", "textsuperscript"):

@@ -35,6 +35,9 @@ _TOKEN = re.compile(
     r"\\[A-Za-z@]+\*?|\\[\s\S]|[{}&$~^_]|#[1-9]|#|%[^\n]*(?:\n[ \t]*)?|\n[ \t]*\n\s*|\s+|[^\\{}&$~^_#%\s]+"
 )
 
+_END = "\0"
+"""Stands behind the last token of a file that was put in."""
+
 KEPT = frozenset({
     r"\begin", r"\end", r"\caption", r"\captionof", r"\multicolumn", r"\multirow", r"\cmidrule", r"\cline", r"\hline",
     r"\toprule", r"\midrule", r"\bottomrule", r"\\", r"\label", r"\newcommand", r"\renewcommand", r"\providecommand",
@@ -42,6 +45,9 @@ KEPT = frozenset({
     r"\times", r"\resizebox", r"\scalebox", r"\setcounter", r"\footnote", r"\cite",
 })  # fmt: skip
 """Commands that keep their meaning here, whatever the source makes of them."""
+
+NUMBERED = r"\@numbered"
+r"""Stands before what the source makes of `\thetable`."""
 
 _DEFINING = frozenset({
     r"\newcommand", r"\newcommand*", r"\renewcommand", r"\renewcommand*", r"\providecommand", r"\providecommand*",
@@ -77,6 +83,8 @@ class _Macro:
     arguments: int = 0
     default: list[Token] | None = None
     """The first argument, where it is left out."""
+    primitive: bool = False
+    r"""It is another name of one of LaTeX's own commands, whatever that one is made to mean later."""
 
 
 @dataclass(slots=True)
@@ -114,8 +122,10 @@ class Expander:
             token = stack.pop()
             if token[0] == "\\":
                 if (macro := macros.get(token)) is not None:
-                    self._replace(macro)
-                    continue
+                    if not macro.primitive:
+                        self._replace(macro)
+                        continue
+                    token = macro.body[0]
                 if token in _DEFINING:
                     self._define(operator=token.startswith(r"\DeclareMathOperator"))
                     continue
@@ -132,7 +142,10 @@ class Expander:
                     self._skip_false()
                     continue
                 if token == r"\endinput":
-                    return
+                    self._end_file()
+                    continue
+            elif token == _END:
+                continue
             given += 1
             if given > TOKENS:
                 raise Unreadable(f"it has more than {TOKENS:,} tokens")
@@ -206,6 +219,8 @@ class Expander:
         return found
 
     def _keep(self, name: Token, macro: _Macro) -> None:
+        if name == r"\thetable":
+            self._push([NUMBERED, "{", *macro.body, "}"])
         if name[:1] == "\\" and name not in KEPT and name.rstrip("*") not in KEPT:
             self._macros[name] = macro
 
@@ -240,7 +255,8 @@ class Expander:
                 self._stack.append(rest)
             self._blanks()
         meaning = self._stack.pop() if self._stack else ""
-        self._keep(name, self._macros.get(meaning) or _Macro([meaning] if meaning else []))
+        primitive = meaning[:1] == "\\"
+        self._keep(name, self._macros.get(meaning) or _Macro([meaning] if meaning else [], primitive=primitive))
 
     def _include(self) -> None:
         self._blanks()
@@ -252,7 +268,12 @@ class Expander:
             self._included += 1
             if self._included > INCLUDED:
                 raise Unreadable(f"it includes more than {INCLUDED} files")
-            self._push([*tokens(text), " "])
+            self._push([*tokens(text), " ", _END])
+
+    def _end_file(self) -> None:
+        """Leave out the rest of the file."""
+        while self._stack and self._stack.pop() != _END:
+            pass
 
     def _skip_false(self) -> None:
         depth = 1

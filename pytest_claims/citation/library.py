@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from pytest_claims import files
 from pytest_claims.citation import child
+from pytest_claims.citation.bundle import ARCHIVES
+from pytest_claims.citation.doubles import Cited
 from pytest_claims.citation.latex_tokens import Unreadable
 from pytest_claims.citation.reading import SUFFIXES
 
@@ -52,6 +54,8 @@ class Library:
 
     def __init__(self, folders: Sequence[Path] = (), read: Callable[[Path], Document] = child.read) -> None:
         self.folders = tuple(folders)
+        self.cited = Cited()
+        """What the claims of the session cite."""
         self._read = read
         self._known: dict[Path, Document | Unreadable] = {}
         self._names: dict[Path, list[tuple[str, bool]]] = {}
@@ -100,7 +104,7 @@ class Library:
         for name, is_folder in self._listed(folder):
             path = folder / name
             match = named(name, identifier)
-            if match is None or (is_folder and match["suffix"]) or not (is_folder or match["suffix"]):
+            if match is None or (is_folder and match["suffix"]):
                 continue
             if path.resolve().is_relative_to(folder.resolve()):  # a link may lead out of the folder
                 yield Source(path=path, version=int(match["version"]) if match["version"] else None)
@@ -133,5 +137,6 @@ def _distance(version: int | None, stated: int | None) -> tuple[int, int]:
 
 
 def _kind(path: Path) -> int:
-    suffix = path.suffix.lower()
-    return SUFFIXES.index(suffix) if suffix in SUFFIXES else SUFFIXES.index(".tex")
+    """Where a source comes in the order of kinds; a folder is LaTeX, and a file without a suffix is arXiv's archive."""
+    suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), "")
+    return SUFFIXES.index(suffix or (".tex" if path.is_dir() else ARCHIVES[0]))

@@ -48,8 +48,8 @@ class Document:
     """The paper's version, if the file's name says it."""
     tables: tuple[Table, ...] = ()
     pages: tuple[Page, ...] = ()
-    without_tables: str = ""
-    """Why tables could not be read from this kind of source; empty where they were."""
+    careful: bool = False
+    """Its tables were made of characters and their places: they may confirm a number, and find it in another place, no more."""
     problems: tuple[str, ...] = ()
     """What of it could not be read."""
     digest: str = ""

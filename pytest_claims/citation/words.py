@@ -77,7 +77,7 @@ def page_tokens(text: str) -> tuple[str, ...]:
 
 
 def _tokens(text: str) -> tuple[str, ...]:
-    text = unicodedata.normalize("NFKC", plain(text)).translate({0xAD: None, 0x200B: None})
+    text = unicodedata.normalize("NFKC", plain(text)).translate({0xAD: None, 0x200B: None, 0x2206: "Δ"})
     text = _MARKS.sub(" ", text).lower()
     for pattern, replacement in _JOINED:
         text = pattern.sub(replacement, text)

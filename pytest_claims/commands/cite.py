@@ -36,8 +36,6 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_claims.citation import numbers, words
 
     document = opened(arguments.paper)
-    if document.without_tables:
-        return _pages(document, arguments.value)
     wanted = words.terms(arguments.row)
     found: list[tuple[float, Table, Value]] = []
     for table in document.tables:
@@ -46,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
                 there = words.all_terms(value.row_path)
                 found.append((len(wanted & there) / (len(wanted) or 1), table, value))
     if not found:
-        return _none(document, arguments.value)
+        return _pages(document, arguments.value) if document.careful else _none(document, arguments.value)
     found.sort(key=lambda one: -one[0])
     for share, table, value in found[:SHOWN]:
         fits = "" if share == 1 else f"; {share:.0%} of “{arguments.row}” stands in its row"
@@ -110,7 +108,8 @@ def _pages(document: Document, value: str) -> int:
 
     pages = ", ".join(str(page.number) for page in quotes.pages_with(value, document.pages))
     where = f"{value} stands on page {pages}." if pages else f"No page holds {value}."
-    sys.stderr.write(f"{text.line(f'{document.without_tables}. {where}')}\n")
+    said = f"{document.name} is a PDF: no cell that can be told for certain holds {value}. {where} HTML or LaTeX would tell."
+    sys.stderr.write(f"{text.line(said)}\n")
     return 1
 
 

@@ -36,8 +36,6 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_claims.errors import ClaimsError, SettingsError
 
     document = cite.opened(arguments.paper)
-    if document.without_tables:
-        raise ClaimsError(f"{document.without_tables}.")
     number = cells.number_of(f"Table {arguments.table}")
     tables = [table for table in document.tables if table.number and table.number == number]
     if not tables:

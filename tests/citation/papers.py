@@ -1,7 +1,7 @@
 r"""Tables of papers in the shapes that sources have: LaTeXML's HTML, LaTeX as authors write it, and PDF.
 
-Table 3 is that of BLIP-2 (arXiv 2301.12597v3). Its CIDEr and B@4 are the numbers that the shipped claims are about. Its SPICE, its
-numbers of parameters and the row OSCAR agree with two public transcriptions of the paper, one of them made from arXiv's HTML.
+Table 3 is that of BLIP-2 (arXiv 2301.12597v3). Its CIDEr and B@4 are the numbers that the shipped claims are about. Its SPICE,
+its numbers of parameters and the row OSCAR agree with two public transcriptions of the paper, one made from arXiv's HTML.
 """
 
 from __future__ import annotations

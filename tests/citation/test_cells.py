@@ -212,6 +212,45 @@ def test_floats_and_their_captions() -> None:
     ]  # fmt: skip
 
 
+def test_parts_of_a_float_have_no_numbers() -> None:
+    """The captions of parts have letters: they belong to their tables, and the number is that of the whole float."""
+    part = r"\begin{subtable}{\textwidth}\begin{tabular}{cc} a & %s \\ \end{tabular}\caption{%s}\end{subtable}"
+    tables = from_latex(
+        r"\begin{table}" + part % ("1.1", "Left") + part % ("1.2", "Right") + r"\caption{One}\end{table}"
+        r"\begin{table}\caption{Two}\begin{subtable}{1cm}\subcaption{Only}\begin{tabular}{cc} a & 2.2 \\ \end{tabular}"
+        r"\end{subtable}\end{table}"
+        r"\begin{table}\ContinuedFloat\begin{tabular}{cc} a & 2.3 \\ \end{tabular}\caption{More}\end{table}"
+        r"\begin{table}\begin{tabular}{cc} a & 3.3 \\ \end{tabular}\caption{Three}\end{table}"
+    )
+    assert [(table.number, table.caption, table.values[0].text) for table in tables] == [
+        ("1", "One Left", "1.1"), ("1", "One Right", "1.2"), ("2", "Two Only", "2.2"), ("2", "More", "2.3"),
+        ("3", "Three", "3.3"),
+    ]  # fmt: skip
+
+
+def test_numbers_of_another_form() -> None:
+    r"""`\thetable` may put a letter before the number; behind any other form tables have no number, and it is said."""
+    table = r"\begin{table}\begin{tabular}{cc} a & 1.1 \\ \end{tabular}\caption{x}\end{table}"
+    source = (
+        table + r"\renewcommand{\thetable}{S\arabic{table}}\setcounter{table}{0}" + table
+        + r"\renewcommand\thetable{\thesection.\arabic{table}}" + table
+    )  # fmt: skip
+    tables, _, problems = latex.read(source)
+    assert [table.number for table in tables] == ["1", "S1", ""]
+    assert problems == ["the numbers of the tables behind Table 1, which have another form"]
+
+
+def test_other_names_of_commands() -> None:
+    r"""`\let` keeps what LaTeX's own command means, also where that is made to mean something else by the new name."""
+    tables = from_latex(
+        r"\let\old\small\renewcommand{\small}{\old\itshape}\let\nc\newcommand\nc{\ours}{Our model}"
+        r"\begin{table}\small\begin{tabular}{lc} & $\delta<1.25$ \\ \midrule \ours\footnotemark[2] & 0.9 \\ \end{tabular}"
+        r"\caption{x}\end{table}"
+    )
+    (value,) = tables[0].values
+    assert (value.row_path, value.column_path) == (("Our model",), ("δ<1.25",))
+
+
 @pytest.mark.parametrize(
     ("section", "number"),
     [

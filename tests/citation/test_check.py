@@ -168,12 +168,15 @@ PAGES = [
     ],
 )  # fmt: skip
 def test_a_pdf(tmp_path: Path, value: str, page: int, quoted: str, result: str, said: str) -> None:
-    """Of a PDF the pages are read, and no cells: only a number that no page holds is not found."""
+    """Of a PDF whose table cannot be read the pages count: only a number that no page holds is not found."""
     (tmp_path / "2301.12597.pdf").write_bytes(papers.pdf(*PAGES))
     found = check(claim(tmp_path, value=value, pdf_page=page, quoted_text=quoted), tmp_path)
     assert found.result == result
     assert said in " ".join([found.sentence, *found.notes])
-    assert result == "not_found" or "no tables that can be read reliably" in found.sentence
+    assert (
+        result == "not_found"
+        or "is a PDF, and the cell was not looked up: Table 3: no three horizontal rules" in found.sentence
+    )
 
 
 def test_the_page_comes_from_the_pdf(tmp_path: Path, shelf: Path) -> None:
@@ -250,6 +253,34 @@ def test_one_value_under_two_columns(tmp_path: Path) -> None:
     assert one.doubles == ("COCO B@4 (two)", "coco  b@4 (three)")
     assert two.doubles == ("Flickr30k B@4 (one)",)
     assert "cited from this row under another column too: Flickr30k B@4 (one)" in check(two).notes[0]
+
+
+def test_one_value_in_two_files(pytester: pytest.Pytester) -> None:
+    """Two files of one paper that cite one number of a row under two columns say so; those of another paper do not count."""
+    of_bleu = {"metric": "bleu1", "value": "100.0"}
+    one = builders.claim("one", **of_bleu, citation__row="BLIP-2 OPT", citation__column="Flickr30k B@1")
+    two = builders.claim("two", **of_bleu, citation__row="BLIP-2 ViT-g OPT", citation__column="COCO B@1")
+    same = builders.claim("same", **of_bleu, citation__row="BLIP-2 OPT", citation__column="COCO (Karpathy) B@1")
+    other = builders.claim("other", **of_bleu, citation__row="OSCAR", citation__column="VQA B@1")
+    far = builders.claim("far", **of_bleu, citation__row="BLIP-2 OPT", citation__column="NoCaps B@1")
+    files = {
+        "a": ([one], "2301.12597"),
+        "b": ([two, other], "2301.12597"),
+        "c": ([same], "2301.12597"),
+        "d": ([far], "2301.99999"),
+    }
+    for name, (claims, paper) in files.items():
+        builders.put(pytester.path, *claims, name=f"claims/{name}/x.yaml", paper__arxiv_id=paper)
+    found = run(pytester, "claims")
+    notes = {name: record["evidence"]["citation"]["notes"] for name, record in found.records.items()}
+    said = "another file cites 100.0 from such a row under another column"
+    assert notes == {
+        "one": [f"{said}: COCO B@1 (claims/b/x.yaml::two); COCO (Karpathy) B@1 (claims/c/x.yaml::same)"],
+        "two": [f"{said}: Flickr30k B@1 (claims/a/x.yaml::one)"],
+        "same": [f"{said}: Flickr30k B@1 (claims/a/x.yaml::one)"],
+        "other": [],
+        "far": [],
+    }
 
 
 def shipped(name: str) -> list[tuple[spec.Claim, CitationCheck]]:

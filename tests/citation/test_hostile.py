@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_claims.citation import child, html, latex, reading
+from pytest_claims.citation import bundle, child, html, latex, reading
 from pytest_claims.citation.latex_tokens import Unreadable
 from tests.citation import papers
 
@@ -84,7 +84,7 @@ HOSTILE: dict[str, Callable[[], str | bytes]] = {
     "truncated.pdf": lambda: papers.pdf(["words of a page " * 5] * 40)[:900],
     "encrypted.pdf": encrypted,
     "scanned.pdf": lambda: papers.pdf([], []),
-    "large.html": lambda: b"x" * (reading.BYTES + 1),
+    "large.html": lambda: b"x" * (bundle.BYTES + 1),
 }  # fmt: skip
 
 

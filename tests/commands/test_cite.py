@@ -11,7 +11,7 @@ from pytest_claims import citation, spec
 from pytest_claims.__main__ import main
 from pytest_claims.citation import Library, Result, reading
 from tests import builders
-from tests.citation import papers
+from tests.citation import papers, pdfs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,11 +54,14 @@ def test_cite_takes_digits_as_printed(
 
 
 def test_cite_of_a_pdf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of a PDF no cells are listed: it is said, with the pages that hold the value."""
+    """Of a PDF only certain cells are listed: else it is said, with the pages that hold the value."""
     (tmp_path / "paper.pdf").write_bytes(papers.pdf(["words of a page"] * 20, ["a row 43.7"]))
     assert main(["cite", "--paper", str(tmp_path / "paper.pdf"), "a row", "43.7"]) == 1
-    assert "no tables that can be read reliably" in (said := capsys.readouterr().err)
-    assert said.endswith("43.7 stands on page 2.\n")
+    assert "is a PDF: no cell that can be told for certain holds 43.7" in (said := capsys.readouterr().err)
+    assert "43.7 stands on page 2." in said
+    (tmp_path / "paper.pdf").write_bytes(pdfs.written(pdfs.table()))
+    assert main(["cite", "--paper", str(tmp_path / "paper.pdf"), "BLIP-2 OPT-2.7B", "43.7"]) == 0
+    assert 'column: "COCO Fine-tuned, Karpathy test, B@4"' in capsys.readouterr().out
 
 
 def test_scaffold_writes_claims(paper: Path, capsys: pytest.CaptureFixture[str]) -> None:
