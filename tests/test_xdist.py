@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.builders import claim, of_status, put
+from tests.builders import cell, claim, derived, of_status, put, sentence, write
 from tests.running import STATUSES, Run, run, without_timings
 from tests.test_plugin import BROKEN, excited, metric
 
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 xdist = pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+
+
+MEASURED = {"ours": {"claim": "a.yaml::one"}, "theirs": cell("90.0", "theirs", "B@1")}
+PAPER = r"""
+\begin{abstract}Our model outperforms theirs by 8.7\% on VQAv2. Our model outperforms theirs by 10.0\% on COCO.\end{abstract}
+\begin{table}\caption{x}\begin{tabular}{lcc} & B@1 & VQAv2 \\ \hline
+theirs & 90.0 & 56.3 \\ ours & 100.0 & 65.0 \\ \end{tabular}\end{table}
+"""
 
 
 def both(pytester: pytest.Pytester, args: Sequence[str] = (), distributed: Sequence[str] = ("-n", "2")) -> Run:
@@ -58,6 +67,23 @@ def test_green(pytester: pytest.Pytester) -> None:
     excited(pytester)
     found = both(pytester)
     assert (found.ret, found.statuses) == (0, {"one": "pass"})
+
+
+def test_sentences(pytester: pytest.Pytester) -> None:
+    """A derived claim has one verdict, whichever worker it runs on: its operand of another file runs on the other worker."""
+    put(pytester.path, claim("one"), claim("two"), name="claims/a.yaml")
+    quoted = "our model outperforms theirs by 10.0% on COCO"
+    more = sentence("measured", reported__value=Decimal("10.0"), run__operands=MEASURED, citation__quoted_text=quoted)
+    write(pytester.path / "claims" / "b.yaml", derived(sentence("printed"), more))
+    (pytester.path / "claims" / "papers").mkdir()
+    (pytester.path / "claims" / "papers" / "2301.12597.tex").write_text(PAPER, encoding="utf-8")
+    found = both(pytester, distributed=["-n", "2", "--dist", "loadfile"])
+    assert found.statuses == dict.fromkeys(("one", "two", "printed", "measured"), "pass")
+    derivation = found.records["measured"]["evidence"]["derivation"]
+    assert derivation["measured"]["value"] == pytest.approx(10)
+    # The operand stays what it is, on whichever worker, and where it alone was not selected.
+    alone = run(pytester, "claims/b.yaml", "-n", "2")
+    assert alone.records["measured"]["evidence"]["derivation"] == derivation
 
 
 def test_a_worker_that_dies(pytester: pytest.Pytester) -> None:

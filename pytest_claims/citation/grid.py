@@ -167,14 +167,16 @@ class Table:
                 return hint
         # The name of a group of rows just below the head is no part of it.
         while plain > 1 and grid.single(plain - 1) and plain < count:
-            if any(grid.rows[row].ruled for row in range(1, plain)) and not grid.rows[plain].ruled:
-                plain -= 1
-            else:
+            if grid.rows[plain].ruled and not grid.rows[plain - 1].ruled:
                 break
+            plain -= 1
         return min(plain, count)
 
     def _has_value(self, row: int) -> bool:
-        return any(numbers.is_value(self.grid.text(row, column)) for column in range(1, self.grid.width))
+        texts = [self.grid.text(row, column).strip() for column in range(1, self.grid.width)]
+        values = [text for text in texts if numbers.is_value(text)]
+        # `(1)`, `(2)`, `(3)` count columns.
+        return bool(values) and (len(values) < 2 or values != [f"({place})" for place in range(1, len(values) + 1)])
 
     def _whole_numbers(self, row: int) -> bool:
         texts = (self.grid.text(row, column).strip() for column in range(self.grid.width))

@@ -3,16 +3,17 @@ r"""Tables and text of LaTeX source: `tabular` and its kin, `\multicolumn`, `\mu
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_claims.citation.grid import Cell, Grid, Row, Table, TableTooLarge
 from pytest_claims.citation.latex_text import GROUPS, TABULARS, bracket, group, name_of, piece, rule, span, text_of
 from pytest_claims.citation.latex_tokens import NUMBERED, Expander, Token, Unreadable
 from pytest_claims.citation.models import Page
+from pytest_claims.citation.numbers import is_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Include: TypeAlias = "Callable[[str], str | None]"
 r"""Gives the source of a file that `\input` names; None where there is none."""
@@ -35,9 +36,14 @@ _PARTS = ("subtable", "subfigure", "subfigure*", "subtable*")
 _RULES = {
     r"\hline": 0, r"\midrule": 0, r"\toprule": 0, r"\bottomrule": 0, r"\Xhline": 1, r"\specialrule": 3, r"\hdashline": 0,
     r"\cmidrule": 0, r"\cline": 0, r"\cdashline": 0, r"\hhline": 1, r"\endhead": 0, r"\endfirsthead": 0, r"\dmidrule": 0,
-    r"\thickhline": 0, r"\Hline": 0,
+    r"\thickhline": 0, r"\Hline": 0, r"\addlinespace": 0, r"\morecmidrules": 0, r"\arrayrulecolor": 1, r"\endfoot": 0,
+    r"\endlastfoot": 0,
 }  # fmt: skip
 """Rules, with how many groups follow each."""
+
+
+_NO_RULES = (r"\addlinespace", r"\morecmidrules", r"\arrayrulecolor")
+"""What stands between rows as rules do, and draws none."""
 
 
 def read(source: str, include: Include = lambda _: None) -> tuple[list[Table], list[Page], list[str]]:
@@ -213,6 +219,7 @@ class _Reader:
             _, _, place = group(tokens, bracket(tokens, place, end), end)
         rows = _Rows(self, place, end)
         place = rows.read()
+        rows.spread()
         self._cells += sum(len(row.cells) for row in rows.rows)
         if len(self.tables) >= TABLES or self._cells > CELLS:
             raise Unreadable(f"it has more than {TABLES} tables, or {CELLS:,} cells")
@@ -237,6 +244,8 @@ class _Rows:
         self._cells: list[Cell] = []
         self._start = place
         self._ruled = False
+        self._short: list[tuple[int, int, int]] = []
+        """Short rules: how many rows stand above, and the first and the last column, counted from 1."""
 
     def read(self) -> int:
         r"""Read up to the `\end` of the table; the place behind it."""
@@ -272,15 +281,29 @@ class _Rows:
         self._row()
         return end
 
+    def spread(self) -> None:
+        """A header with empty cells around it stands above all columns that a short rule below it covers."""
+        for count, first, last in self._short:
+            above = self.rows[:count]
+            if first < 2 or any(is_value(cell.text) for row in above for cell in row.cells):
+                continue
+            if any(abs(cell.rows) > 1 for row in above for cell, at in _placed(row) if first <= at <= last):
+                continue
+            self.rows[:count] = [_spread(row, first, last) for row in above]
+
     def _outside(self, token: Token) -> None:
         """What stands between two rows: rules, and the caption of a long table."""
         tokens, end, place = self.tokens, self.end, self.place + 1
         if token in (r"\caption", r"\caption*"):
             place = self.reader._caption(token, place)
         elif token.startswith((r"\cmidrule", r"\cline", r"\cdashline")):
-            place = rule(tokens, place, end)
+            after = rule(tokens, place, end)
+            match = re.search(r"\{\s*([0-9]{1,3})\s*-\s*([0-9]{1,3})\s*\}$", "".join(tokens[place:after]))
+            if match is not None:
+                self._short.append((len(self.rows), int(match[1]), int(match[2])))
+            place = after
         else:
-            self._ruled = True
+            self._ruled |= token not in _NO_RULES
             for _ in range(_RULES[token]):
                 _, _, place = group(tokens, place, end)
             place = bracket(tokens, place, end)
@@ -315,3 +338,22 @@ class _Rows:
             self.rows.append(Row(cells=tuple(self._cells), ruled=self._ruled))
             self._ruled = False
         self._cells = []
+
+
+def _placed(row: Row) -> Iterator[tuple[Cell, int]]:
+    """The cells of a row, each with its first column, counted from 1."""
+    column = 1
+    for cell in row.cells:
+        yield cell, column
+        column += cell.columns
+
+
+def _spread(row: Row, first: int, last: int) -> Row:
+    """The row with the only words between two columns above all of them."""
+    inside = [cell for cell, at in _placed(row) if first <= at <= last]
+    words = [cell for cell in inside if cell.text]
+    if len(words) != 1 or sum(cell.columns for cell in inside) != last - first + 1:
+        return row
+    before = [cell for cell, at in _placed(row) if at < first]
+    behind = [cell for cell, at in _placed(row) if at > last]
+    return replace(row, cells=(*before, replace(words[0], columns=last - first + 1), *behind))

@@ -18,7 +18,16 @@ TABULARS = {
 }  # fmt: skip
 """Environments that are tables, with how many groups follow their names."""
 
-GROUPS = {"minipage": 1, "adjustbox": 1, "wraptable": 2, "subtable": 1, "wrapfigure": 2, "spacing": 1, "resizebox": 2}
+GROUPS = {
+    "minipage": 1,
+    "adjustbox": 1,
+    "adjustwidth": 2,
+    "wraptable": 2,
+    "subtable": 1,
+    "wrapfigure": 2,
+    "spacing": 1,
+    "resizebox": 2,
+}
 """Groups that follow the name of an environment and are no text."""
 
 _DROPPED = {
@@ -29,13 +38,14 @@ _DROPPED = {
     "fontsize": 2, "pagestyle": 1, "bibliography": 1, "bibliographystyle": 1, "usepackage": 1, "documentclass": 1,
     "hypersetup": 1, "newcolumntype": 2, "definecolor": 3, "phantom": 1, "hphantom": 1, "vphantom": 1, "rule": 2,
     "specialrule": 3, "Xhline": 1, "noalign": 1, "captionsetup": 1, "url": 1, "setcounter": 2, "addtocounter": 2,
-    "raisebox": 1, "adjustbox": 1,
+    "raisebox": 1, "adjustbox": 1, "addlinespace": 0, "arrayrulecolor": 1, "cellcolors": 1, "pagecolor": 1, "morecmidrules": 0,
+    "noindent": 0, "rowfont": 1, "setlist": 1, "extracolsep": 1, "strut": 0, "global": 0, "tabcolsep": 0, "textheight": 0,
 }  # fmt: skip
 """Commands whose arguments are no text, with how many they have; brackets before these are dropped too."""
 
 _UNWRAPPED = {
     "textcolor": 1, "resizebox": 2, "scalebox": 1, "rotatebox": 1, "parbox": 1, "href": 1, "colorbox": 1, "fcolorbox": 2,
-    "makebox": 0, "raisebox": 1, "multirowcell": 1, "hspace": 1,
+    "makebox": 0, "raisebox": 1, "multirowcell": 1, "hspace": 1, "num": 0, "tablenum": 0,
 }  # fmt: skip
 """Commands whose first arguments are no text, but whose last is."""
 
@@ -221,6 +231,8 @@ def rule(tokens: Sequence[Token], place: int, end: int) -> int:
     while place < end and tokens[place] == " ":
         place += 1
     if place < end and tokens[place].startswith("("):
-        while place < end and tokens[place] != "{":
+        # Trimmed, as in `(l{3pt}r)`: up to the parenthesis.
+        while place < end and ")" not in tokens[place]:
             place += 1
+        place += 1
     return group(tokens, place, end)[2]

@@ -147,6 +147,15 @@ SHAPES = {
         r"Model & COCO & VQA \\ \midrule A & 1.1 & 2.2 \\ \midrule Model & SNLI & GQA \\ \midrule A & 3.3 & 4.4 \\",
         [("A", "COCO", "1.1"), ("A", "GQA", "4.4")]),
     "years above": (r"& 2019 & 2020 \\ \midrule A & 1.1 & 2.2 \\", [("A", "2020", "2.2")]),
+    "a header amid empty cells": (
+        (r"& & True & & False \\ Model & Any & Some & None & Any \\ \cmidrule(l{3pt}r{3pt}){2-4} \cmidrule(r){5-5} "
+         r"\addlinespace[2pt] A & 1.1 & 2.2 & 3.3 & 4.4 \\ \addlinespace B & \num[minimum=2]{5.5} & 6.6 & 7.7 & 8.8 \\"),
+        [("A", "True Any", "1.1"), ("A", "True None", "3.3"), ("A", "False Any", "4.4"), ("B", "True Any", "5.5")]),
+    "a group of rows and no rule": (
+        r"& COCO & VQA \\ Model & B@4 & Acc. \\ \multicolumn{2}{l}{Zero-shot} \\ A & 1.1 & 2.2 \\ B & 3.3 & 4.4 \\",
+        [("Zero-shot A", "COCO", "1.1"), ("B zero-shot", "VQA Acc.", "4.4")]),
+    "columns that are counted": (r"& (1) & (2) \\ & OLS & IV \\ Effect & 1.1 & 2.2 \\ & (0.5) & (0.6) \\", [
+        ("Effect", "(2) IV", "2.2"), ("Effect", "OLS", "1.1")]),
     "minus signs and marks": (
         (r"Model & $\Delta$ & Acc. \\ \hline A$^{\ddagger}$ & $-1.5$ & \textbf{7.0}$^{*}$ \\ "
          r"B\textsuperscript{1} & --2.5 & 7.1 \\"), [
