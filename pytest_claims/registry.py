@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims import spec
-from pytest_claims.errors import EvaluationError, SettingsError, nearest
+from pytest_claims.errors import EvaluationError, NotAttempted, SettingsError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -83,6 +83,24 @@ GIVEN_BY: Mapping[str, tuple[str, ...]] = {
     "ranked": ("predictions with lists",),
 }
 """The evaluators that give what a metric may need."""
+
+
+def missing(metric: Metric | None) -> NotAttempted | None:
+    """What a metric lacks on this machine, such as a program that it runs; None if nothing.
+
+    Raises:
+        EvaluationError: the metric's `missing` gave something else.
+    """
+    ask = getattr(metric, "missing", None)
+    if metric is None or ask is None:
+        return None
+    found = ask() if callable(ask) else ask
+    if found is None or isinstance(found, NotAttempted):
+        return found
+    raise EvaluationError(
+        f"The metric {metric.name}: missing() gave {_short(found)}, expected None or a pytest_claims.errors.NotAttempted; "
+        f"{EXAMPLE}."
+    )
 
 
 def check_score(score: Any, metric: Metric, *, images: int) -> None:

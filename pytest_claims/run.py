@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from pytest_claims.spec import Protocol
 from pytest_claims.verdict import Status, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pytest_claims.baseline import Comparison
@@ -55,7 +54,6 @@ class Session:
         self.through = through
         self.papers = citation.Library(settings.papers)
         self._extra = metrics
-        self._expects = False
         self._shown: set[str] = set()
         """The evidence whose thumbnails were made."""
         self._corpora: dict[str, Corpus] = {}
@@ -65,18 +63,6 @@ class Session:
         self._pairs: dict[tuple[int, int], Pair] = {}
         self.behind: dict[tuple[Path, str, str], Verdict] = {}
         """The verdicts on claims that derived claims name, by file, id and digest."""
-
-    def expect(self, claims: Iterable[Claim]) -> None:
-        """Learn which claims will be verified: an executor may run those of several checkpoints at the same time."""
-        executor, chosen = self.bench.executor, self.settings
-        if executor is None or self._expects or chosen.dry_run or chosen.replay or chosen.candidates:
-            return
-        self._expects = True
-        plans = []
-        for claim in claims:
-            with suppress(ClaimsError):  # `verify` says what is wrong with it
-                plans.append(protocol.plan(claim, chosen))
-        executor.expect([plan for plan in plans if isinstance(plan, protocol.CaptioningPlan)], self.bench)
 
     def verify(self, claim: Claim) -> Verdict:
         """The verdict on `claim`. Any exception becomes a verdict too, except those in `through` and the user's Ctrl-C."""
@@ -96,9 +82,11 @@ class Session:
             cited = citation.check(claim, self.papers)
             plan = protocol.plan(claim, self.settings)
             candidate, readings = plan.candidate, plan.expected
-            self.metric(plan)
+            gap = registry.missing(self.metric(plan))
             if self.settings.dry_run:
-                return self._planned(plan, cited)
+                return self._planned(plan, cited, gap)
+            if gap is not None:
+                raise gap  # before hours are spent on outputs that could not be scored
             if isinstance(plan, protocol.DerivedPlan):
                 plan, candidate = operands.measured(self, plan)
             evidence = self.bench.evaluate(plan)
@@ -146,9 +134,11 @@ class Session:
         )
         return replace(evidence, notes=(*evidence.notes, *notes)), score, readings
 
-    def _planned(self, plan: Plan, cited: CitationCheck) -> Verdict:
-        """The verdict of a dry run: the plan, and the problems that would stop the run."""
+    def _planned(self, plan: Plan, cited: CitationCheck, gap: NotAttempted | None) -> Verdict:
+        """The verdict of a dry run: the plan, and the problems that would stop the run; `gap` is what the metric lacks here."""
         found = self.bench.preflight(plan, collect=True)
+        if gap is not None:
+            found.problems.append(gap)
         worst = found.worst
         reason, step = "Dry run: the claim was planned, not run.", ""
         if isinstance(worst, NotAttempted):
@@ -241,7 +231,7 @@ class Session:
         if metric is None:
             raise EvaluationError(f"{plan.claim.where}: the evaluator {plan.claim.run.evaluator} gives no {name}.")
         registry.check_needs(metric, evidence.gives, plan.claim.run.evaluator, evidence.noun)
-        corpus = self._corpus(evidence, plan.claim.id)
+        corpus = self._corpus(evidence, plan.claim.id, tokens=metric.family == "coco-caption")
         with self.bench.progress(0, f"{plan.claim.id}: {name} of {len(corpus):,} {evidence.noun}s"):
             found = metric.score(corpus, population=evidence.population)
         registry.check_score(found, metric, images=len(corpus))
@@ -257,8 +247,14 @@ class Session:
             held = self._pairs[id(ours), id(theirs)] = Pair(ours, theirs)
         return held
 
-    def _corpus(self, evidence: Evidence, name: str) -> Corpus:
-        """The outputs of evidence, tokenised. Claims that share evidence share them. `name` is for the progress bar."""
+    def _corpus(self, evidence: Evidence, name: str, *, tokens: bool = False) -> Corpus:
+        """The outputs of evidence. Claims that share evidence share them.
+
+        Args:
+            evidence: has the outputs.
+            name: for the progress bar.
+            tokens: compute the tokens now, with progress. Otherwise they are computed when a metric asks for them.
+        """
         from pytest_claims.metrics import Corpus
 
         held = self._corpora.get(evidence.digest)
@@ -269,6 +265,7 @@ class Session:
                 ids=[output.id for output in evidence.outputs],
                 ranked=[output.ranked for output in evidence.outputs] if "ranked" in evidence.gives else None,
             )
+        if tokens and not held.tokenised:
             with self.bench.progress(len(held), f"{name}: tokens", unit=f" {evidence.noun}s") as bar:
                 held.tokenise(bar.update)
         return held

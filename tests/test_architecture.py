@@ -30,7 +30,6 @@ HEAVY = (
     "svg",
     "lxml",
     "pypdfium2",
-    "ray",
 )
 AT_THE_TOP = {
     "torch": ("beam",),

@@ -26,7 +26,6 @@ HEAVY = (
     "svg",
     "lxml",
     "pypdfium2",
-    "ray",
 )
 
 CHILD = """

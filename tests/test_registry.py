@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_claims import SettingsError, Status, registry, verify
-from pytest_claims.errors import MetricError
+from pytest_claims.errors import MetricError, NotAttempted
 from pytest_claims.metrics import BUILTIN, Corpus, Mean
 from tests.builders import claim, put, released
 from tests.running import run
@@ -123,6 +123,45 @@ def test_what_is_no_score(tmp_path: Path, give: Callable[[Score], Any], text: st
     verdict = excited(tmp_path, metric(score=lambda corpus, **options: give(honest.score(corpus, **options))))
     assert (verdict.status, verdict.measured) == (Status.ERROR, None)
     assert text in verdict.reason
+
+
+def test_a_metric_that_lacks_something(tmp_path: Path) -> None:
+    """A metric that cannot run on this machine leaves its claim not attempted, before anything is evaluated or scored."""
+    scored: list[Corpus] = []
+    gap = NotAttempted("The metric needs a lens.", "Buy one.")
+    lacking = metric(missing=lambda: gap, score=lambda corpus, **_: scored.append(corpus))
+    path = put(tmp_path, claim(metric="excited", value="50", protocol={"metric": "lab"}))
+    (path.parent / "out.json").write_text("no JSON", encoding="utf-8")  # would be an error if it were read
+    (verdict,) = verify(path, metrics=[lacking])
+    assert (verdict.status, verdict.reason, verdict.next_step) == (Status.NOT_ATTEMPTED, gap.reason, gap.next_step)
+    assert scored == []
+
+
+def test_a_dry_run_says_what_a_metric_lacks(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan of a claim of METEOR says that java is missing, beside whatever else is."""
+    monkeypatch.setenv("PATH", str(pytester.path))
+    put(pytester.path, claim(metric="meteor", value="50"))
+    found = run(pytester, "claims", "--claims-dry-run")
+    assert found.statuses == {"one": "not_attempted"}
+    reason = found.records["one"]["evidence"]["reason"]
+    assert "could not be attempted here. METEOR is a program in Java, and no java is on the PATH." in reason
+
+
+def test_what_a_metric_lacks_is_said_in_one_way(tmp_path: Path) -> None:
+    """`missing` gives None or a `NotAttempted`; anything else is an error of the claim."""
+    verdict = excited(tmp_path, metric(missing=lambda: "a lens"))
+    assert verdict.status is Status.ERROR
+    assert "missing() gave 'a lens' (str), expected None or a pytest_claims.errors.NotAttempted" in verdict.reason
+
+
+@pytest.mark.parametrize("name", ["meteor", "spice"])
+def test_java_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A claim of METEOR or SPICE without java is not attempted; the verdict says what is missing, and how to get it."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (verdict,) = verify(put(tmp_path, claim(metric=name, value="50")))
+    assert verdict.status is Status.NOT_ATTEMPTED
+    assert verdict.reason == f"{name.upper()} is a program in Java, and no java is on the PATH."
+    assert "Install a Java runtime" in verdict.next_step
 
 
 @pytest.mark.parametrize("value", [2.0, -0.1, float("nan"), None, "high"])

@@ -565,7 +565,7 @@ def test_all_mistakes_at_once() -> None:
     """Every mistake of a file is reported in one go, in the order of the lines."""
     content = changed(
         ("title: A paper", "titel: A paper"), ("num_beams: 5", "num_beams: five"), ("size: 100", "size: 0"),
-        ("    tolerance:", "    tolerence:"), ("metric: cider", "metric: spice"), ("unit: percent", "unit: points"),
+        ("    tolerance:", "    tolerence:"), ("metric: cider", "metric: wups"), ("unit: percent", "unit: points"),
     )  # fmt: skip
     assert problems(content) == (
         "claims/x.yaml:3: unknown key 'titel' in paper, did you mean 'title'?\n"
@@ -574,7 +574,7 @@ def test_all_mistakes_at_once() -> None:
         "claims/x.yaml:29: claims[0].reported.unit: expected 'percent', 'fraction', 'million', 'billion', 'count' or 'times', "
         "got 'points', did you mean 'percent'?\n"
         "claims/x.yaml:30: unknown key 'tolerence' in claims[0], did you mean 'tolerance'?\n"
-        f"claims/x.yaml:33: unknown metric 'spice'; known: {KNOWN}"
+        f"claims/x.yaml:33: unknown metric 'wups'; known: {KNOWN}"
     )
 
 
@@ -618,13 +618,13 @@ def test_the_keys_of_another_evaluator() -> None:
 
 def test_metrics_of_plugins() -> None:
     """A metric that a plugin brings is known, with its units and its range."""
-    spice = MetricInfo(units=("fraction",), low=-1, high=1)
+    wups = MetricInfo(units=("fraction",), low=-1, high=1)
     content = changed(
-        ("metric: bleu4", "metric: spice"), ("43.7,", "-0.5,"), ("ours 43.7", "ours -0.5"),
+        ("metric: bleu4", "metric: wups"), ("43.7,", "-0.5,"), ("ours 43.7", "ours -0.5"),
         ("pass: 1.0", "pass: 0"), ("unit: percent", "unit: fraction"),
     )  # fmt: skip
-    found = loads(content.encode(), path=Path("x"), display="x", metrics={**METRICS, "spice": spice})
-    assert found[0].reported.metric == "spice"
+    found = loads(content.encode(), path=Path("x"), display="x", metrics={**METRICS, "wups": wups})
+    assert found[0].reported.metric == "wups"
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def _one(model: str, result: EvalResult) -> Found | str:
         return f"the task {result.task_type!r} is none of {', '.join(TASKS)}"
     # The hub's `rouge` is three metrics, and does not say which.
     metric = None if result.metric_type.lower() == "rouge" else hints.alias(result.metric_type, METRICS)
-    if metric is None or not METRICS[metric].families:
+    if metric is None or "coco-caption" not in METRICS[metric].families:  # the family of the claims that are written
         return f"no metric here is {result.metric_type!r}"
     written = str(getattr(result.metric_value, "text", result.metric_value)).strip()
     if isinstance(result.metric_value, bool) or not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", written):

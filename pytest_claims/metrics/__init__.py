@@ -21,14 +21,19 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pytest_claims.errors import MetricError
+from pytest_claims.errors import MetricError, nearest
 from pytest_claims.metrics.base import Corpus, Interval, Metric, Score
 from pytest_claims.metrics.bleu import Bleu
 from pytest_claims.metrics.cider import Cider
+from pytest_claims.metrics.matching import Accuracy, ExactMatch
 from pytest_claims.metrics.mean import Mean
+from pytest_claims.metrics.meteor import Meteor
 from pytest_claims.metrics.paired import Pair, Paired
+from pytest_claims.metrics.ranked import Recall, TopAccuracy
 from pytest_claims.metrics.rouge import RougeL
+from pytest_claims.metrics.spice import Spice
 from pytest_claims.metrics.tokens import tokenize
+from pytest_claims.metrics.vqa import VqaAccuracy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,6 +50,7 @@ __all__ = [
     "bleu",
     "cider",
     "rouge_l",
+    "score",
     "tokenize",
 ]
 
@@ -53,6 +59,13 @@ BUILTIN: Mapping[str, Metric] = MappingProxyType(
         **{f"bleu{n}": Bleu(n=n) for n in range(1, 5)},
         "rouge_l": RougeL(),
         "cider": Cider(),
+        "meteor": Meteor(),
+        "spice": Spice(),
+        "vqa_accuracy": VqaAccuracy(),
+        "exact_match": ExactMatch(),
+        "accuracy": Accuracy(),
+        "accuracy_top5": TopAccuracy(k=5),
+        **{f"recall_at_{k}": Recall(k=k) for k in (1, 5, 10)},
     }
 )
 """The metrics that a claim can name."""
@@ -140,3 +153,44 @@ def cider(
     """
     corpus = Corpus(hypotheses, references, ids)
     return BUILTIN["cider"].score(corpus, population=population, resamples=resamples, seed=seed)
+
+
+def score(
+    name: str,
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    *,
+    ids: Sequence[str] | None = None,
+    ranked: Sequence[Sequence[str]] | None = None,
+    population: int | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Score:
+    """The value of any of the metrics that a claim can name; docs/metrics.md has a table of them.
+
+    Args:
+        name: the metric, such as `vqa_accuracy`.
+        hypotheses: one output per row: a caption, an answer, a label; "" where only the ranking counts.
+        references: one or more right outputs per row: for `vqa_accuracy` the ten answers; for rankings the right labels or ids.
+        ids: as for `bleu`.
+        ranked: labels or ids per row, the best first, for `recall_at_1`, `recall_at_5`, `recall_at_10` and `accuracy_top5`.
+        population: as for `bleu`.
+        resamples: as for `bleu`.
+        seed: as for `bleu`.
+
+    Raises:
+        MetricError: there is no such metric; see also `Corpus`.
+        NotAttempted: `meteor` and `spice` need Java and a program that is not here.
+
+    Examples:
+        >>> score("vqa_accuracy", ["Two."], [["2"] * 3 + ["3"] * 7], resamples=0).value
+        0.9
+        >>> score("recall_at_1", ["", ""], [["a"], ["a", "c"]], ranked=[["a", "b"], ["b", "c", "a"]], resamples=0).value
+        0.5
+    """
+    metric = BUILTIN.get(name)
+    if metric is None:
+        hint = nearest(name, BUILTIN) or f"; expected one of {', '.join(BUILTIN)}."
+        raise MetricError(f"There is no metric {name!r}{hint}")
+    corpus = Corpus(hypotheses, references, ids, ranked)
+    return metric.score(corpus, population=population, resamples=resamples, seed=seed)

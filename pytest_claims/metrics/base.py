@@ -206,6 +206,11 @@ class Corpus:
         """Per image and reference, the same."""
         return tuple(tuple(map(split_units, own)) for own in self.reference_units)
 
+    @property
+    def tokenised(self) -> bool:
+        """Whether the tokens were computed."""
+        return "reference_units" in self.__dict__
+
     def tokenise(self, done: Callable[[int], object]) -> None:
         """Compute the tokens now, which otherwise happens when they are first asked for.
 

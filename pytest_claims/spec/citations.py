@@ -13,17 +13,22 @@ if TYPE_CHECKING:
     from pytest_claims.spec.load import Claim
     from pytest_claims.spec.models import Citation
 
+_ACCURACY = re.compile(r"\bacc(?:uracy|\.)?(?![\w-])", re.IGNORECASE)
+
 _NAMED: Mapping[str, re.Pattern[str]] = {
     **{f"bleu{n}": re.compile(rf"\bb(?:leu)?\s?[-@_]?\s?{n}(?![0-9.])", re.IGNORECASE) for n in (1, 2, 3, 4)},
     "rouge_l": re.compile(r"\br(?:ouge)?[-_ ]?l\b", re.IGNORECASE),
     "cider": re.compile(r"\bcider\b", re.IGNORECASE),
     "trainable_parameters": re.compile(r"\btrain(?:able|ed)?\b.*\bparam", re.IGNORECASE),
     "total_parameters": re.compile(r"\b(?:total|all)\b.*\bparam", re.IGNORECASE),
+    "spice": re.compile(r"\bspice\b", re.IGNORECASE),
+    "meteor": re.compile(r"\bmeteor\b", re.IGNORECASE),
+    **{f"recall_at_{k}": re.compile(rf"\b(?:recall|[it]?r)\s?@\s?{k}(?![0-9.])", re.IGNORECASE) for k in (1, 5, 10)},
+    **dict.fromkeys(("accuracy", "vqa_accuracy"), _ACCURACY),
+    "accuracy_top5": re.compile(r"\btop[- ]?5\b", re.IGNORECASE),
+    "exact_match": re.compile(rf"{_ACCURACY.pattern}|\bexact[- ]match\b|\bem\b", re.IGNORECASE),
     # Metrics that no evaluator here gives, and that stand beside ours in tables.
-    "SPICE": re.compile(r"\bspice\b", re.IGNORECASE),
-    "METEOR": re.compile(r"\bmeteor\b", re.IGNORECASE),
-    "recall": re.compile(r"\b(?:recall|r)\s?@\s?[0-9]+|\brecall\b", re.IGNORECASE),
-    "accuracy": re.compile(r"\bacc(?:uracy|\.)?(?![\w-])", re.IGNORECASE),
+    "recall": re.compile(r"\brecall\b(?!\s?@)|\br\s?@\s?(?!(?:1|5|10)(?![0-9]))[0-9]+", re.IGNORECASE),
     "perplexity": re.compile(r"\b(?:perplexity|ppl)\b", re.IGNORECASE),
 }
 """How tables write metrics, by the metric's name."""

@@ -19,6 +19,8 @@ _ALIASES: Mapping[str, str] = {
     "fp16": "float16", "half": "float16", "bf16": "bfloat16", "fp32": "float32", "float": "float32", "full": "float32",
     "beam search": "beam", "beam_search": "beam", "greedy search": "greedy", "greedy_search": "greedy",
     "ciderd": "cider", "cider-d": "cider", "rouge": "rouge_l", "bleu": "bleu4",
+    "acc": "accuracy", "top1": "accuracy", "top-1": "accuracy", "acc1": "accuracy",
+    "top5": "accuracy_top5", "top-5": "accuracy_top5", "acc5": "accuracy_top5", "em": "exact_match", "vqa": "vqa_accuracy",
 }  # fmt: skip
 """How people write what a claim file has one word for."""
 
@@ -42,6 +44,8 @@ def alias(given: str, known: Iterable[str]) -> str | None:
     found = _ALIASES.get(given.strip().lower()) or plain.get(_plain(given)) or _ALIASES.get(_plain(given))
     if found is None and (short := re.fullmatch(r"b(?:leu)?@?([1-4])", given.strip().lower())):  # B@4
         found = f"bleu{short[1]}"
+    if found is None and (short := re.fullmatch(r"[it]?r(?:ecall)?[@_-]?(1|5|10)", given.strip().lower())):  # R@5, TR@1
+        found = f"recall_at_{short[1]}"
     return found if found in names else None
 
 

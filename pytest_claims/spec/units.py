@@ -44,6 +44,14 @@ METRICS: Mapping[str, MetricInfo] = {
     "rouge_l": MetricInfo(units=SHARES, low=0, high=1, families=("coco-caption",)),
     # coco-caption multiplies the mean cosine by 10 (Vedantam et al. 2015, CIDEr-D): a perfect caption scores 10.
     "cider": MetricInfo(units=SHARES, low=0, high=10, families=("coco-caption",)),
+    "meteor": MetricInfo(units=SHARES, low=0, high=1, families=("coco-caption",)),
+    "spice": MetricInfo(units=SHARES, low=0, high=1, families=("coco-caption",)),
+    "vqa_accuracy": MetricInfo(units=SHARES, low=0, high=1, families=("vqa",)),
+    **{
+        name: MetricInfo(units=SHARES, low=0, high=1, families=("exact-match",))
+        for name in ("exact_match", "accuracy", "accuracy_top5")
+    },
+    **{f"recall_at_{k}": MetricInfo(units=SHARES, low=0, high=1, families=("retrieval",)) for k in (1, 5, 10)},
     "trainable_parameters": MetricInfo(units=COUNTS, low=0, high=float("inf")),
     "total_parameters": MetricInfo(units=COUNTS, low=0, high=float("inf")),
     # Derived claims. Trivial is what equal numbers give.

@@ -223,15 +223,24 @@ def test_without_the_extra(tmp_path: Path, shelf: Path, monkeypatch: pytest.Monk
     [
         ("COCO CIDEr", "bleu4", "the column names cider, the claim reports bleu4: 'COCO CIDEr'"),
         ("COCO B@1", "bleu4", "the column names bleu1, the claim reports bleu4: 'COCO B@1'"),
-        ("SPICE", "cider", "the column names SPICE, the claim reports cider: 'SPICE'"),
+        ("SPICE", "cider", "the column names spice, the claim reports cider: 'SPICE'"),
         ("COCO BLEU", "bleu4", None),
+        ("Image-to-text R@5", "recall_at_5", None),
+        ("Image-to-text R@5", "recall_at_1", "the column names recall_at_5, the claim reports recall_at_1"),
+        ("Text-to-image R@100", "recall_at_10", "the column names recall, the claim reports recall_at_10"),
+        ("VQA accuracy", "vqa_accuracy", None),
+        ("GQA accuracy", "exact_match", None),
+        ("Top-5 accuracy", "accuracy_top5", None),
+        ("VQA accuracy", "cider", "the column names accuracy, the claim reports cider"),
         ("Karpathy test", "bleu4", None),
         ("C", "cider", None),
     ],
 )
 def test_the_metric_fits_the_column(tmp_path: Path, column: str, metric: str, problem: str | None) -> None:
     """A column that names another metric than the claim's is an error of the claim file, with its line."""
-    document = builders.predictions(builders.claim(metric=metric, value="43.7", citation__column=column))
+    (family,) = spec.METRICS[metric].families
+    one = builders.claim(metric=metric, value="43.7", citation__column=column)
+    document = builders.predictions(one, protocol__metric=family)
     path = builders.write(tmp_path / "claim.yaml", document)
     if problem is None:
         assert spec.load(path)

@@ -194,11 +194,11 @@ def test_check_of_nothing(command: Command) -> None:
 
 def test_check_knows_a_plugins_metric_by_name(command: Command) -> None:
     """The code of a plugin is not run, so that its metric has to be named."""
-    put(Path(), claim(metric="meteor", value="20", protocol={"metric": "meteor"}))
+    put(Path(), claim(metric="wups", value="20", protocol={"metric": "wups"}))
     status, _, err = command("check", "claims")
     assert status == 1
-    assert "unknown metric 'meteor'" in err
-    assert command("check", "claims", "--metric=meteor")[0] == 0
+    assert "unknown metric 'wups'" in err
+    assert command("check", "claims", "--metric=wups")[0] == 0
 
 
 def test_the_shipped_claims_are_good(command: Command) -> None:

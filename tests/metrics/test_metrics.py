@@ -24,11 +24,15 @@ from pytest_claims.errors import MetricError
 from pytest_claims.metrics import BUILTIN, Corpus, Interval, Score, bleu, cider, rouge_l
 from pytest_claims.metrics.bleu import Bleu
 from pytest_claims.metrics.rouge import longest_common_subsequence
+from pytest_claims.spec import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAMES = ("bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider")
+OURS = {name: BUILTIN[name] for name in NAMES}
+"""The metrics of captions that need no other program."""
+
 CORPORA = {
     "captions": (
         [
@@ -140,10 +144,22 @@ def test_signature(name: str, expected: str) -> None:
 
 def test_builtin() -> None:
     """The names a claim can use, each with its family and natural range; the mapping cannot be changed."""
-    assert tuple(BUILTIN) == NAMES
-    assert {(m.family, m.low) for m in BUILTIN.values()} == {("coco-caption", 0.0)}
-    assert {name: metric.high for name, metric in BUILTIN.items()} == dict.fromkeys(NAMES, 1.0) | {"cider": 10.0}
-    assert all(metric.name == name for name, metric in BUILTIN.items())
+    families = {
+        "coco-caption": (*NAMES, "meteor", "spice"),
+        "vqa": ("vqa_accuracy",),
+        "exact-match": ("exact_match", "accuracy", "accuracy_top5"),
+        "retrieval": ("recall_at_1", "recall_at_5", "recall_at_10"),
+    }
+    assert tuple(BUILTIN) == tuple(name for names in families.values() for name in names)
+    assert all(BUILTIN[name].family == family for family, names in families.items() for name in names)
+    assert {name: metric.high for name, metric in BUILTIN.items()} == dict.fromkeys(BUILTIN, 1.0) | {"cider": 10.0}
+    assert all(metric.name == name and metric.low == 0 for name, metric in BUILTIN.items())
+    for name, metric in BUILTIN.items():  # a claim file knows each with the same family and range
+        assert (METRICS[name].families, METRICS[name].low, METRICS[name].high) == (
+            (metric.family,),
+            metric.low,
+            metric.high,
+        )
     with pytest.raises(TypeError):
         BUILTIN["bleu5"] = BUILTIN["bleu4"]  # type: ignore[index]
 
@@ -189,7 +205,7 @@ corpora = st.lists(st.tuples(captions, st.lists(captions, min_size=1, max_size=3
 def test_counts_re_derive_the_value(rows: list[tuple[str, list[str]]]) -> None:
     """The number in a report follows from the counts in it, and stays in the natural range."""
     corpus = Corpus([h for h, _ in rows], [r for _, r in rows])
-    for name, metric in BUILTIN.items():
+    for name, metric in OURS.items():
         score = metric.score(corpus, resamples=0)
         counts: dict[str, Any] = dict(score.counts)
         derived = bleu_of(counts) if name.startswith("bleu") else counts["sum"] / counts["images"]
@@ -207,7 +223,7 @@ def test_order_does_not_matter(rows: list[tuple[str, list[str]]], shuffle: rando
     ids = [f"image {n}" for n in range(len(rows))]
     first = Corpus([h for h, _ in rows], [r for _, r in rows], ids)
     other = Corpus([rows[n][0] for n in order], [rows[n][1] for n in order], [ids[n] for n in order])
-    for metric in BUILTIN.values():
+    for metric in OURS.values():
         one = metric.score(first, resamples=20)
         two = metric.score(other, resamples=20)
         assert (one.value, one.counts, one.interval) == (two.value, two.counts, two.interval)
@@ -354,7 +370,7 @@ def test_one_corpus_is_tokenised_and_counted_once(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("pytest_claims.metrics.base.units", counting)
     corpus = Corpus(["a b", "c d"], [["a b"], ["c", "d"]])
-    for metric in BUILTIN.values():
+    for metric in OURS.values():
         metric.score(corpus, resamples=2)
     assert sorted(seen) == sorted(["a b", "c d", "a b", "c", "d"])
 
@@ -469,7 +485,7 @@ def test_megabyte_caption(text: str) -> None:
     """A caption of 1 MB is scored by all metrics within seconds."""
     corpus = Corpus([text, "a dog"], [["a dog runs", text[:50]], ["a dog"]])
     start = time.perf_counter()
-    for metric in BUILTIN.values():
+    for metric in OURS.values():
         assert 0 <= metric.score(corpus, resamples=10).value <= metric.high
     assert time.perf_counter() - start < 8
 

@@ -31,6 +31,9 @@ WORDS = [
 ]
 
 
+NAMES = ("bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider")
+
+
 def captions(seed: int, images: int = 80) -> tuple[list[str], list[list[str]]]:
     """Hypotheses and references: random sentences that share most of their words."""
     rng = random.Random(seed)  # noqa: S311 - reproducible captions, no secrets
@@ -52,7 +55,7 @@ def difference(metric: Metric, candidate: Corpus, reference: Corpus) -> Paired:
     return found
 
 
-@pytest.mark.parametrize("name", BUILTIN)
+@pytest.mark.parametrize("name", NAMES)
 def test_equal_runs(name: str) -> None:
     """Two equal runs differ by nothing, in every resample."""
     hypotheses, references = captions(0)
@@ -61,7 +64,7 @@ def test_equal_runs(name: str) -> None:
     assert (found.lower, found.higher) == (0, 0)
 
 
-@pytest.mark.parametrize("name", BUILTIN)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_same_images_are_drawn_for_both(name: str) -> None:
     """Each replicate is the difference of two replicates that drew the same images, as the scores themselves draw them."""
     hypotheses, references = captions(1)

@@ -37,4 +37,4 @@ def test_names_are_completed() -> None:
     assert other["type"] == "string"
     assert set(reported["unit"]["enum"]) == set(PER_NATURAL)
     families = SCHEMA["$defs"]["Protocol"]["properties"]["metric"]["anyOf"][0]["enum"]
-    assert families == ["coco-caption"]
+    assert families == ["coco-caption", "exact-match", "retrieval", "vqa"]
