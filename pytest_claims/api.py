@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims import candidates as candidates_
-from pytest_claims import files, registry, settings, spec, text
+from pytest_claims import cluster, files, registry, settings, spec, text
 from pytest_claims.bench import Bench
 from pytest_claims.errors import SpecError, nearest
 from pytest_claims.progress import silent
@@ -33,6 +33,8 @@ def verify(
     overrides: Mapping[str, Any] | None = None,
     candidates: Mapping[str, str | os.PathLike[str]] | None = None,
     device: str = "auto",
+    executor: str = "local",
+    actor_cpus: int | None = None,
     evidence: str | os.PathLike[str] | None = None,
     metrics: Iterable[Metric] = (),
 ) -> tuple[Verdict, ...]:
@@ -50,6 +52,8 @@ def verify(
         overrides: protocol keys for this run, such as `{"decoding.num_beams": 1}`, as `--claims-set`.
         candidates: claim or checkpoint id → folder or hub id of a release candidate, as `--claims-model`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        executor: `local` or `ray`, as `--claims-executor`.
+        actor_cpus: the CPUs of each actor, as `--claims-actor-cpus`.
         evidence: the folder where evidence is kept and found again; None: it is kept in memory.
         metrics: metrics of your own, which pytest takes from the hook `pytest_claims_metrics`.
 
@@ -73,10 +77,20 @@ def verify(
         "claims_set": [f"{key}={value}" for key, value in (overrides or {}).items()],
         "claims_model": [f"{name}={path}" for name, path in (candidates or {}).items()],
         "claims_device": device,
+        "claims_executor": executor,
+        "claims_actor_cpus": None if actor_cpus is None else str(actor_cpus),
         "claims_evidence": None if evidence is None else str(Path(evidence)),
     }
     claims, session = prepare(file, named, metrics)
-    found = {claim.id: session.verify(claim) for claim in _side_by_side(claims)}
+    return _verdicts(claims, session)
+
+
+def _verdicts(claims: tuple[Claim, ...], session: Session) -> tuple[Verdict, ...]:
+    try:
+        session.expect(claims)
+        found = {claim.id: session.verify(claim) for claim in _side_by_side(claims)}
+    finally:
+        session.bench.close()
     return tuple(found[claim.id] for claim in claims)
 
 
@@ -99,7 +113,8 @@ def prepare(
     claims = read(file, registry.infos(extra), chosen.data)
     candidates_.check_paths(chosen, Path.cwd())
     candidates_.check_names(chosen, claims)
-    return claims, Session(chosen, Bench(silent, evidence=lambda: chosen.evidence), extra)
+    bench = Bench(silent, evidence=lambda: chosen.evidence, executor=cluster.executor(chosen))
+    return claims, Session(chosen, bench, extra)
 
 
 def read(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from pytest_claims.evaluation.executor import Executor, Prepared
     from pytest_claims.evidence import Evidence
     from pytest_claims.preflight import Preflight
     from pytest_claims.progress import ProgressMaker
@@ -70,6 +71,7 @@ class Bench:
         replay: captions come from evidence only, no model is run.
         say: tells the user what a run is about to need.
         audit: how many captions that come from evidence are generated again.
+        executor: captions the images elsewhere; None: in this process.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Bench:
         replay: bool = False,
         audit: int | None = None,
         say: Callable[[str], object] = unheard,
+        executor: Executor | None = None,
     ) -> None:
         self.progress = progress
         self._root = evidence
@@ -87,6 +90,7 @@ class Bench:
         self.replay = replay
         self.audit = audit
         self.say = say
+        self.executor = executor
         self._evidence: dict[str, Evidence] = {}
         self._loaded: tuple[tuple[object, ...], Loaded] | None = None
         self._split: tuple[tuple[object, ...], Split] | None = None
@@ -109,8 +113,23 @@ class Bench:
         """
         found = self._evidence.get(plan.key)
         if found is None:
-            found = self._evidence[plan.key] = evaluator(plan.evaluator).evaluate(plan, self)
+            found = self._evidence[plan.key] = self._elsewhere(plan) or self.evaluate_here(plan)
         return found
+
+    def evaluate_here(self, plan: Plan) -> Evidence:
+        """The evidence of `plan`, from a run of its own. See `evaluate`."""
+        return evaluator(plan.evaluator).evaluate(plan, self)
+
+    def _elsewhere(self, plan: Plan) -> Evidence | None:
+        if self.executor is None or not isinstance(plan, CaptioningPlan):
+            return None
+        return self.executor.evidence(plan, self)
+
+    def beside(self, progress: ProgressMaker, say: Callable[[str], object]) -> Bench:
+        """A bench for another thread, with the same evidence folder and executor, and nothing else in common."""
+        return Bench(
+            progress, evidence=self._root, replay=self.replay, audit=self.audit, say=say, executor=self.executor
+        )
 
     def held(self, plan: Plan) -> Evidence | None:
         """The evidence of `plan`, if a claim of this session has made it."""
@@ -131,6 +150,28 @@ class Bench:
         from pytest_claims import preflight
 
         return preflight.check(plan, self, collect=collect, names=names)
+
+    def prepare(self, plan: CaptioningPlan) -> Prepared:
+        """Load everything that a captioning run needs, here or where the executor runs it.
+
+        Raises:
+            NotAttempted: weights, data or the device are missing.
+            EvaluationError: the weights or the data cannot be used.
+        """
+        if self.executor is not None:
+            return self.executor.prepare(plan, self)
+        from pytest_claims.evaluation import setup
+
+        return setup.prepare(plan, self)
+
+    def share(self, images: int) -> int:
+        """How many of a plan's images this process will caption: all of them. An actor of a cluster captions its part."""
+        return images
+
+    def close(self) -> None:
+        """End what the executor started."""
+        if self.executor is not None:
+            self.executor.close()
 
     def split(self, plan: CaptioningPlan) -> Split:
         """The data set of a plan, read once as long as the claims that follow each other use it."""

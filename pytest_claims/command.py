@@ -54,6 +54,10 @@ def _runs(settings: Settings) -> Iterator[str]:
 
 def _options(settings: Settings) -> Iterator[str]:
     yield from _runs(settings)
+    if settings.executor != "local":
+        yield f"--claims-executor={settings.executor}"
+    if settings.actor_cpus is not None and settings.executor != "local":
+        yield f"--claims-actor-cpus={settings.actor_cpus}"
     if settings.compare:
         yield "--claims-compare"
     if settings.max_regression is not None and settings.candidates:

@@ -79,6 +79,7 @@ class ClaimItem(pytest.Item):
         """Verify the claim, keep the record, and tell pytest the result."""
         session = state.session_of(self.config)
         started = time.perf_counter()
+        session.expect(item.claim for item in self.session.items if isinstance(item, ClaimItem))
         verdict = session.verify(self.claim)
         chosen = session.settings
         # --runxfail: ignore `expect`, as pytest ignores the marker xfail.

@@ -27,7 +27,8 @@ def choose_device(wanted: str, required: str, *, command: str) -> torch.device:
     """The device to run on.
 
     Args:
-        wanted: the user's choice: `auto`, `cpu`, `cuda` or `cuda:N`.
+        wanted: the user's choice: `auto`, `cpu`, `cuda` or `cuda:N`. Without a number, each worker of pytest-xdist gets a GPU
+            of its own, as long as there are enough.
         required: the claim's requirement: `cpu` or `cuda`. A device that the user names takes precedence.
         command: the command that runs the claim on a machine with such a device, for the message.
 
@@ -43,6 +44,9 @@ def choose_device(wanted: str, required: str, *, command: str) -> torch.device:
                 "The claim needs a CUDA device and this machine has none.", f"On a machine with one: {command}"
             )
         wanted = "cuda" if there else "cpu"
+    number = _worker()
+    if wanted == "cuda" and number is not None and torch.cuda.device_count() > 1:
+        wanted = f"cuda:{number % torch.cuda.device_count()}"
     if wanted.startswith("cuda") and not there:
         raise NotAttempted(
             f"--claims-device={wanted}: this machine has no CUDA device.", "Leave the option out, or say cpu."
@@ -54,6 +58,13 @@ def choose_device(wanted: str, required: str, *, command: str) -> torch.device:
             "Name one of cuda:0 and up.",
         )
     return device
+
+
+def _worker() -> int | None:
+    """The number of this worker of pytest-xdist: `gw3` → 3; None outside xdist."""
+    name = os.environ.get("PYTEST_XDIST_WORKER", "")
+    number = name.removeprefix("gw")
+    return int(number) if name != number and number.isascii() and number.isdecimal() else None
 
 
 def free_memory(device: torch.device) -> int:

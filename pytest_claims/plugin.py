@@ -79,6 +79,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where to run (default: auto); an explicit device overrides the claim's requires.device",
     )
     add(
+        "--claims-executor",
+        metavar="local|ray",
+        help="where images are captioned: in this process, or on a Ray cluster, that of RAY_ADDRESS or a local one "
+        "(default: local)",
+    )
+    add(
+        "--claims-actor-cpus",
+        metavar="N",
+        help="CPUs of each Ray actor (default: 4, or 1 beside a GPU; each actor has one GPU where the cluster has any)",
+    )
+    add(
         "--claims-data",
         action="append",
         default=[],
@@ -111,6 +122,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--claims-accept-moved", action="store_true", help="show a moved bar, and do not fail because of it")
     parser.addini("claims_gate", "the lowest status that stays green: partial or pass", default="")
     parser.addini("claims_max_regression", "as --claims-max-regression, for sessions with a candidate", default="")
+    parser.addini("claims_executor", "as --claims-executor", default="")
+    parser.addini("claims_actor_cpus", "as --claims-actor-cpus", default="")
     parser.addini(
         "claims_files",
         "globs of claim files, from the rootdir, **/ for any folders; one without a slash is a file name in any folder "

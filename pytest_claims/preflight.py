@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from pytest_claims import files, machine
 from pytest_claims.errors import ClaimsError, NotAttempted
+from pytest_claims.evaluation.executor import Room
 from pytest_claims.sources import checkpoint, data, hub, own, repository
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from pytest_claims.bench import Bench
+    from pytest_claims.evaluation.executor import Executor
     from pytest_claims.protocol import CaptioningPlan, DerivedPlan, ParametersPlan, Plan, PredictionsPlan
     from pytest_claims.spec.models import Columns, Dataset
 
@@ -102,14 +104,18 @@ class _Attempt(Protocol):
 
 
 def _captioning(plan: CaptioningPlan, bench: Bench, found: Preflight, attempt: _Attempt) -> None:
-    device = attempt(lambda: _device(plan, bench, found))
+    executor = bench.executor
+    device = attempt(lambda: _device(plan, bench, found)) if executor is None else None
+    room = _here(device) if executor is None else attempt(lambda: _cluster(plan, executor, found))
     source = attempt(lambda: _checkpoint(plan, found))
-    attempt(lambda: _dataset(plan, bench, found))
+    there = attempt(lambda: _dataset(plan, bench, found))
+    if executor is not None and room is not None:
+        attempt(lambda: _access(plan, bench, executor, found, there=bool(there)))
     if source is not None:
-        attempt(lambda: _memory(plan, source, device, found))
+        attempt(lambda: _memory(plan, source, device, room, found))
     attempt(lambda: _disk(found))
-    if source is not None and device is not None:
-        _time(plan, source, device, found)
+    if source is not None and room is not None:
+        _time(plan, source, room, found)
 
 
 def _predictions(plan: PredictionsPlan, _bench: Bench, found: Preflight, attempt: _Attempt) -> None:
@@ -172,6 +178,27 @@ def _device(plan: CaptioningPlan, bench: Bench, found: Preflight) -> torch.devic
     return device
 
 
+def _here(device: torch.device | None) -> Room | None:
+    """The one device of a run in this process; None if there is none."""
+    if device is None:
+        return None
+    import torch
+
+    return Room(kind=device.type, actors=1, threads=torch.get_num_threads(), told=str(device))
+
+
+def _cluster(plan: CaptioningPlan, executor: Executor, found: Preflight) -> Room:
+    room = executor.preflight(plan)
+    found.lines.append(("device", f"{room.told}, {plan.protocol.precision}"))
+    return room
+
+
+def _access(plan: CaptioningPlan, bench: Bench, executor: Executor, found: Preflight, *, there: bool) -> None:
+    """Say who reads the images: an actor, or the driver for it."""
+    told = executor.access(plan, bench) if there else "shows when they are there"
+    found.lines.append(("images", told))
+
+
 def _checkpoint(plan: CaptioningPlan, found: Preflight) -> checkpoint.Source:
     source = checkpoint.find(plan)
     parameters = source.parameters()
@@ -191,7 +218,8 @@ def _unstated(plan: CaptioningPlan, found: Preflight) -> None:
         found.lines.append((f"the paper's {axis}", f"not stated{f' ({keys})' if keys else ''}{beside}"))
 
 
-def _dataset(plan: CaptioningPlan, bench: Bench, found: Preflight) -> None:
+def _dataset(plan: CaptioningPlan, bench: Bench, found: Preflight) -> bool:
+    """Say what is in the data set; whether it is on this machine."""
     stated = plan.protocol.dataset
     if files.find(stated.id, plan.folders) is None and not files.is_local(stated.id):
         repo = hub.find(stated.id, stated.revision, "dataset")
@@ -200,7 +228,7 @@ def _dataset(plan: CaptioningPlan, bench: Bench, found: Preflight) -> None:
         if missing:
             found.download.append(sum(file.size for file in missing))
             found.lines.append(("data set", _remote(stated, plan.run.columns, repo, wanted)))
-            return
+            return False
     found.download.append(0)
     split = bench.split(plan)
     facts = split.facts
@@ -218,6 +246,7 @@ def _dataset(plan: CaptioningPlan, bench: Bench, found: Preflight) -> None:
             f"{absent[0]}.",
             "Name the folder that holds them with --claims-data=DIR.",
         )
+    return True
 
 
 def _remote(stated: Dataset, columns: Columns, repo: hub.Repo, wanted: tuple[hub.File, ...]) -> str:
@@ -244,7 +273,13 @@ def _count(rows: int, stated: Dataset, what: str) -> str:
     return f"{rows:,} {what}" + (differs if rows != stated.images else "")
 
 
-def _memory(plan: CaptioningPlan, source: checkpoint.Source, device: torch.device | None, found: Preflight) -> None:
+def _memory(
+    plan: CaptioningPlan,
+    source: checkpoint.Source,
+    device: torch.device | None,
+    room: Room | None,
+    found: Preflight,
+) -> None:
     parameters, precision = source.parameters(), plan.protocol.precision
     if parameters is None:
         found.lines.append(("memory", "unknown until the weights are there"))
@@ -252,6 +287,8 @@ def _memory(plan: CaptioningPlan, source: checkpoint.Source, device: torch.devic
     need = parameters * BYTES[precision]
     free = None if device is None else machine.free_memory(device)
     has = f"; {device} has {size(free)} free" if free is not None else ""
+    if room is not None and room.actors > 1:
+        has = f", on each of {room.actors} actors"
     found.lines.append(("memory", f"{size(need)} for the weights{has}"))
     if free is not None and need > free:
         raise NotAttempted(
@@ -277,13 +314,11 @@ def _disk(found: Preflight) -> None:
         )
 
 
-def _time(plan: CaptioningPlan, source: checkpoint.Source, device: torch.device, found: Preflight) -> None:
-    import torch
-
+def _time(plan: CaptioningPlan, source: checkpoint.Source, room: Room, found: Preflight) -> None:
     parameters, decoding = source.parameters(), plan.protocol.decoding
     if parameters is None:
         return
-    rate = RATES[device.type] * (torch.get_num_threads() if device.type == "cpu" else 1)
+    rate = RATES[room.kind] * (room.threads if room.kind == "cpu" else 1) * room.actors
     tokens = PREFIX + (decoding.num_beams or 1) * (decoding.max_new_tokens or 20) / 2
     images = plan.sample or plan.protocol.dataset.images
     found.lines.append(("time", f"{duration(images * tokens * parameters / rate)} by the size of the model alone"))

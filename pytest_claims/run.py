@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from pytest_claims.spec import Protocol
 from pytest_claims.verdict import Status, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from pytest_claims.baseline import Comparison
@@ -54,6 +55,7 @@ class Session:
         self.through = through
         self.papers = citation.Library(settings.papers)
         self._extra = metrics
+        self._expects = False
         self._shown: set[str] = set()
         """The evidence whose thumbnails were made."""
         self._corpora: dict[str, Corpus] = {}
@@ -63,6 +65,18 @@ class Session:
         self._pairs: dict[tuple[int, int], Pair] = {}
         self.behind: dict[tuple[Path, str, str], Verdict] = {}
         """The verdicts on claims that derived claims name, by file, id and digest."""
+
+    def expect(self, claims: Iterable[Claim]) -> None:
+        """Learn which claims will be verified: an executor may run those of several checkpoints at the same time."""
+        executor, chosen = self.bench.executor, self.settings
+        if executor is None or self._expects or chosen.dry_run or chosen.replay or chosen.candidates:
+            return
+        self._expects = True
+        plans = []
+        for claim in claims:
+            with suppress(ClaimsError):  # `verify` says what is wrong with it
+                plans.append(protocol.plan(claim, chosen))
+        executor.expect([plan for plan in plans if isinstance(plan, protocol.CaptioningPlan)], self.bench)
 
     def verify(self, claim: Claim) -> Verdict:
         """The verdict on `claim`. Any exception becomes a verdict too, except those in `through` and the user's Ctrl-C."""

@@ -28,6 +28,10 @@ _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 """A number as a person writes it: no sign, no exponent, no `nan` and no `inf`."""
 
 
+EXECUTORS = ("local", "ray")
+"""Where images are captioned: in this process, or on the actors of a Ray cluster."""
+
+
 class Gate(StrEnum):
     """The lowest status that stays green."""
 
@@ -57,6 +61,10 @@ class Settings:
     max_regression: Decimal | None = None
     """The largest loss of a candidate that is accepted, in the reported unit; None: the loss decides nothing."""
     device: str = "auto"
+    executor: str = "local"
+    """One of `EXECUTORS`."""
+    actor_cpus: int | None = None
+    """The CPUs of each actor; None: as `cluster.connection.shape` chooses."""
     data: tuple[Path, ...] = ()
     papers: tuple[Path, ...] = ()
     """The folders with sources of papers, which citations are checked against."""
@@ -95,6 +103,8 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
     if sample is not None and sample < 1:
         raise SettingsError(f"--claims-sample={sample}: expected a number of images of at least 1")
     gate = _gate(option("claims_gate"), ini("claims_gate"))
+    device = _device(option("claims_device"))
+    executor = _executor(option("claims_executor"), ini("claims_executor"), device)
     if option("claims_compare") and not option("claims_model"):
         raise SettingsError(f"--claims-compare: {NO_CANDIDATE}")
     return Settings(
@@ -112,7 +122,9 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
         max_regression=_margin(
             option("claims_max_regression"), ini("claims_max_regression"), candidates=option("claims_model")
         ),
-        device=_device(option("claims_device")),
+        device=device,
+        executor=executor,
+        actor_cpus=_actor_cpus(option("claims_actor_cpus"), ini("claims_actor_cpus"), executor),
         data=tuple(_folder(folder, "--claims-data", value) for value in option("claims_data")),
         papers=tuple(_folder(folder, "--claims-papers", value) for value in option("claims_papers")),
         base=_base(option("claims_base")),
@@ -228,6 +240,28 @@ def _device(value: str) -> str:
     raise SettingsError(
         f"--claims-device={value}: expected auto, cpu, cuda or cuda:N{nearest(name, ['auto', 'cpu', 'cuda'])}"
     )
+
+
+def _executor(option: str | None, ini: str, device: str) -> str:
+    value, source = (option, "--claims-executor") if option is not None else (ini or "local", "claims_executor")
+    if value not in EXECUTORS:
+        raise SettingsError(f"{source}={value}: expected {' or '.join(EXECUTORS)}{nearest(value, EXECUTORS)}")
+    if value == "ray" and not installed("ray"):
+        raise SettingsError(f"{source}=ray: Ray is not installed: pip install 'pytest-claims[ray]'")
+    if value == "ray" and ":" in device:
+        raise SettingsError(f"--claims-device={device}: Ray chooses the GPU of each actor; say cuda, or {source}=local")
+    return value
+
+
+def _actor_cpus(option: str | None, ini: str, executor: str) -> int | None:
+    value, source = (option, "--claims-actor-cpus") if option is not None else (ini, "claims_actor_cpus")
+    if option is None and not ini:
+        return None
+    if not (value and value.isascii() and value.isdecimal() and 0 < int(value) < 10_000):
+        raise SettingsError(f"{source}={value}: expected a number of CPUs of at least 1")
+    if option is not None and executor != "ray":
+        raise SettingsError(f"{source}={value}: there are no actors without --claims-executor=ray")
+    return int(value)
 
 
 def _folder(folder: Path, option: str, value: str) -> Path:

@@ -82,6 +82,7 @@ def keep_comparison(config: pytest.Config, found: Comparison | SettingsError) ->
 def session_of(config: pytest.Config) -> Session:
     """The `run.Session` of this pytest session. It is made when the first claim runs."""
     if _SESSION not in config.stash:
+        from pytest_claims import cluster
         from pytest_claims.bench import Bench
         from pytest_claims.run import Session
 
@@ -92,7 +93,9 @@ def session_of(config: pytest.Config) -> Session:
             replay=chosen.replay,
             audit=chosen.audit,
             say=console.say(config),
+            executor=cluster.executor(chosen),
         )
+        config.add_cleanup(bench.close)
         session = Session(
             chosen,
             bench,

@@ -30,6 +30,7 @@ HEAVY = (
     "svg",
     "lxml",
     "pypdfium2",
+    "ray",
 )
 AT_THE_TOP = {
     "torch": ("beam",),

@@ -26,6 +26,7 @@ HEAVY = (
     "svg",
     "lxml",
     "pypdfium2",
+    "ray",
 )
 
 CHILD = """

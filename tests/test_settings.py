@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_claims import settings
 from pytest_claims.errors import SettingsError
 from pytest_claims.settings import Gate, Settings, read
 from pytest_claims.spec import Protocol
@@ -30,7 +31,7 @@ class Reader:
         options = {f"claims_{name}": value for name, value in given.items()}
         return read(
             lambda name: options[name] if name in options else self.config.getoption(name),
-            {"claims_gate": ini}.get,
+            lambda name: ini if name == "claims_gate" else "",
             self.folder,
         )
 
@@ -255,3 +256,48 @@ def test_defaults_outside_pytest() -> None:
     plugin.pytest_addoption(parser)  # type: ignore[arg-type] # what it needs of a parser
     given = {name: list(value) if value == () else value for name, value in settings.DEFAULTS.items()}
     assert given == {name: value for name, value in parser.found.items() if value is not None}
+
+
+@pytest.fixture
+def with_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray is installed, as far as the settings can tell."""
+    monkeypatch.setattr(settings, "installed", lambda _package: True)
+
+
+@pytest.mark.usefixtures("with_ray")
+def test_an_executor(reader: Reader) -> None:
+    """The executor and the CPUs of its actors, from the command line or from the ini file, which the command line overrides."""
+    found = reader(executor="ray", actor_cpus="2", device="cuda")
+    assert (found.executor, found.actor_cpus, found.device) == ("ray", 2, "cuda")
+    ini = {"claims_executor": "ray", "claims_actor_cpus": "8"}
+    default = {name: reader.config.getoption(name) for name in vars(reader.config.option) if name.startswith("claims_")}
+    assert read(default.get, lambda name: ini.get(name, ""), reader.folder).actor_cpus == 8
+    local = read({**default, "claims_executor": "local"}.get, lambda name: ini.get(name, ""), reader.folder)
+    assert local.executor == "local"
+
+
+@pytest.mark.usefixtures("with_ray")
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"executor": "rya"}, "--claims-executor=rya: expected local or ray, did you mean 'ray'?"),
+        (
+            {"executor": "ray", "device": "cuda:1"},
+            "--claims-device=cuda:1: Ray chooses the GPU of each actor; say cuda, or --claims-executor=local",
+        ),
+        ({"executor": "ray", "actor_cpus": "0"}, "--claims-actor-cpus=0: expected a number of CPUs of at least 1"),
+        ({"executor": "ray", "actor_cpus": "two"}, "--claims-actor-cpus=two: expected a number of CPUs of at least 1"),
+        ({"actor_cpus": "2"}, "--claims-actor-cpus=2: there are no actors without --claims-executor=ray"),
+    ],
+)
+def test_executors_that_are_not_valid(reader: Reader, given: dict[str, Any], message: str) -> None:
+    """They are refused before anything runs."""
+    assert reader.refused(**given) == message
+
+
+def test_an_executor_that_is_not_installed(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Ray, the message is the line that installs it."""
+    monkeypatch.setattr(settings, "installed", lambda package: package != "ray")
+    assert reader.refused(executor="ray") == (
+        "--claims-executor=ray: Ray is not installed: pip install 'pytest-claims[ray]'"
+    )

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_claims.bench import Bench
-    from pytest_claims.evaluation.setup import Setup
+    from pytest_claims.evaluation.executor import Prepared
     from pytest_claims.evidence import Evidence, Output
     from pytest_claims.store import Folder, Replayed
 
 
-def replayed(setup: Setup, bench: Bench, found: Replayed) -> Evidence:
+def replayed(setup: Prepared, bench: Bench, found: Replayed) -> Evidence:
     """The replayed evidence, with a note that the audit found no difference.
 
     Raises:
@@ -45,7 +45,7 @@ def replayed(setup: Setup, bench: Bench, found: Replayed) -> Evidence:
     return replace(found.evidence, notes=(*found.evidence.notes, note))
 
 
-def reused(setup: Setup, bench: Bench, evidence: Evidence, folder: Folder) -> Evidence:
+def reused(setup: Prepared, bench: Bench, evidence: Evidence, folder: Folder) -> Evidence:
     """The evidence of a run, with a note that the audit of its outputs from earlier runs found no difference.
 
     Raises:
@@ -61,7 +61,7 @@ def reused(setup: Setup, bench: Bench, evidence: Evidence, folder: Folder) -> Ev
     return replace(evidence, notes=(*evidence.notes, note))
 
 
-def _compare(setup: Setup, bench: Bench, outputs: Mapping[str, Output], drawn: Sequence[str], why: str) -> str:
+def _compare(setup: Prepared, bench: Bench, outputs: Mapping[str, Output], drawn: Sequence[str], why: str) -> str:
     again: dict[str, Output] = {}
     noun = setup.recipe.noun
     with bench.progress(len(drawn), "audit") as bar:

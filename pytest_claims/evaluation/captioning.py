@@ -6,10 +6,9 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_claims import git, machine
+from pytest_claims import git
 from pytest_claims.evaluation import audit
 from pytest_claims.evaluation.running import RunningScore
-from pytest_claims.evaluation.setup import prepare
 from pytest_claims.store import replay
 
 if TYPE_CHECKING:
@@ -29,8 +28,8 @@ def evaluate(plan: CaptioningPlan, bench: Bench) -> Evidence:
         return _replayed(plan, bench)
     for line in bench.preflight(plan).told(plan.claim.display):
         bench.say(line)
-    setup = prepare(plan, bench)
-    with bench.store.open(setup.recipe, setup.split.digest, batch=setup.decoder.batch_size, say=bench.say) as folder:
+    setup = bench.prepare(plan)
+    with bench.store.open(setup.recipe, setup.split.digest, batch=setup.batch_size, say=bench.say) as folder:
         missing = folder.missing
         score = RunningScore()
         for name in folder.reused:
@@ -45,9 +44,7 @@ def evaluate(plan: CaptioningPlan, bench: Bench) -> Evidence:
         seconds = time.perf_counter() - started
         evidence = folder.finish(
             {
-                **machine.facts(setup.loaded.device),
-                "decoder": setup.decoder.name,
-                "batch_size": setup.decoder.batch_size,
+                **setup.facts(),
                 "seconds": round(seconds, 3),
                 "images_per_second": round(len(missing) / seconds, 2),
             },
@@ -60,4 +57,4 @@ def evaluate(plan: CaptioningPlan, bench: Bench) -> Evidence:
 
 def _replayed(plan: CaptioningPlan, bench: Bench) -> Evidence:
     found = replay(bench.store.root(), plan)
-    return found.evidence if bench.audit is None else audit.replayed(prepare(plan, bench), bench, found)
+    return found.evidence if bench.audit is None else audit.replayed(bench.prepare(plan), bench, found)

@@ -18,7 +18,7 @@ from pytest_claims.sources import processor
 from pytest_claims.store import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     import torch
@@ -50,7 +50,20 @@ class Setup:
     recipe: Recipe
     changes: Changes
 
-    def caption(self, ids: Sequence[str]) -> Iterator[tuple[Output, str]]:
+    @property
+    def batch_size(self) -> int:
+        """See `Prepared.batch_size`."""
+        return self.decoder.batch_size
+
+    def facts(self) -> dict[str, str | int | float | None]:
+        """See `Prepared.facts`."""
+        return {
+            **machine.facts(self.loaded.device),
+            "decoder": self.decoder.name,
+            "batch_size": self.decoder.batch_size,
+        }
+
+    def caption(self, ids: Iterable[str]) -> Iterator[tuple[Output, str]]:
         """Caption images. The captions come in the order in which they are ready, each with the digest of its image's bytes."""
         image_digests: dict[str, str] = {}
         ends = token_ids(self.config.eos_token_id)
@@ -72,7 +85,12 @@ def prepare(plan: CaptioningPlan, bench: Bench) -> Setup:
     config = generation_config(plan, loaded)
     prompt_ids, fed = prompt.observe(loaded, plan.protocol.prompt, plan.claim.protocol.prompt)
     decoder = decoding.choose(
-        loaded, config, prompt_ids, prompt=plan.protocol.prompt, images=len(ids), batch_size=plan.run.batch_size
+        loaded,
+        config,
+        prompt_ids,
+        prompt=plan.protocol.prompt,
+        images=bench.share(len(ids)),
+        batch_size=plan.run.batch_size,
     )
     rows = int(split.facts["images"])
     changes = reference.changes(plan, loaded, bench.progress)
@@ -119,7 +137,7 @@ def model_digest(loaded: Loaded) -> str:
 
 
 def pixels(
-    loaded: Loaded, split: Split, ids: Sequence[str], image_digests: dict[str, str]
+    loaded: Loaded, split: Split, ids: Iterable[str], image_digests: dict[str, str]
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """The pixel values of images for the vision encoder, (3, H, W) each, in the order of `ids`.
 

@@ -208,6 +208,8 @@ def load(plan: CaptioningPlan, device: torch.device, progress: ProgressMaker) ->
     import torch
     import transformers
 
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # CUDA graphs are captured on the current device
     source = find(plan)
     path = source.fetch(progress)
     folder.check(path, source.label)

@@ -82,13 +82,18 @@ def digest(value: Any, name: str, folders: Sequence[Path]) -> str:
         NotAttempted: no folder has the file.
         EvaluationError: the file cannot be read, or lies outside the folders.
     """
+    return digests.short(stored(value, name, folders))
+
+
+def stored(value: Any, name: str, folders: Sequence[Path]) -> bytes:
+    """The bytes of an image, as they are stored. For arguments and exceptions see `digest`."""
     data, path = _content(value, name)
-    if data is None:
-        try:
-            data = find(path, name, folders).read_bytes()
-        except OSError as error:
-            raise EvaluationError(f"Image {name}: cannot be read: {first_line(error)}.") from None
-    return digests.short(data)
+    if data is not None:
+        return data
+    try:
+        return find(path, name, folders).read_bytes()
+    except OSError as error:
+        raise EvaluationError(f"Image {name}: cannot be read: {first_line(error)}.") from None
 
 
 def _content(value: Any, name: str) -> tuple[bytes | None, str]:
