@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import jinja2
 import numpy
 import pydantic
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 """torch reads it when it is imported. The models are tiny: threads that wait for each other take longer than the work."""
+
+# Examples that do not change between runs, and no limit on the time of one: it would fail on a busy machine.
+hypothesis.settings.register_profile("suite", derandomize=True, database=None, deadline=None)
+hypothesis.settings.load_profile("suite")
 
 __all__ = ["jinja2", "numpy", "pydantic", "yaml"]
 
