@@ -21,7 +21,7 @@ PAGES = 300
 LEAST = 200
 """Characters below which a PDF counts as pictures of pages."""
 
-WITH_TABLES = 150_000
+WITH_TABLES = 80_000
 """On how many characters tables are looked for, those of pages with captions of tables. Such a page has about 4,000."""
 
 

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-CHARACTERS = 20_000
+CHARACTERS = 12_000
 """The most characters of a page that tables are looked for in. A full page has about 6,000."""
 
 OBJECTS = 5_000
 """The most objects of a page that are looked at for rules: a plot may have a million."""
+
+RULES = 400
+"""The most horizontal rules of a page of tables; a page with more of them is a drawing."""
 
 APART = 0.5
 """The gap between two cells of a line, in sizes of its type: a space between words is a third. booktabs' is 1.2."""
@@ -166,7 +169,7 @@ def _rules(page: Any) -> tuple[Box, ...]:
         box = Box(left=left.value, bottom=bottom.value, right=right.value, top=top.value)
         if box.top - box.bottom <= 2.5 and box.right - box.left >= 8:
             found.append(box)
-    return tuple(sorted(found, key=lambda box: (-box.top, box.left)))
+    return tuple(sorted(found, key=lambda box: (-box.top, box.left))) if len(found) <= RULES else ()
 
 
 def lines(characters: Iterable[Character]) -> list[Line]:

@@ -27,6 +27,9 @@ NEAR = 40.0
 FAR = 100.0
 """How far from a caption another table makes it doubtful which of the two it belongs to, in points."""
 
+CAPTIONS = 20
+"""The most captions of a page."""
+
 WIDE = 60.0
 """From which length a rule may be a table's, in points."""
 
@@ -77,7 +80,7 @@ class _Page:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self.captions = _captions(layout)
+        self.captions = _captions(layout)[:CAPTIONS]
         areas = [part for area in _areas(layout.rules) for part in _parts(area, self.captions, layout)]
         self._beside = {
             (caption, side): [area for area in areas if self._stands(caption, area, side)]

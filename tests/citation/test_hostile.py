@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import subprocess
 import sys
+import tarfile
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +15,7 @@ import pytest
 
 from pytest_claims.citation import bundle, child, html, latex, reading
 from pytest_claims.citation.latex_tokens import Unreadable
-from tests.citation import papers
+from tests.citation import papers, pdfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +48,37 @@ def encrypted() -> bytes:
     return papers.written(
         [b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Count 0 /Kids [] >>"], trailer=encryption
     )
+
+
+def crowded(pages: int, *, rules: int = 400, captions: int = 20) -> bytes:
+    """A PDF whose pages are full of characters, rules and captions."""
+    page = pdfs.Page()
+    for place in range(rules):
+        page.rule(40, 700, 780 - 760 * place / rules)
+    for place in range(captions):
+        page.text(f"Table {place % 900}: 43.7", 40 + place % 7 * 90, 780 - 760 * place / captions, 4)
+    for place in range(120):
+        page.text("43.7 " * 28, 40, 780 - 6 * place, 5)
+    return pdfs.written(*([page] * pages))
+
+
+def packed(*members: tuple[str, int]) -> bytes:
+    """A compressed tar file with members of zeros, of these sizes."""
+    data = io.BytesIO()
+    with gzip.GzipFile(fileobj=data, mode="wb", compresslevel=1) as file, tarfile.open(fileobj=file, mode="w|") as tar:
+        for name, size in members:
+            member = tarfile.TarInfo(name)
+            member.size = size
+            tar.addfile(member, Zeros())
+    return data.getvalue()
+
+
+class Zeros(io.RawIOBase):
+    """A file of zeros without an end."""
+
+    def read(self, size: int = -1) -> bytes:
+        """Some of them."""
+        return bytes(size)
 
 
 def tenfold(place: int) -> str:
@@ -84,6 +118,16 @@ HOSTILE: dict[str, Callable[[], str | bytes]] = {
     "truncated.pdf": lambda: papers.pdf(["words of a page " * 5] * 40)[:900],
     "encrypted.pdf": encrypted,
     "scanned.pdf": lambda: papers.pdf([], []),
+    "tables.pdf": lambda: crowded(12),
+    "rules.pdf": lambda: crowded(1, rules=50_000),
+    "captions.pdf": lambda: crowded(1, captions=3_000),
+    "bomb.tar.gz": lambda: packed(("a.pdf", 10**9), ("main.tex", 10)),
+    "latex.tar.gz": lambda: packed(("main.tex", 10**9)),
+    "bomb.gz": lambda: gzip.compress(b"\\" * (60 * 2**20), 9),
+    "members.tar.gz": lambda: packed(*((f"{place}.pdf", 0) for place in range(20_000))),
+    "names.tar.gz": lambda: packed((f"{'a/' * 30_000}main.tex", 10)),
+    "header.tar": lambda: tarfile.TarInfo("x").tobuf()[:-12].ljust(512, b"\xff") + b"x" * 4_000,
+    "nobase256.tar": lambda: b"main.tex".ljust(124, b"\0") + b"\x80" + b"\xff" * 11 + b"\0" * 376,
     "large.html": lambda: b"x" * (bundle.BYTES + 1),
 }  # fmt: skip
 
