@@ -1,13 +1,13 @@
-"""The machine that runs the claims: choice of the device, free memory, and the facts that are recorded."""
+"""The machine that runs the claims: choice of the device, and the facts that are recorded."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_claims import devices
 from pytest_claims.errors import NotAttempted
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ RECORDED = ("pytest-claims", "torch", "transformers", "datasets", "tokenizers", 
 
 DECISIVE = ("torch", "transformers", "tokenizers", "pillow")
 """Packages of which another version may give another caption for the same image."""
-
-UNKNOWN_MEMORY = 4 * 2**30
-"""The number of free bytes that is assumed if the system does not report one."""
 
 
 def choose_device(wanted: str, required: str, *, command: str) -> torch.device:
@@ -37,7 +34,7 @@ def choose_device(wanted: str, required: str, *, command: str) -> torch.device:
     """
     import torch
 
-    there = torch.cuda.is_available()
+    there = devices.count()
     if wanted == "auto":
         if required == "cuda" and not there:
             raise NotAttempted(
@@ -45,16 +42,16 @@ def choose_device(wanted: str, required: str, *, command: str) -> torch.device:
             )
         wanted = "cuda" if there else "cpu"
     number = _worker()
-    if wanted == "cuda" and number is not None and torch.cuda.device_count() > 1:
-        wanted = f"cuda:{number % torch.cuda.device_count()}"
+    if wanted == "cuda" and number is not None and there > 1:
+        wanted = f"cuda:{number % there}"
     if wanted.startswith("cuda") and not there:
         raise NotAttempted(
             f"--claims-device={wanted}: this machine has no CUDA device.", "Leave the option out, or say cpu."
         )
     device = torch.device(wanted)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if devices.of(device).far and (device.index or 0) >= there:
         raise NotAttempted(
-            f"--claims-device={wanted}: this machine has {torch.cuda.device_count()} CUDA devices.",
+            f"--claims-device={wanted}: this machine has {there} CUDA devices.",
             "Name one of cuda:0 and up.",
         )
     return device
@@ -65,26 +62,6 @@ def _worker() -> int | None:
     name = os.environ.get("PYTEST_XDIST_WORKER", "")
     number = name.removeprefix("gw")
     return int(number) if name != number and number.isascii() and number.isdecimal() else None
-
-
-def free_memory(device: torch.device) -> int:
-    """The bytes that can be allocated on `device`, roughly. The page cache counts as free, since the system can reclaim it."""
-    if device.type == "cuda":
-        import torch
-
-        free, _ = torch.cuda.mem_get_info(device)
-        # PyTorch's allocator reserves memory that no tensor uses at the moment; the next tensor can have it.
-        return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return UNKNOWN_MEMORY
 
 
 def versions() -> dict[str, str]:
@@ -98,8 +75,8 @@ def facts(device: torch.device | None = None) -> dict[str, str | int | float | N
     if device is not None:
         import torch
 
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-        found["device"] = f"{device.type} ({name})"
+        known = devices.of(device)
+        found["device"] = f"{known.kind} ({known.name})"
         found["threads"] = torch.get_num_threads()
     for package in RECORDED:
         try:

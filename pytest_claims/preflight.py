@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from pytest_claims import files, machine
+from pytest_claims import devices, files
 from pytest_claims.errors import ClaimsError, NotAttempted
 from pytest_claims.evaluation.executor import Room
 from pytest_claims.sources import checkpoint, data, hub, own, repository
@@ -27,10 +27,6 @@ T = TypeVar("T")
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 """Bytes per parameter."""
-
-RATES = {"cpu": 1e10, "cuda": 2e13}
-"""Multiply-adds per second that beam search reaches on such models: an order of magnitude, per CPU core and per large GPU. A
-GPU is far from its peak here, since it mostly waits for memory."""
 
 PREFIX = 300
 """Tokens of an image that are processed once, in the vision encoder and the prompt: BLIP-2 has 257 patches and 36 tokens."""
@@ -165,14 +161,13 @@ _NAMES: Mapping[str, Callable[[Any, Bench, Preflight, _Attempt], None]] = {
 
 
 def _device(plan: CaptioningPlan, bench: Bench, found: Preflight) -> torch.device:
-    import torch
-
     device, precision = bench.device(plan), plan.protocol.precision
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    known = devices.of(device)
+    name = known.described
     found.lines.append(("device", f"{device} ({name}), {precision}"))
-    if precision == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+    if not known.computes_in(precision):
         raise NotAttempted(
-            f"The claim runs in bfloat16 and {name} does not compute in it.",
+            f"The claim runs in {precision} and {name} does not compute in it.",
             "Use another device, or --claims-set=precision=float16, which makes the run a proxy.",
         )
     return device
@@ -285,7 +280,7 @@ def _memory(
         found.lines.append(("memory", "unknown until the weights are there"))
         return
     need = parameters * BYTES[precision]
-    free = None if device is None else machine.free_memory(device)
+    free = None if device is None else devices.of(device).free_memory()
     has = f"; {device} has {size(free)} free" if free is not None else ""
     if room is not None and room.actors > 1:
         has = f", on each of {room.actors} actors"
@@ -318,7 +313,7 @@ def _time(plan: CaptioningPlan, source: checkpoint.Source, room: Room, found: Pr
     parameters, decoding = source.parameters(), plan.protocol.decoding
     if parameters is None:
         return
-    rate = RATES[room.kind] * (room.threads if room.kind == "cpu" else 1) * room.actors
+    rate = devices.KINDS[room.kind].rate(room.threads) * room.actors
     tokens = PREFIX + (decoding.num_beams or 1) * (decoding.max_new_tokens or 20) / 2
     images = plan.sample or plan.protocol.dataset.images
     found.lines.append(("time", f"{duration(images * tokens * parameters / rate)} by the size of the model alone"))

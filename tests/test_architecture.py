@@ -180,6 +180,19 @@ def test_no_function_is_long_without_a_reason() -> None:
     assert long == set(LONG_FUNCTIONS)
 
 
+def test_one_module_knows_the_kinds_of_devices() -> None:
+    """Outside `devices`, no module calls `torch.cuda` or compares a device's kind: so a GPU's code can be rehearsed."""
+    wrong = {
+        f"{name}:{node.lineno}: {ast.unparse(node)}"
+        for name, tree in modules()
+        if name != "pytest_claims.devices"
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and ast.unparse(node) in ("torch.cuda", "torch.backends.cuda"))
+        or (isinstance(node, ast.Compare) and re.search(r"\.type (==|!=|in|not in) .*'(cpu|cuda)'", ast.unparse(node)))
+    }
+    assert wrong == set()
+
+
 def test_nothing_imports_the_plugin() -> None:
     """The plugin is for pytest alone to import."""
     assert [n for n, tree in modules() if "pytest_claims.plugin" in imports(n, tree).found] == []

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
 
+from pytest_claims import devices
 from pytest_claims.beam.encoder import activations
 from pytest_claims.beam.graphs import is_out_of_memory
 from pytest_claims.errors import EvaluationError, first_line
-from pytest_claims.machine import free_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -39,7 +39,7 @@ _OVERHEAD = 16384  # width * images; above it, arithmetic costs more than the ca
 def most_slots(model: Blip2ForConditionalGeneration) -> int:
     """How many images at a time are enough for the full speed of the model's device."""
     language_model: Any = model.language_model
-    if next(language_model.parameters()).device.type != "cpu":
+    if devices.of(next(language_model.parameters()).device).far:
         return _MOST_ON_GPU
     most = min(_MOST_ON_CPU, max(_FEWEST_FULL_RATE, _OVERHEAD // int(language_model.config.hidden_size)))
     return most if torch.backends.cpu.get_cpu_capability() == "AVX512" else most // 2
@@ -75,17 +75,19 @@ def choose_slots(
     """
     language_model: Any = model.language_model
     parameter: Tensor = next(language_model.parameters())
-    kind, size, config = parameter.device.type, parameter.element_size(), language_model.config
-    free = free_memory(parameter.device) if free_bytes is None else free_bytes
+    device, size, config = devices.of(parameter.device), parameter.element_size(), language_model.config
+    free = device.free_memory() if free_bytes is None else free_bytes
     beams = settings.num_beams
     rows = prompt_tokens + settings.max_new_tokens * beams
+    if device.far:  # about one image waits for each slot, with its prefix and its first token
+        rows += prompt_tokens + beams
     store: int = config.num_hidden_layers * 2 * rows * config.hidden_size * size  # keys and values
     # the logits in the model's precision, and two copies of the log-probabilities in fp32
     scores: int = beams * config.vocab_size * (4 + 4 + size)
     # in a layer: the residual stream, queries, keys, values and the mixture, or the feed-forward part
     layer: int = beams * size * (2 * config.hidden_size + max(3 * config.hidden_size, 2 * config.ffn_dim))
     # CUDA graphs have a memory pool of their own beside that of the steps without a graph
-    steps = (scores + layer) * (2 if kind == "cuda" else 1)
+    steps = (scores + layer) * (2 if device.far else 1)
     fitting = int(free * _SHARE - activations(model)) // (store + steps)
     most = most_slots(model)
     return max(1, min(fitting, most, images if images is not None else most))
@@ -149,5 +151,4 @@ def caption(
         search = None
         budget.halve()
         gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        devices.release()

@@ -201,6 +201,18 @@ class Decoder:
         self._mask[targets] = self._mask[sources]
         self._lengths[targets] = self._lengths[sources]
 
+    def take(self, other: Decoder, sources: Tensor, targets: Tensor) -> None:
+        """Copy slots of another decoder, of which only the prefix is computed and the first token chosen."""
+        for store, theirs in zip(self._store, other._store, strict=True):
+            store[:, :, : self.prefix].index_copy_(1, targets, theirs[:, :, : self.prefix].index_select(1, sources))
+        self._mask.index_fill_(0, targets, float("-inf"))
+        self._mask[:, :, : other.width].index_copy_(0, targets, other._mask.index_select(0, sources))
+        self._lengths.index_copy_(0, targets, other._lengths.index_select(0, sources))
+
+    def rows(self, step: int) -> int:
+        """How many rows of the store an image can see after `step` tokens."""
+        return self.prefix + step * self._beams
+
     def _own_rows(self, fed: Tensor) -> Tensor:
         """The row of the store for token number `fed` of each beam: (A, beams)."""
         own: Tensor = self.prefix + fed[:, None] * self._beams + self._beam_rows

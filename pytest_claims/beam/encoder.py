@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
 from torch.nn import functional  # noqa: TID253 - as above
 
+from pytest_claims import devices
 from pytest_claims.beam.linear import prepare
 from pytest_claims.errors import EvaluationError
 
@@ -26,7 +27,7 @@ _ON_GPU = 64
 def sub_batch(model: Blip2ForConditionalGeneration) -> int:
     """How many images are encoded at a time on the model's device."""
     vision: Any = model.vision_model
-    if vision.embeddings.patch_embedding.weight.device.type != "cpu":
+    if devices.of(vision.embeddings.patch_embedding.weight.device).far:
         return _ON_GPU
     return max(1, _CACHED // (_patches(vision.config) * int(vision.config.hidden_size)))
 
@@ -61,9 +62,9 @@ class Pinned:
         device: the GPU.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: devices.Cuda) -> None:
         self._device = device
-        self._buffers: list[tuple[Tensor, torch.cuda.Event]] = []  # the one whose copy began first comes first
+        self._buffers: list[tuple[Tensor, devices.Mark]] = []  # the one whose copy began first comes first
 
     def __call__(self, images: list[Tensor]) -> Tensor:
         """The images on the device: (n, 3, H, W)."""
@@ -73,12 +74,10 @@ class Pinned:
             buffer, copied = self._buffers.pop(0)
             copied.synchronize()
         if buffer.shape[0] < count or buffer.dtype != dtype:
-            buffer = torch.empty((count, *images[0].shape), dtype=dtype, pin_memory=True)
+            buffer = self._device.locked((count, *images[0].shape), dtype)
         torch.stack(images, out=buffer[:count])
-        batch = buffer[:count].to(self._device, non_blocking=True)
-        copied = torch.cuda.Event()
-        copied.record(torch.cuda.current_stream(self._device))
-        self._buffers.append((buffer, copied))
+        batch = buffer[:count].to(self._device.device, non_blocking=True)
+        self._buffers.append((buffer, self._device.mark()))
         return batch
 
 
@@ -94,12 +93,12 @@ class Encoder:
         self._model: Any = model
         vision: Any = model.vision_model
         self._vision = vision
-        self._device: torch.device = vision.embeddings.patch_embedding.weight.device
         self._size: int = vision.config.image_size
         self._heads: int = vision.config.num_attention_heads
         patches = _patches(vision.config)
         self.sub_batch = sub_batch(model)
-        self._upload: Callable[[list[Tensor]], Tensor] = Pinned(self._device) if self._device.type == "cuda" else _stack
+        device = devices.of(vision.embeddings.patch_embedding.weight.device)
+        self._upload: Callable[[list[Tensor]], Tensor] = Pinned(device) if isinstance(device, devices.Cuda) else _stack
         self._blocks = [
             (
                 layer,

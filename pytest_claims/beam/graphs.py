@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
 
+from pytest_claims import devices
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,19 +32,18 @@ class Graphs:
     other. The first step of each kind runs without a graph, because libraries must be warm before capture (pytorch.org,
     "CUDA semantics", "CUDA Graphs").
 
-    If memory runs out in a capture, this kind of step runs without a graph from then on. PyTorch (2.13,
-    `torch.cuda.graph.__exit__`) then raises the error of the invalidated capture and leaves its stream set, on which all
-    later work would run; so the stream is set back here.
+    If memory runs out in a capture, this kind of step runs without a graph from then on. PyTorch then raises the error of the
+    invalidated capture.
 
     Args:
         slots: how many images are decoded at a time.
         device: the device of the search.
     """
 
-    def __init__(self, slots: int, device: torch.device) -> None:
+    def __init__(self, slots: int, device: devices.Cuda) -> None:
         self._rows = row_buckets(slots)
         self._device = device
-        self._graphs: dict[tuple[int, int], torch.cuda.CUDAGraph | None] = {}
+        self._graphs: dict[tuple[int, int], Any] = {}  # a graph; None: not captured
         self._eager: set[tuple[int, int]] = set()
         self._pool: Any = None  # a handle whose type torch does not export
 
@@ -72,25 +73,17 @@ class Graphs:
         else:
             graph.replay()
 
-    def _capture(self, step: Callable[[int, int], None], rows: int, width: int) -> torch.cuda.CUDAGraph | None:
+    def _capture(self, step: Callable[[int, int], None], rows: int, width: int) -> Any:
         """The graph of a step; None if memory does not suffice for it."""
-        before = torch.cuda.current_stream(self._device)
-        graph = torch.cuda.CUDAGraph()
+        graph = None
         try:
-            # thread_local: threads that prepare images may use CUDA's host memory during the capture
-            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-                step(rows, width)
+            graph = self._device.capture(lambda: step(rows, width), self._pool)
         except RuntimeError as error:
-            torch.cuda.set_stream(before)
             if not (is_out_of_memory(error) or _is_broken_capture(error)):
                 raise
-            failed = True
-        else:
-            failed = False
         # This must stand outside the except clause: there, the traceback keeps the capture's tensors alive.
-        if failed:
-            del graph
-            torch.cuda.empty_cache()
+        if graph is None:
+            devices.release()
             return None
         self._pool = graph.pool()
         return graph

@@ -9,7 +9,8 @@ lower first). Finished captions of equal score are ranked by age (the one that f
 uses `torch.topk`, which defines no order among equal values.
 
 Every tensor is allocated once and changed in place, no operation waits for the device, and all shapes depend only on the
-number of rows. So a step can be captured in a CUDA graph.
+number of rows. So a step can be captured in a CUDA graph. Further steps do not change the caption of a decided image. So the
+host need not know at once that an image is decided.
 """
 
 from __future__ import annotations
@@ -101,6 +102,12 @@ class Hypotheses:
         for tensor in (self.prompts, *self.per_slot()):
             tensor[targets] = tensor[sources]
 
+    def take(self, other: Hypotheses, sources: Tensor, targets: Tensor) -> None:
+        """Copy slots of other hypotheses."""
+        theirs = (other.prompts, *other.per_slot())
+        for tensor, source in zip((self.prompts, *self.per_slot()), theirs, strict=True):
+            tensor.index_copy_(0, targets, source.index_select(0, sources))
+
     def advance(self, rows: slice, logits: Tensor) -> None:
         """Choose the next token of every beam of these slots, and find out which images are decided.
 
@@ -150,12 +157,14 @@ class Hypotheses:
         best, token = scores.max(-1)  # (A, 1); the first of equal values
         last = step.clamp(max=self.settings.max_new_tokens - 1)
         self.tokens[rows].scatter_(2, last[:, None, None], token[..., None])
-        self.best_tokens[rows] = self.tokens[rows]
         self.scores[rows] += best
-        self.best_scores[rows] = self.scores[rows]
         step.add_(1).clamp_(max=self.settings.max_new_tokens)
-        self.best_lengths[rows] = step[:, None]
-        self.done[rows] = self._ends(token, step - 1)[:, 0]
+        open_ = self.open[rows]  # a decided image may stay in its slot, and keeps its caption
+        self.best_tokens[rows] = torch.where(open_[:, None, None], self.tokens[rows], self.best_tokens[rows])
+        self.best_scores[rows] = torch.where(open_[:, None], self.scores[rows], self.best_scores[rows])
+        self.best_lengths[rows] = torch.where(open_[:, None], step[:, None], self.best_lengths[rows])
+        open_ &= ~self._ends(token, step - 1)[:, 0]
+        self.done[rows] = ~open_
 
     def _advance_beams(self, rows: slice, logits: Tensor) -> None:
         settings, step = self.settings, self.step[rows]
@@ -199,11 +208,11 @@ class Hypotheses:
             reachable = running[:, :1] / self._normalisers[step][:, None]
         finished = self.best_finished[rows]
         worst = torch.where(finished, best.amin(1, keepdim=True), _IMPOSSIBLE)
-        open_ &= (reachable > worst).any(-1)
-        done = ~open_ | (step >= settings.max_new_tokens)
+        open_ &= (reachable > worst).any(-1) & (step < settings.max_new_tokens)
         if settings.early_stopping is True:
-            done = done | finished.all(-1)
-        self.done[rows] = done
+            open_ &= ~finished.all(-1)
+        # A decided image may stay in its slot. Nothing can win any more where `open` is False, so it keeps its caption.
+        self.done[rows] = ~open_
 
     def _best_candidates(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """The `candidates` best scores of (A, beams, V), and their indices in (beams x V). Ties follow the rule above.

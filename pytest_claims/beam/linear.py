@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
 from torch import nn  # noqa: TID253 - as above
 
+from pytest_claims import devices
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -96,7 +98,7 @@ def _product(layer: nn.Linear, *, pack: bool) -> Callable[[Tensor], Tensor] | No
 def _onednn(weight: Tensor) -> bool:
     backend: Any = torch.backends.mkldnn
     return bool(
-        weight.device.type == "cpu"
+        not devices.of(weight.device).far
         and weight.dtype == torch.float32
         and backend.is_available()
         and backend.enabled

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from pytest_claims.devices import Device
+
 
 class Prompts:
     """The tokenised prompts of a search, with image placeholders.
@@ -31,7 +33,7 @@ class Prompts:
         if isinstance(given, torch.Tensor):
             if given.dim() != 2 or given.shape[0] != 1:
                 raise EvaluationError(f"The prompt has the shape {tuple(given.shape)}, expected (1, tokens).")
-            self.first: tuple[int, ...] = tuple(given[0].tolist())
+            self.first: tuple[int, ...] = tuple(given.tolist()[0])
         elif given:
             self.first = tuple(next(iter(given.values())))
         else:
@@ -61,7 +63,7 @@ class Prompts:
             raise EvaluationError(f"The image tokens of the prompt{of} are not where those of the other prompts are.")
         self.image_positions = places
 
-    def batch(self, names: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor | None]:
+    def batch(self, names: Sequence[str], device: Device) -> tuple[Tensor, Tensor | None]:
         """The prompts of images, and their lengths.
 
         Returns:
@@ -72,12 +74,12 @@ class Prompts:
             EvaluationError: an image has no prompt.
         """
         if self._own is None:
-            return torch.tensor([self.first], device=device).expand(len(names), -1), None
+            return device.write([self.first]).expand(len(names), -1), None
         for name in names:
             if name not in self._own:
                 raise EvaluationError(f"Image {name} has no prompt.")
         rows = [tuple(self._own[name]) for name in names]
         width = max(map(len, rows))
-        filled = torch.tensor([[*row, *row[:1] * (width - len(row))] for row in rows], device=device)
-        lengths = None if self.even else torch.tensor([len(row) for row in rows], device=device)
+        filled = device.write([[*row, *row[:1] * (width - len(row))] for row in rows])
+        lengths = None if self.even else device.write([len(row) for row in rows])
         return filled, lengths

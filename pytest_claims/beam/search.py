@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
-from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: TID253 - as above
 
+from pytest_claims import devices
 from pytest_claims.beam.decoder import Decoder
 from pytest_claims.beam.encoder import Encoder
 from pytest_claims.beam.graphs import WIDTH, Graphs
 from pytest_claims.beam.hypotheses import Hypotheses
 from pytest_claims.beam.prompts import Prompts
 from pytest_claims.beam.settings import BeamSettings, supports
+from pytest_claims.beam.turnover import Turnover
 from pytest_claims.errors import EvaluationError
-from pytest_claims.machine import free_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from torch import Tensor
     from transformers import Blip2ForConditionalGeneration
 
 _REFILL = 4  # encode images only when a quarter of the slots is free: the encoder is slow on small batches
-_WIDTHS = {"cpu": 8}  # rows read from the store are rounded up to these; on other devices, each number is a CUDA graph
+_WIDTH_ON_CPU = 8  # rows read from the store are rounded up to this; on a GPU, each number is a CUDA graph
 
 
 class BeamSearch:
@@ -65,36 +63,51 @@ class BeamSearch:
             raise EvaluationError(f"The number of slots is {slots}, expected at least 1.")
         self.slots = slots
         self._settings = settings
+        self._device = device = devices.of(next(model.parameters()).device)
+        self._turnover: Turnover | None = None
         self._allocate(model)
-        kind = self._decoder.device.type
         self._sub_batch = sub_batch or self._encoder.sub_batch
-        self._width_step = _WIDTHS.get(kind, WIDTH)
-        self._graphs = Graphs(slots, self._decoder.device) if kind == "cuda" else None
-        self._attention = attention_of(kind)
+        self._width_step = WIDTH if device.far else _WIDTH_ON_CPU
+        self._graphs = Graphs(slots, device) if isinstance(device, devices.Cuda) else None
 
     @torch.inference_mode()
     def _allocate(self, model: Blip2ForConditionalGeneration) -> None:
         pack = _may_pack(model)
+        slots = self.slots + self._device.far  # one that nobody uses (turnover.py)
         self._encoder = Encoder(model, pack=pack)
-        self._decoder = Decoder(model, self._settings, prompts=self._prompts, slots=self.slots, pack=pack)
+        self._decoder = decoder = Decoder(model, self._settings, prompts=self._prompts, slots=slots, pack=pack)
         self._hypotheses = Hypotheses(
             self._settings,
-            prompt=torch.zeros(self._decoder.prefix, dtype=torch.long, device=self._decoder.device),
-            vocabulary=self._decoder.vocabulary,
-            slots=self.slots,
+            prompt=torch.zeros(decoder.prefix, dtype=torch.long, device=decoder.device),
+            vocabulary=decoder.vocabulary,
+            slots=slots,
         )
+        if self._device.far:
+            self._turnover = Turnover(
+                model,
+                self._settings,
+                prompts=self._prompts,
+                decoder=decoder,
+                hypotheses=self._hypotheses,
+                encode=lambda images: self._encoder.encode(images, self._sub_batch),
+                step=self._advance,
+            )
 
     def run(self, images: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Caption images.
 
         Args:
-            images: (id, pixel values of shape (3, H, W)). An image is taken only when a slot is free, so at most `slots`
-                images are held at a time.
+            images: (id, pixel values of shape (3, H, W)). An image is taken only when a slot is free, or, on a GPU, a place in
+                the waiting room, so at most about twice `slots` images are held at a time.
 
         Yields:
             (id, token ids) of finished images, in any order. The token ids are those that `generate` returns after the
             prompt: with the end-of-sequence token if the caption has one, without padding.
         """
+        if self._turnover is not None:
+            for image_id, tokens, score in self._turnover.run(images):
+                yield image_id, _sound(image_id, tokens, score)
+            return
         source = iter(images)
         active: list[str] = []  # the ids in slots 0, 1, ...; the used slots are always the first
         steps: list[int] = []  # tokens generated per slot, counted here to avoid waiting for the device
@@ -121,33 +134,40 @@ class BeamSearch:
     def _admit(self, images: list[tuple[str, Tensor]], first: int) -> list[int]:
         """Put images into the slots from `first` on and choose their first token; return the decided slots."""
         rows = slice(first, first + len(images))
-        with self._attention():
+        with self._device.attention():
             features = self._encoder.encode(images, self._sub_batch)
-            prompts, lengths = self._prompts.batch([image_id for image_id, _ in images], self._decoder.device)
+            prompts, lengths = self._prompts.batch([image_id for image_id, _ in images], self._device)
             self._hypotheses.reset(rows, prompts)
             self._choose(rows, self._decoder.prefill(rows, features, prompts, lengths))
-        return [first + n for n, done in enumerate(self._hypotheses.done[rows].tolist()) if done]
+        return [first + n for n, done in enumerate(self._device.read(self._hypotheses.done[rows])) if done]
 
     @torch.inference_mode()
     def _step(self, count: int, furthest: int) -> list[int]:
         """Choose one more token for the images in the first `count` slots; return the decided slots."""
+        self._advance(count, furthest)
+        return [n for n, done in enumerate(self._device.read(self._hypotheses.done[:count])) if done]
+
+    @torch.inference_mode()
+    def _advance(self, count: int, furthest: int) -> None:
+        """Choose one more token for the images in the first `count` slots."""
         width = self._width(furthest)
-        with self._attention():
+        with self._device.attention():
             if self._graphs is None:
                 self._decode(count, width)
             else:
                 self._graphs.decode(self._decode, count, width)
-        return [n for n, done in enumerate(self._hypotheses.done[:count].tolist()) if done]
 
     def _width(self, step: int) -> int:
         """How many rows of the store an image can see after `step` tokens, rounded up."""
-        width = self._decoder.prefix + step * self._settings.num_beams
+        width = self._decoder.rows(step)
         return min(-(-width // self._width_step) * self._width_step, self._decoder.width)
 
     def _decode(self, count: int, width: int) -> None:
         rows, hypotheses = slice(0, count), self._hypotheses
         logits = self._decoder.step(rows, hypotheses.tokens[rows], hypotheses.step[rows], width)
         self._choose(rows, logits)
+        if self._turnover is not None:
+            self._turnover.replace(count)
 
     def _choose(self, rows: slice, logits: Tensor) -> None:
         hypotheses = self._hypotheses
@@ -160,25 +180,20 @@ class BeamSearch:
         if not done:
             return []
         hypotheses = self._hypotheses
-        index = self._index(done)
+        index = self._device.write(done)
         # One transfer for the tokens and one for the scores: each waits for the device.
         best = torch.cat((hypotheses.best_lengths[index, :1], hypotheses.best_tokens[index, 0]), 1)
-        rows, scores = best.tolist(), hypotheses.best_scores[index, 0].tolist()
+        rows, scores = self._device.read(best), self._device.read(hypotheses.best_scores[index, 0])
         results = []
         for slot, (length, *row), score in zip(done, rows, scores, strict=True):
-            if not abs(score) < 1e8:  # NaN, infinite, or nothing finished
-                raise EvaluationError(
-                    f"Image {active[slot]} has no caption of finite score ({score}): "
-                    "the model's numbers overflow in this precision."
-                )
-            results.append((active[slot], tuple(row[:length])))
+            results.append((active[slot], _sound(active[slot], row[:length], score)))
         remaining = len(active) - len(done)
         leaving = set(done)
         sources = [slot for slot in range(remaining, len(active)) if slot not in leaving]
         targets = [slot for slot in done if slot < remaining]
         if sources:
             width = self._width(max(steps[source] for source in sources))
-            from_, to = self._index(sources), self._index(targets)
+            from_, to = self._device.write(sources), self._device.write(targets)
             self._decoder.move(from_, to, width)
             hypotheses.move(from_, to)
             for source, target in zip(sources, targets, strict=True):
@@ -186,25 +201,18 @@ class BeamSearch:
         del active[remaining:], steps[remaining:]
         return results
 
-    def _index(self, slots: list[int]) -> Tensor:
-        """Numbers of slots on the device. Every list that indexes a tensor there would be copied again."""
-        return torch.tensor(slots, device=self._decoder.device)
 
-
-def attention_of(kind: str) -> Callable[[], AbstractContextManager[None]]:
-    """Sets which of PyTorch's kernels compute attention on a kind of device.
-
-    On a GPU, cuDNN is left out: it builds a plan for every new shape, and the number of images that are encoded together
-    varies. Flash attention serves vision model and prefix, and the memory-efficient kernel the steps, since flash takes no
-    mask. On a CPU there is one kernel.
-    """
-    if kind != "cuda":
-        return nullcontext
-    kernels = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-    return lambda: sdpa_kernel(kernels)
+def _sound(image_id: str, tokens: list[int], score: float) -> tuple[int, ...]:
+    """The tokens of a caption whose score is a number."""
+    if not abs(score) < 1e8:  # NaN, infinite, or nothing finished
+        raise EvaluationError(
+            f"Image {image_id} has no caption of finite score ({score}): "
+            "the model's numbers overflow in this precision."
+        )
+    return tuple(tokens)
 
 
 def _may_pack(model: torch.nn.Module) -> bool:
     """Whether a second, packed copy of the weights takes less than a quarter of the free memory."""
     size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    return size * 4 < free_memory(torch.device("cpu"))
+    return size * 4 < devices.of(torch.device("cpu")).free_memory()

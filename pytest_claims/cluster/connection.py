@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_claims import devices
 from pytest_claims.errors import EvaluationError, NotAttempted, first_line
 
 ADDRESS = "RAY_ADDRESS"
@@ -85,11 +86,9 @@ def nodes() -> tuple[Node, ...]:
 def _here() -> Node:
     import platform
 
-    import torch
-
     affinity = getattr(os, "sched_getaffinity", None)
     cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return Node(id="", name=platform.node(), cpus=cpus, gpus=torch.cuda.device_count())
+    return Node(id="", name=platform.node(), cpus=cpus, gpus=devices.count())
 
 
 def shape(wanted: str, required: str, cpus: int | None, *, command: str) -> Shape:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import architectures, candidates, files
+from pytest_claims import architectures, candidates, devices, files
 from pytest_claims.errors import EvaluationError, NotAttempted, first_line
 from pytest_claims.sources import folder, hub, processor, repository
 from pytest_claims.sources.quiet import transformers_quiet
@@ -208,8 +208,7 @@ def load(plan: CaptioningPlan, device: torch.device, progress: ProgressMaker) ->
     import torch
     import transformers
 
-    if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)  # CUDA graphs are captured on the current device
+    devices.of(device).make_current()
     source = find(plan)
     path = source.fetch(progress)
     folder.check(path, source.label)

@@ -11,8 +11,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend
 
+from pytest_claims import devices
 from pytest_claims.beam import BeamSearch, BeamSettings, choose_slots
-from pytest_claims.beam import search as searching
 from pytest_claims.beam.encoder import Pinned
 from pytest_claims.beam.graphs import WIDTH, Graphs, is_out_of_memory, row_buckets
 from tests.tiny_models import EOS, PAD, prompt_ids, random_blip2, random_images
@@ -25,6 +25,8 @@ SETTINGS = BeamSettings(
     early_stopping=False, eos_token_ids=(EOS,), pad_token_id=PAD,
 )  # fmt: skip
 
+GPU = devices.Cuda(torch.device("cuda", 1))
+
 
 class FakeCuda:
     """The functions of `torch.cuda` that `Graphs` calls: a stack of streams, and captures that record or fail."""
@@ -34,10 +36,12 @@ class FakeCuda:
         self.captured = 0
         self.error: RuntimeError | None = None
         self.executing = True
+        self.device: list[torch.device] = []
 
     @contextmanager
-    def graph(self, graph: Any, **_: Any) -> Iterator[None]:
+    def graph(self, graph: Any, *, stream: torch.device, **_: Any) -> Iterator[None]:
         """As `torch.cuda.graph`: after an error in a capture, the stream is not set back and another error is raised."""
+        assert stream == self.device[-1], "the stream is one of the device that is captured"
         self.stream, self.executing, self.captured = "capture", False, self.captured + 1
         try:
             yield
@@ -47,6 +51,15 @@ class FakeCuda:
             self.executing = True
         graph.recorded = True
         self.stream = "main"
+
+    @contextmanager
+    def current(self, device: torch.device) -> Iterator[None]:
+        """As `torch.cuda.device`."""
+        self.device.append(device)
+        try:
+            yield
+        finally:
+            self.device.pop()
 
 
 class FakeGraph:
@@ -71,7 +84,8 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _=None: fake.stream)
     monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: setattr(fake, "stream", stream))
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "device", fake.current)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: device)
     return fake
 
 
@@ -93,7 +107,7 @@ class Steps:
 def test_a_step_is_warm_then_captured_then_replayed(cuda: FakeCuda) -> None:
     """The first step of a kind runs, the second is captured and replayed, later ones are replayed; each step happens once."""
     steps = Steps(cuda)
-    graphs = Graphs(16, torch.device("cuda"))
+    graphs = Graphs(16, GPU)
     for _ in range(4):
         graphs.decode(steps, 13, 128)
     assert steps.executed == [("main", 16, 128)]
@@ -102,7 +116,7 @@ def test_a_step_is_warm_then_captured_then_replayed(cuda: FakeCuda) -> None:
 
 def test_few_graphs(cuda: FakeCuda) -> None:
     """However many images are in use and however far they are, a search for a paper's captions has at most four graphs."""
-    steps, graphs = Steps(cuda), Graphs(256, torch.device("cuda"))
+    steps, graphs = Steps(cuda), Graphs(256, GPU)
     widths = {min(-(-(36 + 5 * step) // WIDTH) * WIDTH, 192) for step in range(31)}
     for _ in range(2):
         for count in range(1, 257):
@@ -123,7 +137,7 @@ def test_few_graphs(cuda: FakeCuda) -> None:
 def test_a_capture_that_fails_for_memory_runs_without_a_graph(cuda: FakeCuda, error: RuntimeError) -> None:
     """The stream is the one before, the step is executed there, once for each call, and the capture is not tried again."""
     steps = Steps(cuda)
-    graphs = Graphs(16, torch.device("cuda"))
+    graphs = Graphs(16, GPU)
     graphs.decode(steps, 16, 128)
     cuda.error = error
     for _ in range(3):
@@ -144,7 +158,7 @@ def test_another_error_in_a_capture_is_raised(cuda: FakeCuda) -> None:
         if cuda.captured:
             raise RuntimeError("expected scalar type Half but found Float")
 
-    graphs = Graphs(16, torch.device("cuda"))
+    graphs = Graphs(16, GPU)
     graphs.decode(broken, 16, 128)
     with pytest.raises(RuntimeError, match="expected scalar type Half"):
         graphs.decode(broken, 16, 128)
@@ -192,9 +206,9 @@ def test_cudnn_builds_no_plans(model: Any) -> None:
         SDPBackend.CUDNN_ATTENTION: torch.backends.cuda.cudnn_sdp_enabled,
     }
     before = {kernel: enabled() for kernel, enabled in allowed.items()}
-    with searching.attention_of("cpu")():
+    with devices.of(torch.device("cpu")).attention():
         assert {kernel: enabled() for kernel, enabled in allowed.items()} == before
-    with searching.attention_of("cuda")():
+    with GPU.attention():
         assert [kernel for kernel, enabled in allowed.items() if not enabled()] == [SDPBackend.CUDNN_ATTENTION]
     assert {kernel: enabled() for kernel, enabled in allowed.items()} == before
 
@@ -227,7 +241,7 @@ def test_a_page_locked_buffer_is_filled_again_only_after_its_copy(monkeypatch: p
     monkeypatch.setattr(torch, "empty", locked)
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: SimpleNamespace())
-    upload = Pinned(torch.device("cpu"))
+    upload = Pinned(devices.Cuda(torch.device("cpu")))
     images = [pixels for _, pixels in random_images(4)]
     for count in (4, 2, 4, 1):
         batch = images[:count]
@@ -237,7 +251,7 @@ def test_a_page_locked_buffer_is_filled_again_only_after_its_copy(monkeypatch: p
 
 
 def test_graphs_and_encoding_count_as_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a GPU, memory for the steps is counted twice, since graphs have a pool of their own; encoding is counted once."""
+    """On a GPU, memory for the steps counts twice, since graphs have a pool of their own, and so do images that wait."""
     model = random_blip2(seed=2)
     free = 400_000_000
 
@@ -255,8 +269,8 @@ def test_graphs_and_encoding_count_as_memory(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(type(model.language_model), "parameters", lambda _: iter([OnGpu()]))
     on_gpu = slots()
-    store = 2 * 2 * 78 * 32 * 4
+    store, waiting = 2 * 2 * 78 * 32 * 4, 2 * 2 * (8 + 5) * 32 * 4
     step = 5 * 120 * 12 + 5 * 4 * (2 * 32 + max(3 * 32, 2 * 64))
     encoding = 4 * (400_000 // (5 * 24)) * 5 * (2 * 24 + 5 * 24)
     assert on_cpu == int(free * 0.7 - encoding) // (store + step)
-    assert on_gpu == int(free * 0.7 - encoding) // (store + 2 * step)
+    assert on_gpu == int(free * 0.7 - encoding) // (store + waiting + 2 * step)
