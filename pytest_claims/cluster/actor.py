@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import platform
 import threading
 import time
 import traceback
@@ -52,6 +53,9 @@ class Site:
     """Where an actor runs, and with which code."""
 
     node: str
+    """The name of the machine."""
+    machine: str
+    """Ray's id of the machine."""
     process: int
     versions: Mapping[str, str]
     """Of the packages that decide captions."""
@@ -106,9 +110,10 @@ class Answer:
 
 def site() -> Site:
     """Where this process runs, and with which code."""
-    import platform
+    import ray
 
-    return Site(node=platform.node(), process=os.getpid(), versions=machine.versions(), code=code())
+    where = ray.get_runtime_context().get_node_id()
+    return Site(node=platform.node(), machine=where, process=os.getpid(), versions=machine.versions(), code=code())
 
 
 def code() -> str:
@@ -222,7 +227,7 @@ def failed(error: Exception) -> Failed:
         return Failed(reason=str(error))
     frames = traceback.extract_tb(error.__traceback__)
     place = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return Failed(reason=f"On {site().node}: {type(error).__name__}: {first_line(error)}{place}")
+    return Failed(reason=f"On {platform.node()}: {type(error).__name__}: {first_line(error)}{place}")
 
 
 @dataclass(slots=True)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_claims import text
 from pytest_claims.cluster import actor as actors_
+from pytest_claims.cluster import connection
 from pytest_claims.errors import EvaluationError, first_line
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 ENDED = 3
 """After so many actors in a row that were lost before they were ready, no more are started."""
+
+LONGEST = 160
+"""How much of Ray's reason is shown: it goes on with a list of common causes."""
 
 TICK = 0.5
 """Seconds after which the driver looks around when no actor says anything. Ctrl-C is heard at least as often."""
@@ -68,6 +73,8 @@ class Pool:
     _number: int = 0
     _ended: int = 0
     """How many actors in a row were lost before they were ready."""
+    _why: str = ""
+    """What became of the last of them."""
 
     def grow(self, wanted: int) -> int:
         """Start actors until there are `wanted`. Ray starts them as soon as there is room; how many there are."""
@@ -103,6 +110,8 @@ class Pool:
 
         if self.closed():
             raise EvaluationError("The session ended before the run did.")
+        if not self.members and self._ended >= ENDED:
+            raise EvaluationError(f"{ENDED} actors in a row ended before they had loaded the checkpoint: {self._why}.")
         calls = {member.call: member for member in self.members.values() if member.call is not None}
         if not calls:
             time.sleep(TICK)
@@ -130,10 +139,10 @@ class Pool:
         self.stop([member])  # one that only cannot be reached must not keep its place
         why = said(error)
         if member.ready is None:
-            self._ended += 1
-            if self._ended >= ENDED and not self.members:
-                raise EvaluationError(f"{ENDED} actors in a row ended before they had loaded the checkpoint: {why}.")
-        gone = "node" in why and ("died" in why or "dead" in why)
+            self._ended, self._why = self._ended + 1, why
+        # Ray tells of a lost machine by a sentence, or, where only the connection broke, by the list of machines that are left.
+        there = {node.id for node in connection.nodes()}
+        gone = "its node has died" in str(error) or (member.site is not None and member.site.machine not in there)
         return Lost(why=why, blame=not gone)
 
     def stop(self, members: Sequence[Member]) -> None:
@@ -156,4 +165,5 @@ def said(error: Any) -> str:
         return f"{type(cause).__name__}: {first_line(cause)}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith(("The actor is dead because", "The actor died because"))]
-    return (telling or [line for line in lines if ":" not in line] or lines or [type(error).__name__])[0].rstrip(".")
+    found = (telling or [line for line in lines if ":" not in line] or lines or [type(error).__name__])[0]
+    return text.cut(found, LONGEST).rstrip(".")

@@ -62,7 +62,7 @@ class Remote:
         """What the first actor observed that is ready. The others go on loading."""
         if not self._pool.members and not connection.free(self._pool.shape):
             self._bench.say(
-                f"Waiting for {connection.called()}: others use it. The run starts when there is room for an actor with "
+                f"Waiting for {connection.called()}, which is in use: the run starts when there is room for an actor with "
                 f"{self._pool.shape}."
             )
         with self._bench.progress(0, f"{self._plan.checkpoint}: loading on the actors"):
