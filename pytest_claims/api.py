@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims import candidates as candidates_
-from pytest_claims import cluster, files, registry, settings, spec, text
+from pytest_claims import cluster, extensions, files, settings, spec, text
 from pytest_claims.bench import Bench
 from pytest_claims.errors import SpecError, nearest
 from pytest_claims.progress import silent
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping
 
+    from pytest_claims.evaluators import Evaluator
     from pytest_claims.metrics import Metric
     from pytest_claims.spec import Claim
     from pytest_claims.verdict import Verdict
@@ -37,6 +38,7 @@ def verify(
     actor_cpus: int | None = None,
     evidence: str | os.PathLike[str] | None = None,
     metrics: Iterable[Metric] = (),
+    evaluators: Iterable[Evaluator] = (),
 ) -> tuple[Verdict, ...]:
     """The verdicts on the claims of a file: those that `pytest FILE` gives, with the same options.
 
@@ -56,6 +58,7 @@ def verify(
         actor_cpus: the CPUs of each actor, as `--claims-actor-cpus`.
         evidence: the folder where evidence is kept and found again; None: it is kept in memory.
         metrics: metrics of your own, which pytest takes from the hook `pytest_claims_metrics`.
+        evaluators: evaluators of your own, which pytest takes from the hook `pytest_claims_evaluators`.
 
     Returns:
         One verdict for each claim, in the order of the file.
@@ -81,8 +84,7 @@ def verify(
         "claims_actor_cpus": None if actor_cpus is None else str(actor_cpus),
         "claims_evidence": None if evidence is None else str(Path(evidence)),
     }
-    claims, session = prepare(file, named, metrics)
-    return _verdicts(claims, session)
+    return _verdicts(*prepare(file, named, metrics, evaluators))
 
 
 def _verdicts(claims: tuple[Claim, ...], session: Session) -> tuple[Verdict, ...]:
@@ -95,7 +97,10 @@ def _verdicts(claims: tuple[Claim, ...], session: Session) -> tuple[Verdict, ...
 
 
 def prepare(
-    file: str | os.PathLike[str], options: Mapping[str, Any], metrics: Iterable[Metric] = ()
+    file: str | os.PathLike[str],
+    options: Mapping[str, Any],
+    metrics: Iterable[Metric] = (),
+    evaluators: Iterable[Evaluator] = (),
 ) -> tuple[tuple[Claim, ...], Session]:
     """The claims of a file, or the one of `FILE::CLAIM`, and what verifies them.
 
@@ -103,24 +108,32 @@ def prepare(
         file: see `verify`.
         options: the values of pytest's options by their destination, such as `claims_data`; see `settings.of`.
         metrics: see `verify`.
+        evaluators: see `verify`.
 
     Raises:
         SpecError: see `verify`.
         SettingsError: see `verify`.
     """
     chosen = settings.of(Path.cwd(), **options)
-    extra = registry.gather(metrics, "metrics")
-    claims = read(file, registry.infos(extra), chosen.data)
+    known = extensions.gather(metrics, evaluators)
+    claims = read(file, known.metric_infos, chosen.data, runs=known.runs)
     candidates_.check_paths(chosen, Path.cwd())
     candidates_.check_names(chosen, claims)
-    bench = Bench(silent, evidence=lambda: chosen.evidence, executor=cluster.executor(chosen))
-    return claims, Session(chosen, bench, extra)
+    bench = Bench(
+        silent,
+        evidence=lambda: chosen.evidence,
+        executor=cluster.executor(chosen),
+        evaluators=known.evaluators,
+    )
+    return claims, Session(chosen, bench, known.metrics, supplied=known.supplied)
 
 
 def read(
     file: str | os.PathLike[str],
     metrics: Mapping[str, spec.MetricInfo] = spec.METRICS,
     data: tuple[Path, ...] = (),
+    *,
+    runs: Mapping[str, type[spec.Run]] = spec.RUNS,
 ) -> tuple[Claim, ...]:
     """The claims of a file, or the one of `FILE::CLAIM`.
 
@@ -128,6 +141,7 @@ def read(
         file: see `verify`.
         metrics: the metrics that a claim may name.
         data: the folders of `--claims-data`.
+        runs: the evaluators that a claim may name, with the model of their section run.
 
     Raises:
         SpecError: see `verify`.
@@ -145,7 +159,7 @@ def read(
 
         return own.offline(identifier, revision, (path.parent, *data))
 
-    claims = spec.load(path, display=display, metrics=metrics, own=own)
+    claims = spec.load(path, display=display, metrics=metrics, runs=runs, own=own)
     if not name:
         return claims
     chosen = tuple(claim for claim in claims if claim.id == name)

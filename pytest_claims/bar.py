@@ -41,6 +41,7 @@ def hold(session: pytest.Session, claims: Sequence[Claim], running: Iterable[Cla
         SettingsError: see `baseline.compare`.
     """
     config = session.config
+    known = state.extensions_of(config)
 
     def is_claim_file(path: Path) -> bool:
         return globs.is_claim_file(path, config)
@@ -55,9 +56,10 @@ def hold(session: pytest.Session, claims: Sequence[Claim], running: Iterable[Cla
             lost=lambda path: _lost(session, path, is_claim_file) if complete else "",
             is_claim_file=is_claim_file,
             display=lambda path: naming.display(path, config),
-            metrics=state.metric_infos(config),
+            metrics=known.metric_infos,
+            runs=known.runs,
             data=(*state.settings_of(config).data, *state.settings_of(config).papers),
-            plugins=tuple(_plugins(config)),
+            plugins=(*_plugins(config), *known.files),
         ),
     )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from pytest_claims.evaluation.executor import Executor, Prepared
+    from pytest_claims.evaluators import Evaluator as Hooked
     from pytest_claims.evidence import Evidence
     from pytest_claims.preflight import Preflight
     from pytest_claims.progress import ProgressMaker
@@ -48,8 +49,12 @@ EVALUATORS: Mapping[str, str] = {
     "predictions": "pytest_claims.evaluation.predictions",
     "parameters": "pytest_claims.evaluation.parameters",
     "derived": "pytest_claims.evaluation.derived",
+    "hooked": "pytest_claims.evaluation.hooked",
 }
-"""The module of each evaluator, by the name that a claim file gives. It is imported when the first of its claims runs."""
+"""The module of each evaluator, by the name that a claim file gives; `hooked` runs those of plugins.
+
+It is imported when the first of its claims runs.
+"""
 
 
 def evaluator(name: str) -> Evaluator:
@@ -72,6 +77,7 @@ class Bench:
         say: tells the user what a run is about to need.
         audit: how many captions that come from evidence are generated again.
         executor: captions the images elsewhere; None: in this process.
+        evaluators: those that plugins add, by name.
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class Bench:
         audit: int | None = None,
         say: Callable[[str], object] = unheard,
         executor: Executor | None = None,
+        evaluators: Mapping[str, Hooked] | None = None,
     ) -> None:
         self.progress = progress
         self._root = evidence
@@ -91,6 +98,7 @@ class Bench:
         self.audit = audit
         self.say = say
         self.executor = executor
+        self.evaluators = evaluators or {}
         self._evidence: dict[str, Evidence] = {}
         self._loaded: tuple[tuple[object, ...], Loaded] | None = None
         self._split: tuple[tuple[object, ...], Split] | None = None

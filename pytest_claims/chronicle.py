@@ -111,7 +111,8 @@ class Chronicle:
         values = self.trusted.values(entry)
         before: Mapping[str, str] = values["rests_on"]
         chosen = state.settings_of(self.config)
-        now = rests_on.of(claim, chosen.data, rests_on.installed(before), chosen.papers)
+        supplied = state.extensions_of(self.config).supplied
+        now = rests_on.of(claim, chosen.data, rests_on.installed(before), chosen.papers, supplied)
         if rests_on.differences(before, now, minor=True):
             return None
         return self._carried(nodeid, claim, Record.model_validate(values["record"]), key, entry.at).dump()
@@ -172,7 +173,8 @@ class Chronicle:
         for nodeid, key in keys.items():
             record = records[nodeid]
             if key not in doubles and not changes.withheld(record) and (claim := self._claim(nodeid, expected, record)):
-                rests[nodeid] = rests_on.of(claim, chosen.data, record.evidence.provenance or {}, chosen.papers)
+                ran = record.evidence.provenance or {}
+                rests[nodeid] = rests_on.of(claim, chosen.data, ran, chosen.papers, record.evidence.supplied)
         made: dict[str, str] = {}
 
         def choose(book: Book) -> list[Draft]:

@@ -57,6 +57,20 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Supplied:
+    """A metric or an evaluator that a hook supplied, and the code that it is."""
+
+    kind: str
+    """`metric` or `evaluator`."""
+    name: str
+    module: str
+    version: str | None
+    """The version of its distribution, or what its module says; None if neither is known."""
+    digest: str | None
+    """SHA-256 over its source files; None if it is in no file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Differing:
     """One thing apart from the weights on which a release candidate differs from the checkpoint that it replaces."""
 

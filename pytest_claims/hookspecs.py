@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from pytest_claims.evaluators import Evaluator
     from pytest_claims.metrics import Metric
 
 
@@ -24,6 +25,18 @@ def pytest_claims_metrics(config: pytest.Config) -> Sequence[Metric]:  # type: i
     A release candidate is compared with its reference by resampling images. That needs nothing more of a metric whose value is
     the mean of `per_image`. A metric that is another function of sums over images has two more methods, `statistics` and
     `value`; see `pytest_claims.metrics.paired.Additive`. The difference of any other metric has no interval.
+
+    Args:
+        config: the configuration of the pytest session.
+    """
+
+
+def pytest_claims_evaluators(config: pytest.Config) -> Sequence[Evaluator]:  # type: ignore[empty-body]
+    """Add evaluators that claims may name under `run.evaluator`.
+
+    An evaluator has a `name`, the model of its section `run`, and a function `evaluate` from a plan to its evidence; see
+    `pytest_claims.evaluators.Evaluator`. docs/extending.md builds one. An evaluator is checked when it is registered, and its
+    evidence before it is scored. The names of the evaluators that ship with pytest-claims cannot be used again.
 
     Args:
         config: the configuration of the pytest session.

@@ -41,7 +41,8 @@ class ClaimFile(pytest.File):
         """One item per claim. If the file cannot be read, keep the problems for the reports and raise an exception."""
         shown = naming.display(self.path, self.config)
         try:
-            claims = spec.load(self.path, display=shown, metrics=state.metric_infos(self.config), own=self._own)
+            known = state.extensions_of(self.config)
+            claims = spec.load(self.path, display=shown, metrics=known.metric_infos, runs=known.runs, own=self._own)
         except SpecError as error:
             self.claims_problems = error.problems
             raise
@@ -159,7 +160,7 @@ def check_candidates(config: pytest.Config, nodeids: Sequence[str] | None = None
             return
         if getattr(config.option, "dist", "no") != "no" and not nodeids:
             return  # xdist's controller collects nothing, and receives the workers' node ids later
-        infos = state.metric_infos(config)
+        known = state.extensions_of(config)
         wanted: dict[Path, set[str]] = {}
         for nodeid in nodeids:
             path, _, name = nodeid.partition("::")
@@ -168,7 +169,9 @@ def check_candidates(config: pytest.Config, nodeids: Sequence[str] | None = None
         claims = []
         for file, ids in wanted.items():
             with suppress(SpecError):  # the YAML file belongs to another plugin
-                found = spec.load(file, display=naming.display(file, config), metrics=infos)
+                found = spec.load(
+                    file, display=naming.display(file, config), metrics=known.metric_infos, runs=known.runs
+                )
                 claims += [claim for claim in found if claim.id in ids]
         candidates.check_names(chosen, claims)
     except SettingsError as error:

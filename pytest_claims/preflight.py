@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_claims.bench import Bench
     from pytest_claims.evaluation.executor import Executor
-    from pytest_claims.protocol import CaptioningPlan, DerivedPlan, ParametersPlan, Plan, PredictionsPlan
+    from pytest_claims.protocol import CaptioningPlan, DerivedPlan, HookedPlan, ParametersPlan, Plan, PredictionsPlan
     from pytest_claims.spec.models import Columns, Dataset
 
 T = TypeVar("T")
@@ -127,6 +127,13 @@ def _parameters(plan: ParametersPlan, _bench: Bench, found: Preflight, attempt: 
         found.lines.append(("configuration", config))
 
 
+def _hooked(plan: HookedPlan, _bench: Bench, found: Preflight, attempt: _Attempt) -> None:
+    for path in plan.run.paths:
+        found_at = attempt(partial(plan.path, path))
+        if found_at is not None:
+            found.lines.append(("file", f"{path}, {size(found_at.stat().st_size)}"))
+
+
 def _derived(plan: DerivedPlan, _bench: Bench, found: Preflight, _attempt: _Attempt) -> None:
     """The numbers that are used. A claim among them that cannot be attempted is no problem: its printed number is there."""
     found.lines.append(("expression", plan.run.expression))
@@ -144,6 +151,7 @@ _CHECKS: Mapping[str, Callable[[Any, Bench, Preflight, _Attempt], None]] = {
     "predictions": _predictions,
     "parameters": _parameters,
     "derived": _derived,
+    "hooked": _hooked,
 }
 
 

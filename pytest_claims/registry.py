@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_claims.metrics import Metric
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 EXAMPLE = "docs/metrics.md has an example"
 
@@ -150,7 +150,7 @@ def _problem(metric: Any) -> str:
     for key in ("signature", "score"):
         if not callable(getattr(metric, key)):
             return f"has a {key!r} that cannot be called; expected a method"
-    if not isinstance(metric.name, str) or not _NAME.fullmatch(metric.name):
+    if not isinstance(metric.name, str) or not NAME.fullmatch(metric.name):
         return "needs another name: expected at most 64 letters, digits, '.', '_' and '-'"
     if not isinstance(metric.family, str) or not metric.family.strip():
         return f"has the family {metric.family!r}; expected text, the value of protocol.metric in a claim file"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_claims import citation, operands, protocol, registry, release, soundness, verdict
 from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted, SettingsError, nearest
-from pytest_claims.evidence import FEW
+from pytest_claims.evidence import FEW, Basis
 from pytest_claims.reports.format import Gallery
 from pytest_claims.spec import Protocol
 from pytest_claims.verdict import Status, Verdict
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_claims.baseline import Comparison
     from pytest_claims.bench import Bench
     from pytest_claims.citation import CitationCheck
-    from pytest_claims.evidence import Evidence
+    from pytest_claims.evidence import Evidence, Supplied
     from pytest_claims.metrics import Corpus, Metric, Pair, Score
     from pytest_claims.protocol import Plan, Reading
     from pytest_claims.settings import Settings
@@ -38,6 +38,7 @@ class Session:
         metrics: additional metrics by name, from the hook `pytest_claims_metrics`.
         baseline: the comparison with the merge base; the error if it failed; None without `--claims-base`.
         through: exceptions that end the session and do not become a verdict.
+        supplied: where `metrics` and the evaluators of plugins come from, for the records.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class Session:
         baseline: Comparison | SettingsError | None = None,
         *,
         through: tuple[type[BaseException], ...] = (),
+        supplied: tuple[Supplied, ...] = (),
     ) -> None:
         self.settings = settings
         self.bench = bench
         self.baseline = baseline
         self.through = through
+        self.supplied = supplied
         self.papers = citation.Library(settings.papers)
         self._extra = metrics
         self._expects = False
@@ -82,8 +85,9 @@ class Session:
     def verify(self, claim: Claim) -> Verdict:
         """The verdict on `claim`. Any exception becomes a verdict too, except those in `through` and the user's Ctrl-C."""
         if isinstance(self.baseline, SettingsError):
-            return verdict.undecided(claim, Status.ERROR, str(self.baseline))
+            return replace(verdict.undecided(claim, Status.ERROR, str(self.baseline)), supplied=self.supplied)
         found = self.behind.get((claim.file, claim.id, claim.digest)) or self.judged(claim)
+        found = replace(found, supplied=self.supplied)
         if self.baseline is None:
             return found
         standing = self.baseline.of(claim)
@@ -147,6 +151,8 @@ class Session:
             evidence.observed if derived else replace(evidence.observed, metric={"family": score.family}),
             min_sample=claim.tolerance.min_sample,
         )
+        if isinstance(plan, protocol.HookedPlan):
+            readings = protocol.held_to(readings, reproduced=evidence.basis is Basis.REPRODUCED)
         return replace(evidence, notes=(*evidence.notes, *notes)), score, readings
 
     def _planned(self, plan: Plan, cited: CitationCheck, gap: NotAttempted | None) -> Verdict:

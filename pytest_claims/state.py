@@ -12,13 +12,12 @@ from pytest_claims.errors import ClaimsError, SettingsError, SpecError
 from pytest_claims.naming import places
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from pytest_claims.baseline import Comparison, Tree
-    from pytest_claims.metrics import Metric
+    from pytest_claims.extensions import Extensions
     from pytest_claims.run import Session
-    from pytest_claims.spec import Claim, MetricInfo
+    from pytest_claims.spec import Claim
 
 _SETTINGS: pytest.StashKey[settings.Settings] = pytest.StashKey()
 _FILES: pytest.StashKey[set[Path]] = pytest.StashKey()
@@ -86,7 +85,7 @@ def session_of(config: pytest.Config) -> Session:
         from pytest_claims.bench import Bench
         from pytest_claims.run import Session
 
-        chosen = settings_of(config)
+        chosen, extensions = settings_of(config), extensions_of(config)
         bench = Bench(
             console.progress(config),
             evidence=partial(_evidence_root, config),
@@ -94,14 +93,16 @@ def session_of(config: pytest.Config) -> Session:
             audit=chosen.audit,
             say=console.say(config),
             executor=cluster.executor(chosen),
+            evaluators=extensions.evaluators,
         )
         config.add_cleanup(bench.close)
         session = Session(
             chosen,
             bench,
-            extra_metrics(config),
+            extensions.metrics,
             comparison_of(config),
             through=(pytest.exit.Exception,),
+            supplied=extensions.supplied,
         )
         session.papers.cited.add(claims_of(config))
         config.stash[_SESSION] = session
@@ -115,23 +116,20 @@ def _evidence_root(config: pytest.Config) -> Path | None:
     return chosen if chosen is not None or cache is None else cache.mkdir("claims-evidence")
 
 
-def extra_metrics(config: pytest.Config) -> Mapping[str, Metric]:
-    """The metrics that other plugins add, by name.
+def extensions_of(config: pytest.Config) -> Extensions:
+    """The metrics and evaluators that other plugins add.
 
     Raises:
-        SettingsError: one of them is no metric, or two have the same name.
+        SettingsError: one of them is not what it should be, or has a name that is taken.
     """
-    from pytest_claims import registry
+    from pytest_claims import extensions
 
-    found = config.hook.pytest_claims_metrics(config=config)
-    return registry.gather((metric for metrics in found for metric in metrics), "pytest_claims_metrics")
-
-
-def metric_infos(config: pytest.Config) -> Mapping[str, MetricInfo]:
-    """The metrics that claim files may name: those of pytest-claims and those of other plugins."""
-    from pytest_claims import registry
-
-    return registry.infos(extra_metrics(config))
+    hook = config.hook
+    return extensions.gather(
+        (one for given in hook.pytest_claims_metrics(config=config) for one in given),
+        (one for given in hook.pytest_claims_evaluators(config=config) for one in given),
+        sources=("pytest_claims_metrics", "pytest_claims_evaluators"),
+    )
 
 
 def claim_of(config: pytest.Config, nodeid: str) -> Claim | None:
@@ -141,7 +139,8 @@ def claim_of(config: pytest.Config, nodeid: str) -> Claim | None:
     path, _, name = nodeid.partition("::")
     file = naming.file_of(path, config.rootpath)
     try:
-        claims = spec.load(file, display=naming.display(file, config), metrics=metric_infos(config))
+        known = extensions_of(config)
+        claims = spec.load(file, display=naming.display(file, config), metrics=known.metric_infos, runs=known.runs)
     except SpecError:
         return None
     return next((claim for claim in claims if claim.id == name), None)

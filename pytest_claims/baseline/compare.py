@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_claims.baseline.config import FileChange
     from pytest_claims.baseline.tree import Tree
-    from pytest_claims.spec import Claim, MetricInfo
+    from pytest_claims.spec import Claim, MetricInfo, Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +40,12 @@ class Scope:
     """Returns a path as the user would type it."""
     metrics: Mapping[str, MetricInfo]
     """The metrics that claims may name."""
+    runs: Mapping[str, type[Run]]
+    """The evaluators that claims may name, with the model of their section run."""
     data: tuple[Path, ...]
     """The `--claims-data` and the `--claims-papers` folders."""
     plugins: tuple[Path, ...]
-    """The files of the loaded plugins."""
+    """The files of the loaded plugins, and of the code that supplies metrics and evaluators."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +150,7 @@ def _at_base(tree: Tree, collected: Iterable[Claim], scope: Scope) -> tuple[list
         if content is None:
             continue  # a symbolic link that was broken, or led out of the repository
         try:
-            read = loads(content, path=path, display=scope.display(path), metrics=scope.metrics)
+            read = loads(content, path=path, display=scope.display(path), metrics=scope.metrics, runs=scope.runs)
         except SpecError:
             broken.add(name)
             continue
@@ -162,7 +164,11 @@ def _not_collected(tree: Tree, names: set[str], now: Sequence[Located], scope: S
     for name in sorted(names):
         path = tree.root / name
         try:
-            claims = load(path, display=scope.display(path), metrics=scope.metrics) if path.is_file() else ()
+            claims = (
+                load(path, display=scope.display(path), metrics=scope.metrics, runs=scope.runs)
+                if path.is_file()
+                else ()
+            )
         except SpecError:
             continue  # if the file is collected, the collection reports the error
         yield from (Located(claim=claim, name=name) for claim in claims if (name, claim.id) not in known)

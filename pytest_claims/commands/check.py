@@ -36,18 +36,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a metric that a plugin or conftest.py adds: its code is not run here; repeatable",
     )
+    parser.add_argument(
+        "--evaluator",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an evaluator that a plugin or conftest.py adds: its keys under run are not checked here; repeatable",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Check every file; 1 if one of them has a problem."""
     from pytest_claims import api, settings
+    from pytest_claims.spec import RUNS
+    from pytest_claims.spec.hooked import UnknownRun
 
     chosen = settings.of(Path.cwd(), claims_data=arguments.claims_data)
     metrics = with_metrics(arguments.metric)
+    runs = {**dict.fromkeys(arguments.evaluator, UnknownRun), **RUNS}
     good = True
     for path in _files(arguments.files):
         try:
-            claims = api.read(path, metrics, chosen.data)
+            claims = api.read(path, metrics, chosen.data, runs=runs)
         except SpecError as error:
             good = False
             for line in error.problems:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from pytest_claims.evidence import Supplied
+    from pytest_claims.reports.format.findings import Supplied as Recorded
     from pytest_claims.spec import Claim
 
 UNKNOWN = "not known"
@@ -29,7 +31,11 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def of(
-    claim: Claim, folders: Sequence[Path], provenance: Mapping[str, Any], papers: Sequence[Path] = ()
+    claim: Claim,
+    folders: Sequence[Path],
+    provenance: Mapping[str, Any],
+    papers: Sequence[Path] = (),
+    supplied: Sequence[Supplied | Recorded] = (),
 ) -> dict[str, str]:
     """What a verdict on a claim rests on.
 
@@ -38,14 +44,19 @@ def of(
         folders: the `--claims-data` folders.
         provenance: of the run, which names the versions of libraries; see `installed`.
         papers: the `--claims-papers` folders.
+        supplied: the metrics and evaluators that hooks supply.
     """
     from pytest_claims.metrics.base import SIGNATURE_VERSION
 
     found = {"claim": claim.digest, "rules": RULES, "metric": f"{claim.reported.metric} {SIGNATURE_VERSION}"}
     found |= dict(_data(claim, folders))
     found |= dict(_sources(claim, papers))
+    named = {"metric": claim.reported.metric, "evaluator": claim.run.evaluator}
+    for one in supplied:
+        if one.name == named[one.kind]:
+            found[f"the plugin's {one.kind} {one.name}"] = one.digest or UNKNOWN
     for name, other in claim.operands.items():  # a derived claim rests on the claims that it is computed from
-        found |= {f"{name}: {key}": value for key, value in of(other, folders, {}, papers).items()}
+        found |= {f"{name}: {key}": value for key, value in of(other, folders, {}, papers, supplied).items()}
     return found | {name: str(provenance[name]) for name in LIBRARIES if name in provenance}
 
 

@@ -299,6 +299,20 @@ def _read_sample(images: int, observed: Observed, min_sample: int) -> Reading:
     return Reading(axis="sample", paper=f"all {images:,} images", run=run, consequence=consequence)
 
 
+def held_to(readings: Iterable[Reading], *, reproduced: bool) -> tuple[Reading, ...]:
+    """The readings of a run that a plugin's evaluator made.
+
+    Outputs that others released do not show how they were made. A run does: what the paper states, and the evaluator does not
+    observe, is then unknown.
+    """
+    return tuple(
+        replace(reading, consequence=Consequence.UNKNOWN)
+        if reproduced and reading.consequence is Consequence.NOT_OBSERVED and reading.paper != "not stated"
+        else reading
+        for reading in readings
+    )
+
+
 def deviations(readings: Iterable[Reading]) -> tuple[Reading, ...]:
     """The readings on which the run differs from the paper, or on which the paper states too little."""
     harmless = (Consequence.NONE, Consequence.NOT_OBSERVED)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from pytest_claims import command, digests
+from pytest_claims import command, digests, files
 from pytest_claims.errors import EvaluationError
 from pytest_claims.protocol.axes import Observed, Reading, decoding_facts, read_axes
 from pytest_claims.spec import (
     CaptioningProtocol,
     CaptioningRun,
     DerivedRun,
+    HookedRun,
     ParametersRun,
     PredictionsProtocol,
     PredictionsRun,
@@ -215,6 +216,51 @@ class ParametersPlan(Plan):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HookedPlan(Plan):
+    """Is run by an evaluator that a plugin adds."""
+
+    evaluator = "hooked"
+
+    run: Any
+    """The section run: an object of the evaluator's own subclass of `evaluators.Run`."""
+    protocol: Protocol
+    """The paper's protocol, with the changes of the run section and of the command line."""
+
+    @property
+    def metric_family(self) -> str | None:
+        """See `Plan.metric_family`."""
+        return self.protocol.metric
+
+    @property
+    def noun(self) -> Noun:
+        """See `Plan.noun`."""
+        found: Noun = self.run.noun
+        return found
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """See `Plan.gives`."""
+        found: tuple[str, ...] = self.run.gives
+        return found
+
+    def path(self, name: str) -> Path:
+        """The file of a `DataPath` of the section run.
+
+        Raises:
+            NotAttempted: there is no such file.
+            EvaluationError: the path leads elsewhere, or the run model does not declare it.
+        """
+        if name not in self.run.paths:
+            raise EvaluationError(
+                f"{name!r} is no DataPath of {type(self.run).__name__}; expected one, so that a change of the file is seen."
+            )
+        return files.need(name, self.folders, f"The file of {self.run.evaluator}")
+
+    def _decides(self) -> dict[str, Any]:
+        return {"protocol": self.protocol.model_dump(exclude={"metric"}), "run": self.run.model_dump()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """What a run says of a claim that is an operand."""
 
@@ -277,6 +323,10 @@ def plan(claim: Claim, settings: Settings) -> Plan:
         case DerivedRun() as run:
             _refuse_candidate(claim, settings, "computes its number from others")
             return DerivedPlan(claim=claim, run=run, folders=folders, command=runs)
+        case HookedRun() as run:
+            _refuse_candidate(claim, settings, "is run by an evaluator of a plugin")
+            own = _protocol(run.protocol, claim, settings)
+            return HookedPlan(claim=claim, run=run, protocol=own, folders=folders, command=runs)
 
 
 def _protocol(model: type[P], claim: Claim, settings: Settings) -> P:

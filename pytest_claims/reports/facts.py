@@ -164,6 +164,7 @@ def _lines(record: Record) -> Iterator[str]:
         yield f"axis {axis.axis}: paper {axis.paper} | run {axis.run} | {axis.consequence}"
     if evidence.signature:
         yield f"signature: {evidence.signature}"
+    yield from (f"{kind} of a plugin: {said}" for kind, said in supplied(evidence))
     for name, value in (evidence.provenance or {}).items():
         yield f"{name}: {value}"
     for note in evidence.notes:
@@ -172,6 +173,15 @@ def _lines(record: Record) -> Iterator[str]:
         yield f"evidence: {evidence.digest}"
     yield f"agent version: {verdict.agent_version}"
     yield f"command: {evidence.command}"
+
+
+def supplied(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    """What the claim uses that a hook supplied: its kind, and its name with the code that it is."""
+    for one in evidence.supplied:
+        if one.used:
+            version = f" {one.version}" if one.version else ""
+            digest = f"digest {one.digest}" if one.digest else "in no file"
+            yield one.kind, f"{one.name}, from {one.module}{version}, {digest}"
 
 
 def _derivation(evidence: Evidence) -> Iterator[str]:

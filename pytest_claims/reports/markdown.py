@@ -29,6 +29,9 @@ TABLE = 0.4
 NAME = 100
 """Characters of a name."""
 
+FEW = 5
+"""Plugins that are named."""
+
 FACT = 300
 """Characters of one fact."""
 
@@ -88,7 +91,15 @@ def _summary(ranked: Sequence[Record]) -> str:
     if moved:
         line += f" The bar moved for {moved:,}."
     cited = citations.counted(ranked)
-    return title + line + (f" {cited}" if cited else "")
+    return title + line + (f" {cited}" if cited else "") + _supplied(ranked)
+
+
+def _supplied(records: Sequence[Record]) -> str:
+    """The code of plugins that decides a claim of the session; empty if there is none."""
+    known = list(dict.fromkeys(pair for record in records for pair in facts.supplied(record.evidence)))
+    told = "; ".join(f"{kind} {text.code(said, FACT)}" for kind, said in known[:FEW])
+    more = f"; and {len(known) - FEW:,} more" if len(known) > FEW else ""
+    return f"\n\nPlugins supply {told}{more}." if known else ""
 
 
 def _counted(records: Sequence[Record]) -> str:

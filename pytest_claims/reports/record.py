@@ -66,9 +66,7 @@ def of_verdict(
                 "n": score.n if score else None,
                 "deviations": [_reading(reading) for reading in verdict.deviations],
                 "baseline": verdict.baseline,
-                "moved": [
-                    {"key": change.key, "before": change.before, "after": change.after} for change in verdict.moved
-                ],
+                "moved": _moved(verdict),
                 "axes": [_reading(reading) for reading in verdict.readings],
                 "needs": [{"what": what, "found": found} for what, found in verdict.needs],
                 "signature": score.signature if score else None,
@@ -79,11 +77,21 @@ def of_verdict(
                 "derivation": _derivation(evidence.derivation) if evidence and evidence.derivation else None,
                 "digest": evidence.digest if evidence else None,
                 "comparison": compared.values(verdict),
+                "supplied": _supplied(verdict),
                 "command": command.of(claim, settings or Settings(), compare=_has_reference(verdict)),
                 "seconds": seconds,
             },
         }
     )
+
+
+def _moved(verdict: Verdict) -> list[dict[str, str]]:
+    return [{"key": change.key, "before": change.before, "after": change.after} for change in verdict.moved]
+
+
+def _supplied(verdict: Verdict) -> list[dict[str, Any]]:
+    named = {"metric": verdict.claim.reported.metric, "evaluator": verdict.claim.run.evaluator}
+    return [{**asdict(one), "used": one.name == named[one.kind]} for one in verdict.supplied]
 
 
 def _place(claim: Claim, nodeid: str) -> dict[str, Any]:

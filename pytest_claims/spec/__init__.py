@@ -1,7 +1,8 @@
 """Claim files: YAML → `Claim`, strict, every error with file and line."""
 
 from pytest_claims.spec.derived import DerivedRun
-from pytest_claims.spec.load import Claim, load, loads, merge
+from pytest_claims.spec.hooked import HookedRun
+from pytest_claims.spec.load import RUNS, Claim, Run, load, loads, merge
 from pytest_claims.spec.models import (
     MIN_SAMPLE,
     CaptioningProtocol,
@@ -15,18 +16,21 @@ from pytest_claims.spec.models import (
 )
 from pytest_claims.spec.released import PredictionsRun
 from pytest_claims.spec.units import METRICS, PER_NATURAL, MetricInfo, to_unit
-from pytest_claims.spec.values import Band, Noun, Printed
+from pytest_claims.spec.values import NOUNS, Band, Noun, Printed
 
 __all__ = [
     "METRICS",
     "MIN_SAMPLE",
+    "NOUNS",
     "PER_NATURAL",
+    "RUNS",
     "Band",
     "CaptioningProtocol",
     "CaptioningRun",
     "Claim",
     "Columns",
     "DerivedRun",
+    "HookedRun",
     "ImageProtocol",
     "MetricInfo",
     "Noun",
@@ -36,6 +40,7 @@ __all__ = [
     "PredictionsRun",
     "Printed",
     "Protocol",
+    "Run",
     "load",
     "loads",
     "merge",

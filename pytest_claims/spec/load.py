@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_claims import files
 from pytest_claims.errors import SpecError, nearest, nearest_name
-from pytest_claims.spec import checks, citations, derived, explain, models, nodes, operands, released, values
+from pytest_claims.spec import checks, citations, derived, explain, hooked, models, nodes, operands, released, values
 from pytest_claims.spec.units import METRICS, MetricInfo
 from pytest_claims.spec.validate import File, quietly
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-Run = models.CaptioningRun | released.PredictionsRun | models.ParametersRun | derived.DerivedRun
+Run = models.CaptioningRun | released.PredictionsRun | models.ParametersRun | derived.DerivedRun | hooked.HookedRun
 
 RUNS: Mapping[str, type[Run]] = {
     "captioning": models.CaptioningRun,
@@ -29,14 +29,16 @@ RUNS: Mapping[str, type[Run]] = {
     "parameters": models.ParametersRun,
     "derived": derived.DerivedRun,
 }
-"""The evaluators, with the model of their section run."""
+"""The evaluators that ship, with the model of their section run; a plugin adds its own through `pytest_claims_evaluators`."""
 
-NEEDS: Mapping[str, tuple[str, ...]] = {
-    name: tuple(key for key, field in run.protocol.model_fields.items() if field.is_required())
-    for name, run in RUNS.items()
-}
-"""The settings that each evaluator needs. If the protocol leaves one out, or has null for it (the paper does not state
-it), the section run has to give it."""
+
+def _needs(run: type[Run]) -> tuple[str, ...]:
+    """The settings that an evaluator needs.
+
+    If the protocol leaves one out, or has null for it (the paper does not state it), the section run has to give it.
+    """
+    return tuple(key for key, field in run.protocol.model_fields.items() if field.is_required())
+
 
 PROTOCOL_KEYS = tuple(models.Protocol.model_fields)
 
@@ -85,7 +87,12 @@ def _nothing(_identifier: str, _revision: str | None) -> Mapping[str, str]:
 
 
 def load(
-    path: Path, *, display: str | None = None, metrics: Mapping[str, MetricInfo] = METRICS, own: Own = _nothing
+    path: Path,
+    *,
+    display: str | None = None,
+    metrics: Mapping[str, MetricInfo] = METRICS,
+    runs: Mapping[str, type[Run]] = RUNS,
+    own: Own = _nothing,
 ) -> tuple[Claim, ...]:
     """Read a claim file.
 
@@ -93,6 +100,7 @@ def load(
         path: the file.
         display: its name in messages; the path itself if left out.
         metrics: the metrics a claim may name.
+        runs: the evaluators that a claim may name, with the model of their section run.
         own: what a checkpoint's own files say, for the problem that a claim leaves axes open.
 
     Raises:
@@ -107,10 +115,10 @@ def load(
             if other is None:
                 raise SpecError([f"there is no such file beside {display}"])
             shown = display[: -len(path.name)] + name if display.endswith(path.name) else str(other)
-            known[name] = loads(_bytes(other, shown), path=other, display=shown, metrics=metrics)
+            known[name] = loads(_bytes(other, shown), path=other, display=shown, metrics=metrics, runs=runs)
         return known[name]
 
-    return loads(_bytes(path, display), path=path, display=display, metrics=metrics, own=own, others=beside)
+    return loads(_bytes(path, display), path=path, display=display, metrics=metrics, runs=runs, own=own, others=beside)
 
 
 def _bytes(path: Path, display: str) -> bytes:
@@ -127,6 +135,7 @@ def loads(
     path: Path,
     display: str,
     metrics: Mapping[str, MetricInfo] = METRICS,
+    runs: Mapping[str, type[Run]] = RUNS,
     own: Own = _nothing,
     others: operands.Others | None = None,
 ) -> tuple[Claim, ...]:
@@ -135,7 +144,7 @@ def loads(
     Without `others`, the claims that operands name in other files stay unknown.
     """
     file = File(nodes.parse(data, display), display)
-    reader = _Reader(file, path, metrics, own, hashlib.sha256(data).hexdigest())
+    reader = _Reader(file, path, metrics, runs, own, hashlib.sha256(data).hexdigest())
     claims = citations.with_doubles(tuple(reader.claims()))
     claims = operands.resolved(claims, file, metrics, others)
     if file.problems:
@@ -158,11 +167,20 @@ class _Merged:
 class _Reader:
     """Reads the claims of one file; `file.problems` then holds what is wrong with it."""
 
-    def __init__(self, file: File, path: Path, metrics: Mapping[str, MetricInfo], own: Own, file_digest: str) -> None:
+    def __init__(
+        self,
+        file: File,
+        path: Path,
+        metrics: Mapping[str, MetricInfo],
+        runs: Mapping[str, type[Run]],
+        own: Own,
+        file_digest: str,
+    ) -> None:
         self.file = file
         self.file_digest = file_digest
         self.path = path
         self.metrics = metrics
+        self.runs = runs
         self.own = own
 
     def claims(self) -> Iterator[Claim]:
@@ -218,13 +236,13 @@ class _Reader:
         if evaluator is None:
             self.no_evaluator(run_dict, run_at)
             return None
-        if not isinstance(evaluator, str) or evaluator not in RUNS:
-            hint = nearest(evaluator, RUNS) if isinstance(evaluator, str) else ""
+        if not isinstance(evaluator, str) or evaluator not in self.runs:
+            hint = nearest(evaluator, self.runs) if isinstance(evaluator, str) else ""
             place = self.file.place((*run_at, "evaluator"), ("run",))
             self.file.problem(
                 place,
                 f"{nodes.show(place)}: unknown evaluator {explain.quote(evaluator)}{hint}; "
-                f"known: {', '.join(sorted(RUNS))}",
+                f"known: {', '.join(sorted(self.runs))}",
             )
             return None
         overrides = {key: value for key, value in run_dict.items() if key in PROTOCOL_KEYS}
@@ -233,9 +251,8 @@ class _Reader:
             # The protocol gives the columns that the run does not name.
             stated = protocol.dataset.columns.model_dump()
             own["columns"] = merge(stated, given) if isinstance(given := own.get("columns", {}), dict) else given
-        run = self.file.validate(
-            RUNS[evaluator], own, run_at, fallback=("run",), more=PROTOCOL_KEYS if NEEDS[evaluator] else ()
-        )
+        model = self.runs[evaluator]
+        run = self.file.validate(model, own, run_at, fallback=("run",), more=PROTOCOL_KEYS if _needs(model) else ())
         if protocol is None or run is None:
             return None
         settings = self.file.validate(models.Protocol, merge(protocol_dict, overrides), run_at, fallback=("run",))
@@ -247,7 +264,7 @@ class _Reader:
 
     def check_needs(self, evaluator: str, protocol: models.Protocol, settings: models.Protocol, at: nodes.Path) -> None:
         """Note each setting that the evaluator needs and nothing gives, and then all that the paper leaves open beside it."""
-        missing = [key for key in NEEDS[evaluator] if getattr(settings, key) is None]
+        missing = [key for key in _needs(self.runs[evaluator]) if getattr(settings, key) is None]
         if not missing:
             return
         checkpoint = settings.checkpoint

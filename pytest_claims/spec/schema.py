@@ -40,6 +40,7 @@ def generate() -> str:
     run: dict[str, Any] = {"additionalProperties": False, "type": "object", "properties": {}}
     for name in ("CaptioningRun", "PredictionsRun", "ParametersRun", "DerivedRun"):
         run["properties"] |= definitions.pop(name)["properties"]
+    del definitions["HookedRun"]  # the keys of a plugin's evaluator are not known here
     run["properties"] |= definitions["Protocol"]["properties"]
     run["properties"]["evaluator"] = {
         "description": "captioning: run a model; predictions: score released outputs; parameters: count a configuration; "

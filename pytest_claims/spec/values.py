@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, PlainValidator, StringConstraints, WithJsonSchema
 
@@ -67,7 +67,8 @@ def _band(value: object) -> Band:
     return Band(text=text, amount=Decimal(text), relative=False)
 
 
-def _relative_path(value: object) -> object:
+def relative_path(value: object) -> object:
+    """`value`, unless it is a path that leads elsewhere than below a folder."""
     if isinstance(value, str) and (value.startswith(("/", "~", "\\")) or "://" in value or ".." in value.split("/")):
         raise ValueError("expected a path below the claim file's folder or a --claims-data folder, without '..'")
     return value
@@ -81,13 +82,14 @@ ToleranceBand = Annotated[
         {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?%$"}]}
     ),
 ]
-DataPath = Annotated[Text, BeforeValidator(_relative_path)]
+DataPath = Annotated[Text, BeforeValidator(relative_path)]
 
 Unit = Literal["percent", "fraction", "million", "billion", "count", "times"]
 StatusName = Literal["pass", "partial", "fail", "pending", "error"]
 Precision = Literal["float16", "bfloat16", "float32"]
 Noun = Literal["caption", "answer", "label", "ranking"]
 """What the output of an evaluator is called. The plural of each ends in `s`."""
+NOUNS: tuple[Noun, ...] = get_args(Noun)
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 
 

@@ -14,7 +14,7 @@ from pytest_claims import protocol
 if TYPE_CHECKING:
     from pytest_claims.baseline import Change
     from pytest_claims.citation import CitationCheck
-    from pytest_claims.evidence import Evidence
+    from pytest_claims.evidence import Evidence, Supplied
     from pytest_claims.metrics import Score
     from pytest_claims.paired import PairedComparison
     from pytest_claims.protocol import Match, Reading
@@ -182,6 +182,8 @@ class Verdict:
     """The verdict on the checkpoint that the candidate replaces, if its evidence was compared."""
     citation: CitationCheck | None = None
     """Whether the number stands in the cell that the claim cites; None: nobody looked."""
+    supplied: tuple[Supplied, ...] = ()
+    """The metrics and evaluators that hooks supplied to the session, whether this verdict rests on them or not."""
 
     @property
     def id(self) -> str:

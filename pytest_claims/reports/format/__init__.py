@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pytest_claims.reports.format.findings import CitationCheck, Comparison, Derivation, History, Model
+from pytest_claims.reports.format.findings import CitationCheck, Comparison, Derivation, History, Model, Supplied
 from pytest_claims.spec.values import Noun, Unit
 from pytest_claims.spec.values import StatusName as Expected
 
@@ -194,6 +194,9 @@ class Evidence(Model):
     digest: str | None
     comparison: Comparison | None = Field(
         default=None, description="a release candidate beside its reference; null without a candidate"
+    )
+    supplied: list[Supplied] = Field(
+        default=[], description="the metrics and evaluators that hooks supplied to the session"
     )
     history: History | None = Field(default=None, description="beside the ledger; null: there is no ledger")
     command: str = Field(description="gives this verdict again, from the folder in which the session was started")

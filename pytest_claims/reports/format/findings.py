@@ -133,6 +133,17 @@ class Point(Model):
     retracted: str | None = Field(description="why; null: it was not retracted")
 
 
+class Supplied(Model):
+    """A metric or an evaluator that a hook supplied, and the code that it is."""
+
+    kind: Literal["metric", "evaluator"]
+    name: str
+    module: str
+    version: str | None = Field(description="of its distribution, or what its module says; null: not known")
+    digest: str | None = Field(description="of its source files; null: it is in no file")
+    used: bool = Field(description="whether this claim names it")
+
+
 class History(Model):
     """The verdict beside the last current one in the ledger."""
 

@@ -84,6 +84,8 @@ class Claim:
     axes: Sequence[Reading]
     origin: origin.Origin | None
     losses: Sequence[Loss]
+    supplied: Sequence[tuple[str, str]]
+    """What the claim uses that a hook supplied; see `facts.supplied`."""
     reproduce: str
     refute: str
 
@@ -168,6 +170,7 @@ def _claim(number: int, record: Record, anchor: str, gallery: Shown | None) -> C
         axes=sorted(evidence.axes, key=lambda reading: _WORST_FIRST.index(reading.consequence)),
         origin=origin.of(record),
         losses=_losses(record, gallery),
+        supplied=list(facts.supplied(evidence)),
         reproduce=evidence.command,
         refute=_afresh(evidence.command),
     )
