@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import phases, rounds
+from benchmarks import phases, rehearsal, roofline, rounds
 from benchmarks.rounds import Took
 from pytest_claims.beam import BeamSearch, BeamSettings
 from tests.tiny_models import EOS, PAD, prompt_ids, random_blip2, random_images
@@ -120,3 +120,35 @@ def test_every_second_is_counted_once(model: Any) -> None:
     names = {phases.IMAGES, phases.VISION, phases.QFORMER, phases.PREFIX, phases.STEPS, phases.SEARCH, phases.REST}
     assert set(watch.seconds) == names
     assert sum(watch.seconds.values()) == next(ticks) - 1
+
+
+def kernel(phase: str, name: str, *, flops: int = 0, moved: int = 0, dtype: torch.dtype = torch.float16) -> Any:
+    """A kernel of a rehearsal."""
+    return rehearsal.Kernel(
+        phase=phase, name=name, flops=flops, read=moved, written=0, allocated=0, dtypes=(dtype,), shapes=()
+    )  # fmt: skip
+
+
+def test_a_kernel_takes_the_longest_of_its_times() -> None:
+    """Arithmetic at the rate of its dtype, bytes at the bandwidth, and never less than a launch, which a graph shortens."""
+    gpu = roofline.Gpu(
+        name="g", half=1e12, single=1e11, bandwidth=1e9, memory=1e9, product_share=0.5, bandwidth_share=1.0,
+        launch=5e-6, node=1e-6,
+    )  # fmt: skip
+    assert gpu.seconds(kernel("p", "mm", flops=10**12), graph=True) == (2.0, "arithmetic")
+    assert gpu.seconds(kernel("p", "mm", flops=10**12, dtype=torch.float32), graph=True) == (20.0, "arithmetic")
+    assert gpu.seconds(kernel("p", "add", moved=10**9), graph=False) == (1.0, "memory")
+    assert gpu.seconds(kernel("p", "add"), graph=False) == (5e-6, "launches")
+    assert gpu.seconds(kernel("p", "add"), graph=True) == (1e-6, "launches")
+
+
+def test_a_prediction_counts_steps_by_the_length_of_captions() -> None:
+    """What is done once per image counts once; steps count as often as a caption of the stated length has them."""
+    gpu = roofline.Gpu(name="g", half=1e12, single=1e12, bandwidth=1e9, memory=1e9, bandwidth_share=1.0)
+    steps = [kernel(phases.STEPS, "add", moved=10**9) for _ in range(10)]
+    found = rehearsal.Rehearsal(
+        slots=2, prompt=4, weights=0, peak=0, steps=10, waits=(), attention=(),
+        kernels=(kernel(phases.SEARCH, "add", moved=10**9), *steps),
+    )  # fmt: skip
+    guess = roofline.predict(found, gpu, tokens=6, idle=0)
+    assert guess.phases == {phases.PREFIX: pytest.approx(0.5), phases.STEPS: pytest.approx(2.5)}

@@ -4,9 +4,9 @@
     for image_id, tokens in search.run(images): ...
 
 `settings` reads a generation config and refuses what the search does not implement. `prompts` holds the input tokens: the
-same for all images, or others for each. `encoder` and `decoder` are the
-model's forward pass, with a key-value store that is never copied. `hypotheses` ranks the captions, `search` is the loop
-over the images, `graphs` makes CUDA graphs of its steps, and `capacity` chooses how many images are decoded at a time.
+same for all images, or others for each. `encoder` and `decoder` are the model's forward pass, with a key-value store that is
+never copied. `hypotheses` ranks the captions. `search` is the loop over the images, and `turnover` the one for a GPU. `graphs`
+makes CUDA graphs of its steps, and `capacity` chooses how many images are decoded at a time.
 """
 
 from __future__ import annotations
