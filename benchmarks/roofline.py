@@ -154,7 +154,8 @@ def main() -> None:
     text = told(found, given.tokens, f"{given.model}, float16, {given.image_size} px")
     print(text)
     if given.write:
-        rounds.rewrite(DOCUMENT, f"roofline {given.image_size}", f"`python benchmarks/roofline.py`: {text}")
+        command = " ".join(["python benchmarks/roofline.py", *(each for each in sys.argv[1:] if each != "--write")])
+        rounds.rewrite(DOCUMENT, f"roofline {given.image_size}", f"`{command}`: {text}")
 
 
 def told(found: Mapping[int, Rehearsal], tokens: float, what: str) -> str:
