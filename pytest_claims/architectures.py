@@ -83,15 +83,15 @@ class Architecture:
 
     # --- input ---
 
-    def batch(self, images: Sequence[Image], prompt: str) -> Any:
-        """The input of `generate` for images and a prompt: a dictionary of tensors; `input_ids` is (B, L).
+    def batch(self, images: Sequence[Image], prompts: Sequence[str]) -> Any:
+        """The input of `generate` for images, each with its prompt: a dictionary of tensors; `input_ids` is (B, L).
 
         Raises:
-            EvaluationError: the processor refuses the images or the prompt.
+            EvaluationError: the processor refuses the images or the prompts.
         """
         # Generated tokens are appended at the right end of a row. Padding there would separate them from the prompt.
         self.processor.tokenizer.padding_side = "left"
-        texts = [self._rendered(prompt)] * len(images)
+        texts = [self._rendered(prompt) for prompt in prompts]
         try:
             batch = self.processor(images=list(images), text=texts, padding=True, return_tensors="pt")
         except ValueError as error:
@@ -130,13 +130,18 @@ class Architecture:
         """
         import PIL.Image
 
-        ids = self.batch([PIL.Image.new("RGB", (64, 64))], prompt)["input_ids"]
+        ids = self.batch([PIL.Image.new("RGB", (64, 64))], [prompt])["input_ids"]
         if self.image_tokens and not self.image_tokens & set(ids[0].tolist()):
             raise EvaluationError(
                 f"The processor of {self.label} puts no image token before the prompt: the image would be ignored. A "
                 "chat_template that has a place for the image is missing from the checkpoint."
             )
         return cast("torch.Tensor", ids)
+
+    def feed_each(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The input tokens of several prompts, as `feed` gives them one by one."""
+        found = {prompt: tuple(self.feed(prompt)[0].tolist()) for prompt in dict.fromkeys(prompts)}
+        return [found[prompt] for prompt in prompts]
 
     def stated(self, text: str) -> list[int]:
         """The correct input tokens of a prompt that the paper states: the text's own tokens and the family's special tokens.
@@ -219,6 +224,14 @@ class Blip2(Architecture):
                 "be ignored. Set num_query_tokens in the checkpoint's processor_config.json."
             )
         return ids
+
+    def feed_each(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
+        """See `Architecture.feed_each`. The processor puts the same placeholders before each text, however many there are."""
+        import PIL.Image
+
+        self.feed(prompts[0])  # raises if the placeholders are not those that the model expects
+        rows = self.processor(images=[PIL.Image.new("RGB", (32, 32))], text=list(prompts))["input_ids"]
+        return [tuple(row) for row in rows]
 
     @property
     def image_prefix(self) -> list[int]:

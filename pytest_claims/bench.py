@@ -46,6 +46,7 @@ class Evaluator(Protocol):
 
 EVALUATORS: Mapping[str, str] = {
     "captioning": "pytest_claims.evaluation.captioning",
+    "answering": "pytest_claims.evaluation.captioning",
     "predictions": "pytest_claims.evaluation.predictions",
     "parameters": "pytest_claims.evaluation.parameters",
     "derived": "pytest_claims.evaluation.derived",
@@ -186,10 +187,10 @@ class Bench:
         from pytest_claims.sources import data
 
         stated, columns = plan.protocol.dataset, plan.run.columns
-        key = (plan.folders, repr(stated), columns)
+        key = (plan.folders, repr(stated), columns, tuple(plan.extras.items()))
         if self._split is None or self._split[0] != key:
             self._split = None
-            self._split = (key, data.load(stated, columns, plan.folders, self.progress))
+            self._split = (key, data.load(stated, columns, plan.folders, self.progress, extras=plan.extras))
         return self._split[1]
 
     def thumbnails(self, plan: Plan, ids: Sequence[str]) -> list[str]:

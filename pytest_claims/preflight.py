@@ -6,11 +6,12 @@ import shutil
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pytest_claims import devices, files
 from pytest_claims.errors import ClaimsError, NotAttempted
 from pytest_claims.evaluation.executor import Room
+from pytest_claims.protocol import CaptioningPlan
 from pytest_claims.sources import checkpoint, data, hub, own, repository
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from pytest_claims.bench import Bench
     from pytest_claims.evaluation.executor import Executor
-    from pytest_claims.protocol import CaptioningPlan, DerivedPlan, HookedPlan, ParametersPlan, Plan, PredictionsPlan
+    from pytest_claims.protocol import DerivedPlan, HookedPlan, ParametersPlan, Plan, PredictionsPlan
     from pytest_claims.spec.models import Columns, Dataset
 
 T = TypeVar("T")
@@ -88,8 +89,8 @@ def check(plan: Plan, bench: Bench, *, collect: bool, names: bool = False) -> Pr
             return None
 
     (_NAMES if names else _CHECKS)[plan.evaluator](plan, bench, found, attempt)
-    if collect and not names and plan.evaluator == "captioning":
-        _unstated(cast("CaptioningPlan", plan), found)
+    if collect and not names and isinstance(plan, CaptioningPlan):
+        _unstated(plan, found)
     return found
 
 
@@ -148,6 +149,7 @@ def _derived(plan: DerivedPlan, _bench: Bench, found: Preflight, _attempt: _Atte
 
 _CHECKS: Mapping[str, Callable[[Any, Bench, Preflight, _Attempt], None]] = {
     "captioning": _captioning,
+    "answering": _captioning,
     "predictions": _predictions,
     "parameters": _parameters,
     "derived": _derived,
@@ -165,6 +167,7 @@ def _captioning_names(plan: CaptioningPlan, _bench: Bench, _found: Preflight, at
 _NAMES: Mapping[str, Callable[[Any, Bench, Preflight, _Attempt], None]] = {
     **_CHECKS,
     "captioning": _captioning_names,
+    "answering": _captioning_names,
 }
 
 

@@ -414,11 +414,11 @@ MISTAKES: dict[str, tuple[list[Change], str]] = {
     "misspelt evaluator": (
         [("evaluator: captioning", "evaluator: captoning")],
         ("22: run.evaluator: unknown evaluator 'captoning', did you mean 'captioning'?; "
-        "known: captioning, derived, parameters, predictions"),
+        "known: answering, captioning, derived, parameters, predictions"),
     ),
     "evaluator a list": (
         [("evaluator: captioning", "evaluator: [captioning]")],
-        "22: run.evaluator: unknown evaluator a list; known: captioning, derived, parameters, predictions",
+        "22: run.evaluator: unknown evaluator a list; known: answering, captioning, derived, parameters, predictions",
     ),
     "unstated prompt": (
         [("prompt: a photo of", "prompt: null"), (SECOND, "")],

@@ -1,4 +1,7 @@
-"""The evaluator `captioning`: captions a split with a vision-language model. Captions of earlier evidence are used again."""
+"""The evaluators `captioning` and `answering`: run a model on a split. Outputs of earlier evidence are used again.
+
+Captioning is the case in which all images have the same prompt.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(plan: CaptioningPlan, bench: Bench) -> Evidence:
-    """The evidence of a plan: the captions of its images.
+    """The evidence of a plan: the captions of its images, or the answers to its questions.
 
     Raises:
         NotAttempted: weights, data or the device are missing on this machine; in a replay, the evidence is missing.
@@ -31,7 +34,7 @@ def evaluate(plan: CaptioningPlan, bench: Bench) -> Evidence:
     setup = bench.prepare(plan)
     with bench.store.open(setup.recipe, setup.split.digest, batch=setup.batch_size, say=bench.say) as folder:
         missing = folder.missing
-        score = RunningScore()
+        score = RunningScore(shown=plan.noun == "caption")
         for name in folder.reused:
             score.add(folder.output(name))
         started = time.perf_counter()

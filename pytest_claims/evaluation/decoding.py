@@ -6,8 +6,7 @@ The decoder is the project's beam search (`beam/`) if it gives the same tokens a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pytest_claims.errors import EvaluationError
 
@@ -19,10 +18,16 @@ if TYPE_CHECKING:
 
     from pytest_claims import beam
     from pytest_claims.beam import BeamSettings
+    from pytest_claims.evaluation.prompt import Fed
     from pytest_claims.sources.checkpoint import Loaded
+
+T = TypeVar("T")
 
 STOCK_BATCH = 16
 """The default batch size of `generate`: LAVIS evaluates with 16 images per batch."""
+
+HELD = 8
+"""How many batches of images are held at most while they wait for others whose prompts are as long."""
 
 
 class Decoder(Protocol):
@@ -43,9 +48,8 @@ class Decoder(Protocol):
 def choose(
     loaded: Loaded,
     config: GenerationConfig,
-    prompt_ids: torch.Tensor,
+    fed: Fed,
     *,
-    prompt: str,
     images: int,
     batch_size: int | None,
 ) -> Decoder:
@@ -54,13 +58,12 @@ def choose(
     Args:
         loaded: the checkpoint.
         config: the resolved generation config.
-        prompt_ids: the input tokens of every image, (1, L).
-        prompt: the prompt of the protocol as text.
+        fed: the prompts of the images.
         images: the number of images.
         batch_size: how many images are processed at a time; None: as many as the memory allows.
     """
     if not loaded.architecture.one_prompt:
-        return Together(loaded=loaded, prompt=prompt, batch_size=batch_size or STOCK_BATCH)
+        return Together(loaded=loaded, fed=fed, batch_size=batch_size or STOCK_BATCH)
     from pytest_claims import beam
 
     reason = beam.supports(loaded.model)
@@ -70,28 +73,43 @@ def choose(
         except EvaluationError as error:
             reason = str(error)
         else:
-            slots = batch_size or _slots(loaded, settings, prompt_ids, images)
-            return SharedPrefix(loaded=loaded, settings=settings, prompt_ids=prompt_ids, budget=beam.SlotBudget(slots))
-    return Stock(
-        loaded=loaded, config=config, prompt_ids=prompt_ids, batch_size=batch_size or STOCK_BATCH, reason=reason
-    )
+            slots = batch_size or _slots(loaded, settings, fed, images)
+            return SharedPrefix(loaded=loaded, settings=settings, fed=fed, budget=beam.SlotBudget(slots))
+    return Stock(loaded=loaded, config=config, fed=fed, batch_size=batch_size or STOCK_BATCH, reason=reason)
 
 
-def _slots(loaded: Loaded, settings: BeamSettings, prompt_ids: torch.Tensor, images: int) -> int:
+def _slots(loaded: Loaded, settings: BeamSettings, fed: Fed, images: int) -> int:
     """How many images to decode at a time: as many as a search that is kept, or as the memory allows without one."""
     from pytest_claims import beam
 
-    kept = loaded.searches.get(_search_key(settings, prompt_ids))
+    kept = loaded.searches.get(_search_key(settings, fed))
     # A search for few images has few slots, whatever the memory allows.
     if kept is not None and kept.slots >= min(images, beam.most_slots(loaded.model)):
         return int(kept.slots)
     del kept
     loaded.searches.clear()  # its memory is free again before the free memory is measured
-    return beam.choose_slots(loaded.model, settings, prompt_tokens=prompt_ids.shape[1], images=images)
+    return beam.choose_slots(loaded.model, settings, prompt_tokens=fed.longest, images=images)
 
 
-def _search_key(settings: BeamSettings, prompt_ids: torch.Tensor) -> tuple[Any, ...]:
-    return settings, tuple(prompt_ids[0].tolist())
+def _search_key(settings: BeamSettings, fed: Fed) -> tuple[Any, ...]:
+    return settings, fed.digest
+
+
+def alike(images: Iterable[tuple[str, T]], size: int, fed: Fed) -> Iterator[list[tuple[str, T]]]:
+    """Batches of at most `size` images whose prompts have the same number of tokens.
+
+    So `generate` never pads a prompt. Where positions are absolute and are not counted from the mask (BERT in BLIP), padding
+    would change the output.
+    """
+    waiting: dict[int, list[tuple[str, T]]] = {}
+    for image in images:
+        group = waiting.setdefault(len(fed.tokens(image[0])), [])
+        group.append(image)
+        full = len(group) == size
+        if full or sum(map(len, waiting.values())) > HELD * size:
+            longest = max(waiting, key=lambda length: len(waiting[length]))
+            yield waiting.pop(longest)
+    yield from waiting.values()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +118,7 @@ class SharedPrefix:
 
     loaded: Loaded
     settings: BeamSettings
-    prompt_ids: torch.Tensor
+    fed: Fed
     budget: beam.SlotBudget
     name: str = "shared-prefix beam search"
 
@@ -111,10 +129,15 @@ class SharedPrefix:
 
     def decode(self, images: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, Sequence[int]]]:
         """See `Decoder`. If memory runs out, continue with half as many images at a time."""
+        import torch
+
         from pytest_claims import beam
 
-        loaded, settings = self.loaded, self.settings
-        prompt_ids, key = self.prompt_ids.to(loaded.device), _search_key(settings, self.prompt_ids)
+        loaded, settings, fed = self.loaded, self.settings, self.fed
+        key = _search_key(settings, fed)
+        prompts: torch.Tensor | dict[str, tuple[int, ...]] = torch.tensor([fed.shared])
+        if fed.each:
+            prompts = {name: fed.tokens(name) for name in fed.each}
 
         def build(slots: int) -> beam.BeamSearch:
             kept: beam.BeamSearch | None = loaded.searches.pop(key, None)
@@ -122,7 +145,7 @@ class SharedPrefix:
             if kept is not None and kept.slots == slots:
                 return kept
             del kept  # before the next one takes memory
-            return beam.BeamSearch(loaded.model, settings, input_ids=prompt_ids, slots=slots)
+            return beam.BeamSearch(loaded.model, settings, input_ids=prompts, slots=slots)
 
         def keep(search: beam.BeamSearch) -> None:
             loaded.searches[key] = search
@@ -132,11 +155,11 @@ class SharedPrefix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stock:
-    """`transformers.generate` in batches, for models that get the same prompt tokens for every image."""
+    """`transformers.generate` in batches, for models whose input tokens do not depend on the image."""
 
     loaded: Loaded
     config: GenerationConfig
-    prompt_ids: torch.Tensor
+    fed: Fed
     batch_size: int
     reason: str
 
@@ -147,16 +170,15 @@ class Stock:
 
     def decode(self, images: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, Sequence[int]]]:
         """See `Decoder`. The last batch may be smaller."""
-        source = iter(images)
-        while batch := list(islice(source, self.batch_size)):
-            rows = self._generate([pixels for _, pixels in batch])
+        for batch in alike(images, self.batch_size, self.fed):
+            rows = self._generate([pixels for _, pixels in batch], [self.fed.tokens(name) for name, _ in batch])
             yield from zip((name for name, _ in batch), rows, strict=True)
 
-    def _generate(self, pixels: Sequence[torch.Tensor]) -> list[list[int]]:
+    def _generate(self, pixels: Sequence[torch.Tensor], prompts: Sequence[tuple[int, ...]]) -> list[list[int]]:
         import torch
 
         model, device = self.loaded.model, self.loaded.device
-        ids = self.prompt_ids.to(device).expand(len(pixels), -1)  # (B, L)
+        ids = torch.tensor(prompts, device=device)  # (B, L)
         with torch.inference_mode():
             output: torch.Tensor = model.generate(
                 pixel_values=torch.stack(list(pixels)).to(device), input_ids=ids, attention_mask=torch.ones_like(ids)
@@ -170,7 +192,7 @@ class Together:
     """`transformers.generate` for a processor that takes images and text together, and may give each image other tokens."""
 
     loaded: Loaded
-    prompt: str
+    fed: Fed
     batch_size: int
 
     @property
@@ -183,10 +205,9 @@ class Together:
         """See `Decoder`. The input has PIL images instead of pixel values."""
         import torch
 
-        source = iter(images)
-        loaded = self.loaded
-        while batch := list(islice(source, self.batch_size)):
-            inputs = loaded.architecture.batch([image for _, image in batch], self.prompt)
+        loaded, fed = self.loaded, self.fed
+        for batch in alike(images, self.batch_size, fed):
+            inputs = loaded.architecture.batch([image for _, image in batch], [fed.prompt(name) for name, _ in batch])
             inputs = inputs.to(loaded.device, loaded.pixel_dtype)
             start = loaded.architecture.prompt_length(inputs["input_ids"].shape[1])
             with torch.inference_mode():

@@ -18,16 +18,22 @@ CHUNK = 8
 
 
 class RunningScore:
-    """BLEU-4 of the captions so far. Captions are scored when the score is shown, and only as far as `SHARE` allows."""
+    """BLEU-4 of the captions so far. Captions are scored when the score is shown, and only as far as `SHARE` allows.
 
-    def __init__(self) -> None:
+    Args:
+        shown: whether there is a score. BLEU says nothing of answers of one word.
+    """
+
+    def __init__(self, *, shown: bool = True) -> None:
+        self._shown = shown
         self._waiting: deque[Output] = deque()
         self._bleu = RunningBleu()
         self._spent = 0.0
 
     def add(self, caption: Output) -> None:
         """Take a caption into account the next time the score is shown."""
-        self._waiting.append(caption)
+        if self._shown:
+            self._waiting.append(caption)
 
     def told(self, elapsed: float) -> str:
         """The score as text, such as `BLEU-4 30.39 ± 4.71`; empty before any caption was scored.
@@ -35,6 +41,8 @@ class RunningScore:
         Args:
             elapsed: the seconds since the run began.
         """
+        if not self._shown:
+            return ""
         if not self._bleu.n:
             # The first caption with punctuation compiles the tokenizer's patterns, which the final score needs anyway.
             RunningBleu().add(["a dog runs ."], [["it is a dog, running."]])

@@ -1,4 +1,4 @@
-"""Prepares a captioning run: loads everything that it needs, and observes the protocol on the loaded objects."""
+"""Prepares a run of captioning or answering: loads all that it needs, and observes the protocol on the loaded objects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_claims import digests, machine
 from pytest_claims.architectures import token_ids
 from pytest_claims.evaluation import decoding, images, prompt, reference
 from pytest_claims.evidence import Output
-from pytest_claims.protocol import Observed, decoding_facts
+from pytest_claims.protocol import AnsweringPlan, Observed, decoding_facts
 from pytest_claims.sources import processor
 from pytest_claims.store import Recipe
 
@@ -64,11 +64,26 @@ class Setup:
         }
 
     def caption(self, ids: Iterable[str]) -> Iterator[tuple[Output, str]]:
-        """Caption images. The captions come in the order in which they are ready, each with the digest of its image's bytes."""
+        """Caption images, or answer the questions about them.
+
+        The outputs come in the order in which they are ready, each with the digest of its image's bytes.
+        """
         image_digests: dict[str, str] = {}
-        ends = token_ids(self.config.eos_token_id)
         for name, tokens in self.decoder.decode(pixels(self.loaded, self.split, ids, image_digests)):
-            yield _caption(self.loaded, name, tokens, self.split.references[name], ends), image_digests.pop(name)
+            yield self._output(name, tokens), image_digests.pop(name)
+
+    def _output(self, name: str, tokens: Sequence[int]) -> Output:
+        ends = token_ids(self.config.eos_token_id)
+        stop = next((i for i, token in enumerate(tokens) if token in ends), None)
+        text: str = self.loaded.processor.tokenizer.decode(list(tokens[:stop]), skip_special_tokens=True)
+        return Output(
+            id=name,
+            text=text.strip(),
+            references=self.split.references[name],
+            tokens=len(tokens) if stop is None else stop,
+            truncated=stop is None,
+            extras=self.split.extras.get(name, {}),
+        )
 
 
 def prepare(plan: CaptioningPlan, bench: Bench) -> Setup:
@@ -83,15 +98,9 @@ def prepare(plan: CaptioningPlan, bench: Bench) -> Setup:
     ids = split.draw(plan.sample, plan.seed)
     loaded = bench.checkpoint(plan, device)
     config = generation_config(plan, loaded)
-    prompt_ids, fed = prompt.observe(loaded, plan.protocol.prompt, plan.claim.protocol.prompt)
-    decoder = decoding.choose(
-        loaded,
-        config,
-        prompt_ids,
-        prompt=plan.protocol.prompt,
-        images=bench.share(len(ids)),
-        batch_size=plan.run.batch_size,
-    )
+    questions = {name: split.questions[name] for name in ids} if isinstance(plan, AnsweringPlan) else None
+    fed, prompt_facts = prompt.observe(loaded, plan.protocol.prompt, plan.claim.protocol.prompt, questions)
+    decoder = decoding.choose(loaded, config, fed, images=bench.share(len(ids)), batch_size=plan.run.batch_size)
     rows = int(split.facts["images"])
     changes = reference.changes(plan, loaded, bench.progress)
     recipe = Recipe(
@@ -104,7 +113,7 @@ def prepare(plan: CaptioningPlan, bench: Bench) -> Setup:
                 **images.observe(loaded.processor.image_processor, loaded.model.config.model_type),
                 **changes.axes.get("image", {}),
             },
-            prompt={**fed, **changes.axes.get("prompt", {})},
+            prompt={**prompt_facts, **changes.axes.get("prompt", {})},
             decoding={
                 **observed_decoding(config),
                 **loaded.architecture.foreign_ends(config),
@@ -125,6 +134,7 @@ def prepare(plan: CaptioningPlan, bench: Bench) -> Setup:
         },
         references={name: split.references[name] for name in ids},
         population=rows if len(ids) < rows else None,
+        noun=plan.noun,
     )
     return Setup(loaded=loaded, split=split, config=config, decoder=decoder, recipe=recipe, changes=changes)
 
@@ -220,17 +230,3 @@ def observed_decoding(config: GenerationConfig) -> dict[str, Any]:
     # Any other setting that the config turns on is a deviation on the decoding axis.
     facts |= turned_on(config)
     return facts
-
-
-def _caption(
-    loaded: Loaded, name: str, tokens: Sequence[int], references: tuple[str, ...], ends: frozenset[int]
-) -> Output:
-    stop = next((i for i, token in enumerate(tokens) if token in ends), None)
-    text: str = loaded.processor.tokenizer.decode(list(tokens[:stop]), skip_special_tokens=True)
-    return Output(
-        id=name,
-        text=text.strip(),
-        references=references,
-        tokens=len(tokens) if stop is None else stop,
-        truncated=stop is None,
-    )

@@ -19,7 +19,9 @@ from pytest_claims.protocol.axes import (
     read_axes,
     visible,
 )
+from pytest_claims.protocol.planning import candidate, checkpoint_id, plan
 from pytest_claims.protocol.plans import (
+    AnsweringPlan,
     CaptioningPlan,
     DerivedPlan,
     HookedPlan,
@@ -27,13 +29,11 @@ from pytest_claims.protocol.plans import (
     ParametersPlan,
     Plan,
     PredictionsPlan,
-    candidate,
-    checkpoint_id,
-    plan,
 )
 
 __all__ = [
     "PRECISIONS",
+    "AnsweringPlan",
     "CaptioningPlan",
     "Consequence",
     "DerivedPlan",

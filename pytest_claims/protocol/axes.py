@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims.spec import MIN_SAMPLE, Columns, ImageProtocol
+from pytest_claims.spec import MIN_SAMPLE, QUESTION, Columns, ImageProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -157,8 +157,11 @@ def _dataset(paper: Protocol, observed: Observed) -> dict[str, Any]:
     stated = paper.dataset.model_dump()
     if observed.dataset is None or observed.dataset.get("columns") is None:
         del stated["columns"]  # released captions: the run names the keys of two files, and no columns of the data set
-    elif stated["columns"] is None:
-        stated["columns"] = Columns().model_dump()
+    else:
+        columns = stated["columns"] or Columns().model_dump()
+        if QUESTION in observed.dataset["columns"]:
+            columns.setdefault(QUESTION, QUESTION)
+        stated["columns"] = columns
     return stated
 
 
@@ -284,7 +287,9 @@ def _same(key: str, stated: Any, did: Facts) -> bool:
 
 def _read_sample(images: int, observed: Observed, min_sample: int) -> Reading:
     scored = observed.scored or 0
-    run = f"{scored:,} images"
+    asked = QUESTION in ((observed.dataset or {}).get("columns") or {})
+    what = "questions" if asked else "images"
+    run = f"{scored:,} {what}"
     least = max(min_sample, MIN_SAMPLE)
     if scored == images:
         consequence = Consequence.NONE
@@ -296,7 +301,7 @@ def _read_sample(images: int, observed: Observed, min_sample: int) -> Reading:
         run += f", drawn by seed {observed.seed}" if observed.seed is not None else ""
         floor = "" if least == min_sample else f", whatever the claim says ({min_sample:,})"
         run += f"; fewer than {least:,} are no sample{floor}" if scored < least else ""
-    return Reading(axis="sample", paper=f"all {images:,} images", run=run, consequence=consequence)
+    return Reading(axis="sample", paper=f"all {images:,} {what}", run=run, consequence=consequence)
 
 
 def held_to(readings: Iterable[Reading], *, reproduced: bool) -> tuple[Reading, ...]:

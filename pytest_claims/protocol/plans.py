@@ -7,21 +7,21 @@ class of plan, in which everything that the evaluator needs is required.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_claims import command, digests, files
+from pytest_claims import digests, files
 from pytest_claims.errors import EvaluationError
 from pytest_claims.protocol.axes import Observed, Reading, decoding_facts, read_axes
 from pytest_claims.spec import (
+    QUESTION,
+    AnsweringRun,
     CaptioningProtocol,
-    CaptioningRun,
     DerivedRun,
-    HookedRun,
+    GeneratingRun,
     ParametersRun,
     PredictionsProtocol,
     PredictionsRun,
     Protocol,
-    merge,
 )
 
 if TYPE_CHECKING:
@@ -30,10 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_claims.protocol.axes import Match
-    from pytest_claims.settings import Settings
     from pytest_claims.spec import Claim, Noun
-
-P = TypeVar("P", bound=Protocol)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +87,7 @@ class CaptioningPlan(Plan):
 
     evaluator = "captioning"
 
-    run: CaptioningRun
+    run: GeneratingRun
     protocol: CaptioningProtocol
     """The paper's protocol, with the changes of the run section and of the command line."""
     sample: int | None
@@ -100,6 +97,11 @@ class CaptioningPlan(Plan):
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     image_overrides: tuple[tuple[str, Any], ...] = ()
     """The image settings that the run changes. All others stay as the checkpoint's processor has them."""
+
+    @property
+    def extras(self) -> Mapping[str, str]:
+        """The columns of texts that reports show beside an output, by the names that they have there."""
+        return {}
 
     @property
     def metric_family(self) -> str:
@@ -162,6 +164,31 @@ class CaptioningPlan(Plan):
                 candidate=self.candidate,
             )
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweringPlan(CaptioningPlan):
+    """Asks a checkpoint about each image what the image's row asks. The prompt is a template for the questions."""
+
+    evaluator = "answering"
+
+    run: AnsweringRun
+
+    @property
+    def noun(self) -> Noun:
+        """See `Plan.noun`."""
+        return "answer"
+
+    @property
+    def extras(self) -> Mapping[str, str]:
+        """See `CaptioningPlan.extras`."""
+        return {QUESTION: self.run.columns.question or QUESTION, **{name: name for name in self.run.extras or ()}}
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """See `CaptioningPlan.asked`."""
+        asked = CaptioningPlan.asked.__get__(self)
+        return {"evaluator": self.evaluator, **asked, "extras": dict(self.extras)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,100 +314,3 @@ class DerivedPlan(Plan):
         measured = {name: repr(found) for name, found in self.measured.items()}
         unit = self.claim.reported.unit  # of the derived value
         return {"run": self.run.model_dump(), "operands": named, "measured": measured, "unit": unit}
-
-
-def plan(claim: Claim, settings: Settings) -> Plan:
-    """The plan for `claim` under the options in `settings`.
-
-    Raises:
-        EvaluationError: an override makes the protocol invalid, or a claim that runs no checkpoint has a candidate.
-    """
-    folders, runs = (claim.file.parent, *settings.data), command.to_make(claim, settings)
-    match claim.run:
-        case CaptioningRun() as run:
-            protocol = _protocol(CaptioningProtocol, claim, settings)
-            image = merge(claim.overrides.get("image") or {}, settings.overrides.get("image", {}))
-            named = candidate(claim, settings)
-            return CaptioningPlan(
-                claim=claim,
-                run=run,
-                protocol=protocol,
-                sample=_sample(run, protocol, settings),
-                seed=run.sample.seed if run.sample else 0,
-                device=settings.device,
-                candidate=named[1] if named else None,
-                folders=folders,
-                command=runs,
-                image_overrides=tuple(sorted(image.items())),
-            )
-        case PredictionsRun() as run:
-            _refuse_candidate(claim, settings, f"re-scores released {run.noun}s")
-            scored = _protocol(PredictionsProtocol, claim, settings)
-            return PredictionsPlan(claim=claim, run=run, protocol=scored, folders=folders, command=runs)
-        case ParametersRun() as run:
-            _refuse_candidate(claim, settings, "counts the configuration that it names")
-            return ParametersPlan(claim=claim, run=run, folders=folders, command=runs)
-        case DerivedRun() as run:
-            _refuse_candidate(claim, settings, "computes its number from others")
-            return DerivedPlan(claim=claim, run=run, folders=folders, command=runs)
-        case HookedRun() as run:
-            _refuse_candidate(claim, settings, "is run by an evaluator of a plugin")
-            own = _protocol(run.protocol, claim, settings)
-            return HookedPlan(claim=claim, run=run, protocol=own, folders=folders, command=runs)
-
-
-def _protocol(model: type[P], claim: Claim, settings: Settings) -> P:
-    """The protocol that is run, validated as the evaluator's protocol model."""
-    from pydantic import ValidationError
-
-    values = merge(merge(claim.protocol.model_dump(exclude_none=True), claim.overrides), settings.overrides)
-    _settle_strategy(values.get("decoding"), settings.overrides.get("decoding", {}))
-    try:
-        return model.model_validate({key: value for key, value in values.items() if value is not None})
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in detail["loc"])
-        raise EvaluationError(f"--claims-set {key}: {detail['msg']}, got {detail['input']!r}.") from None
-
-
-def _sample(run: CaptioningRun, protocol: CaptioningProtocol, settings: Settings) -> int | None:
-    """How many images to draw; None if the sample would be all of them."""
-    size = settings.sample if settings.sample is not None else run.sample.size if run.sample else None
-    return None if size is None or size >= protocol.dataset.images else size
-
-
-def _refuse_candidate(claim: Claim, settings: Settings, does: str) -> None:
-    if named := candidate(claim, settings):
-        raise EvaluationError(
-            f"--claims-model={'='.join(named)}: {claim.where}: the claim {claim.id} {does}, and does not run a checkpoint; "
-            "the candidate was not evaluated. Name a checkpoint, or a claim whose evaluator is captioning."
-        )
-
-
-def checkpoint_id(claim: Claim, settings: Settings) -> str | None:
-    """The id of the checkpoint that a claim runs under the options in `settings`, before a candidate replaces it."""
-    stated = claim.protocol.checkpoint
-    changed = merge(claim.overrides.get("checkpoint") or {}, settings.overrides.get("checkpoint", {}))
-    found: str | None = changed.get("id") or (stated.id if stated else None)
-    return found
-
-
-def candidate(claim: Claim, settings: Settings) -> tuple[str, str] | None:
-    """The two sides of the `--claims-model` that applies to a claim, such as `("org/model", "./candidate")`; None if none does.
-
-    A candidate for the claim's own id takes precedence over one for its checkpoint.
-    """
-    for name in (claim.id, checkpoint_id(claim, settings)):
-        if name is not None and name in settings.candidates:
-            return name, settings.candidates[name]
-    return None
-
-
-def _settle_strategy(decoding: dict[str, Any] | None, changed: Mapping[str, Any]) -> None:
-    """Make strategy and beams agree: `decoding.num_beams=1` implies greedy search, `decoding.strategy=greedy` one beam."""
-    if decoding is None:
-        return
-    if changed.get("num_beams") is not None:
-        decoding["strategy"] = "greedy" if decoding["num_beams"] == 1 else "beam"
-    elif changed.get("strategy") == "greedy":
-        decoding["num_beams"] = 1

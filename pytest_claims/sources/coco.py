@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-FOLDERS = ("", "val2014", "train2014", "images")
+FOLDERS = ("", "val2014", "train2014", "test2015", "images")
 """The subfolders in which an image is looked for. COCO's archives unpack to folders with their names."""
 
 RESTVAL = {"train": ("train", "restval")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from pytest_claims import digests
 from pytest_claims.errors import EvaluationError, NotAttempted, first_line, nearest
 from pytest_claims.evidence import per_image
 from pytest_claims.progress import silent
-from pytest_claims.sources import coco, hub, pictures, repository
+from pytest_claims.sources import coco, hub, pictures, repository, vqa
 from pytest_claims.sources.quiet import datasets_quiet
 
 if TYPE_CHECKING:
@@ -47,6 +47,10 @@ class Split:
     """The facts of the dataset axis: id, revision, where, images, fingerprint and more."""
     folders: tuple[Path, ...]
     """The folders that image paths in the rows may lead into."""
+    questions: Mapping[str, str] = field(default_factory=dict)
+    """The question about each image, by the row's id; empty if the claim names no column of questions."""
+    extras: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Further texts of each row, such as its question, by the row's id and then by name."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -100,6 +104,8 @@ def load(
     columns: Columns,
     folders: Sequence[Path],
     progress: ProgressMaker = silent,
+    *,
+    extras: Mapping[str, str] | None = None,
 ) -> Split:
     """Read the split of a data set.
 
@@ -108,33 +114,19 @@ def load(
         columns: the names of the columns for images, references and ids.
         folders: the folders that a local data set may lie in.
         progress: makes a progress bar for a download.
+        extras: further columns of texts, by the names that they have in `Split.extras`.
 
     Raises:
         NotAttempted: the data are not available on this machine.
         EvaluationError: the data are not as the claim says.
     """
     rows, home, commit = _rows(dataset, folders, progress)
-    check_columns(dataset, columns, rows.column_names)
+    check_columns(dataset, columns, rows.column_names, extras=extras or {})
     for column, wanted in (dataset.where or {}).items():
         rows = rows.select([position for position, value in enumerate(rows[column]) if value == wanted])
     if not len(rows):
         raise EvaluationError(f"The data set {dataset.id} has no rows left in split {dataset.split!r} after filtering.")
-    ids = [_id(value, position, columns.id, dataset.id) for position, value in enumerate(rows[columns.id])]
-    index = {name: position for position, name in enumerate(ids)}
-    if len(index) < len(ids):
-        double = next(name for name, times in Counter(ids).items() if times > 1)
-        raise EvaluationError(
-            f"The data set {dataset.id} has the id {double!r} more than once in column {columns.id!r}."
-        )
-    references = {name: _references(value, name) for name, value in zip(ids, rows[columns.references], strict=True)}
-    split = Split(
-        rows=rows,
-        columns=columns,
-        index=index,
-        references=references,
-        folders=(home, *folders) if home else tuple(folders),
-        facts={},
-    )
+    split = _split(dataset, columns, rows, (home, *folders) if home else tuple(folders), extras or {})
     fingerprint, duplicates = _fingerprint(split)
     return replace(
         split,
@@ -144,21 +136,49 @@ def load(
             **({"commit": commit} if commit else {}),
             "where": dataset.where,
             "columns": columns.model_dump(),
-            "images": len(ids),
-            "references": per_image(references.values()),
+            "images": len(split.index),
+            "references": per_image(split.references.values()),
             **({"duplicates": duplicates} if duplicates else {}),
             "fingerprint": fingerprint,
         },
     )
 
 
-def check_columns(dataset: Dataset, columns: Columns, known: Sequence[str]) -> None:
+def _split(
+    dataset: Dataset, columns: Columns, rows: Any, folders: tuple[Path, ...], extras: Mapping[str, str]
+) -> Split:
+    """The split with these rows, without its facts."""
+    ids = [_id(value, position, columns.id, dataset.id) for position, value in enumerate(rows[columns.id])]
+    index = {name: position for position, name in enumerate(ids)}
+    if len(index) < len(ids):
+        double = next(name for name, times in Counter(ids).items() if times > 1)
+        raise EvaluationError(
+            f"The data set {dataset.id} has the id {double!r} more than once in column {columns.id!r}."
+        )
+    references = {name: _references(value, name) for name, value in zip(ids, rows[columns.references], strict=True)}
+    further = {key: _texts(rows, column, ids) for key, column in extras.items()}
+    return Split(
+        rows=rows,
+        columns=columns,
+        index=index,
+        references=references,
+        folders=folders,
+        facts={},
+        questions=dict(zip(ids, _texts(rows, columns.question, ids), strict=True)) if columns.question else {},
+        extras={name: {key: texts[n] for key, texts in further.items()} for n, name in enumerate(ids) if further},
+    )
+
+
+def check_columns(
+    dataset: Dataset, columns: Columns, known: Sequence[str], *, extras: Mapping[str, str] | None = None
+) -> None:
     """Check that a data set has the columns that a claim names.
 
     Raises:
         EvaluationError: a column is missing.
     """
-    wanted = [*columns.model_dump().items(), *(("where", column) for column in dataset.where or {})]
+    where = (("where", column) for column in dataset.where or {})
+    wanted = [*columns.model_dump().items(), *where, *(("extras", column) for column in (extras or {}).values())]
     for role, column in wanted:
         if column not in known:
             raise EvaluationError(
@@ -175,8 +195,8 @@ def _fingerprint(split: Split) -> tuple[str, str]:
     """The fingerprint of a data set, and its duplicate rows.
 
     Returns:
-        The first 16 digits of SHA-256 over each id, its references and its image's bytes, in the order of the ids. Then a text
-        about the rows whose image and references are equal to those of another row ("" if there are none).
+        The first 16 digits of SHA-256 over each id, its references, its image's bytes and its question if it has one, in the
+        order of the ids. Then a text about the rows that are equal to another row in all but the id ("" if there are none).
     """
     total = hashlib.sha256()
     seen: dict[str, str] = {}
@@ -186,7 +206,8 @@ def _fingerprint(split: Split) -> tuple[str, str]:
             picture = split.digest(name)
         except (EvaluationError, NotAttempted):
             picture = ABSENT  # if the image is drawn, captioning reports what is wrong
-        content = json.dumps([list(split.references[name]), picture])
+        question = [split.questions[name]] if split.questions else []
+        content = json.dumps([list(split.references[name]), picture, *question])
         total.update(json.dumps([name, content]).encode())
         if picture != ABSENT and (first := seen.setdefault(content, name)) != name:
             twice.append((first, name))
@@ -202,6 +223,14 @@ def _id(value: Any, position: int, column: str, shown: str) -> str:
             f"got {_short(value)}."
         )
     return str(value)
+
+
+def _texts(rows: Any, column: str, ids: Sequence[str]) -> tuple[str, ...]:
+    found = tuple(rows[column])
+    for name, value in zip(ids, found, strict=True):
+        if not isinstance(value, str):
+            raise EvaluationError(f"Row {name}: expected text in column {column!r}, got {_short(value)}.")
+    return found
 
 
 def _references(value: Any, name: str) -> tuple[str, ...]:
@@ -225,7 +254,10 @@ def _rows(dataset: Dataset, folders: Sequence[Path], progress: ProgressMaker) ->
     fetched = hub.fetch(repo, repository.data_files(repo), progress) if repo else None
     try:
         with datasets_quiet():
-            if path is not None and path.suffix == ".json" and (plain := coco.rows(path, dataset.split)) is not None:
+            plain = None
+            if path is not None and path.suffix == ".json":
+                plain = coco.rows(path, dataset.split) or vqa.rows(path)
+            if plain is not None:
                 rows = datasets.Dataset.from_list(plain)
             elif path is not None and not path.is_dir():
                 loader = LOADERS.get(path.suffix.lower())

@@ -1,5 +1,6 @@
 """Claim files: YAML → `Claim`, strict, every error with file and line."""
 
+from pytest_claims.spec.answering import PLACE, QUESTION, AnsweringRun, answers_beside, filled
 from pytest_claims.spec.derived import DerivedRun
 from pytest_claims.spec.hooked import HookedRun
 from pytest_claims.spec.load import RUNS, Claim, Run, load, loads, merge
@@ -8,6 +9,7 @@ from pytest_claims.spec.models import (
     CaptioningProtocol,
     CaptioningRun,
     Columns,
+    GeneratingRun,
     ImageProtocol,
     Paper,
     ParametersRun,
@@ -23,13 +25,17 @@ __all__ = [
     "MIN_SAMPLE",
     "NOUNS",
     "PER_NATURAL",
+    "PLACE",
+    "QUESTION",
     "RUNS",
+    "AnsweringRun",
     "Band",
     "CaptioningProtocol",
     "CaptioningRun",
     "Claim",
     "Columns",
     "DerivedRun",
+    "GeneratingRun",
     "HookedRun",
     "ImageProtocol",
     "MetricInfo",
@@ -41,6 +47,8 @@ __all__ = [
     "Printed",
     "Protocol",
     "Run",
+    "answers_beside",
+    "filled",
     "load",
     "loads",
     "merge",

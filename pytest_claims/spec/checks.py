@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_claims.errors import nearest
-from pytest_claims.spec import bands, citations, derived, explain, hints, models, released, values
+from pytest_claims.spec import answering, bands, citations, derived, explain, hints, models, released, values
 from pytest_claims.spec.units import PER_NATURAL
 
 if TYPE_CHECKING:
@@ -94,8 +94,13 @@ def of_protocol(
         yield from ((("run", *path), text) for path, text in derived.of_run(run, reported))
     if isinstance(run, released.PredictionsRun):
         yield from ((("run", *path), text) for path, text in _names(run))
-    if not isinstance(run, models.CaptioningRun):
+    if not isinstance(run, models.GeneratingRun):
         return
+    if isinstance(run, answering.AnsweringRun):
+        yield from ((("run", *path), text) for path, text in answering.of_run(run))
+        yield from ((("protocol", *path), text) for path, text in answering.of_prompt(protocol.prompt))
+        if settings.prompt != protocol.prompt:
+            yield from ((("run", *path), text) for path, text in answering.of_prompt(settings.prompt))
     decoding, dataset = settings.decoding, settings.dataset
     if decoding and decoding.strategy == "beam" and decoding.num_beams is None:
         text = "beam search needs a number of beams; give it in run where the paper does not state it"

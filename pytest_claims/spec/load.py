@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_claims import files
 from pytest_claims.errors import SpecError, nearest, nearest_name
-from pytest_claims.spec import checks, citations, derived, explain, hooked, models, nodes, operands, released, values
+from pytest_claims.spec import (
+    answering,
+    checks,
+    citations,
+    derived,
+    explain,
+    hooked,
+    models,
+    nodes,
+    operands,
+    released,
+    values,
+)
 from pytest_claims.spec.units import METRICS, MetricInfo
 from pytest_claims.spec.validate import File, quietly
 
@@ -21,10 +33,18 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-Run = models.CaptioningRun | released.PredictionsRun | models.ParametersRun | derived.DerivedRun | hooked.HookedRun
+Run = (
+    models.CaptioningRun
+    | answering.AnsweringRun
+    | released.PredictionsRun
+    | models.ParametersRun
+    | derived.DerivedRun
+    | hooked.HookedRun
+)
 
 RUNS: Mapping[str, type[Run]] = {
     "captioning": models.CaptioningRun,
+    "answering": answering.AnsweringRun,
     "predictions": released.PredictionsRun,
     "parameters": models.ParametersRun,
     "derived": derived.DerivedRun,
@@ -247,7 +267,8 @@ class _Reader:
             return None
         overrides = {key: value for key, value in run_dict.items() if key in PROTOCOL_KEYS}
         own = {key: value for key, value in run_dict.items() if key not in PROTOCOL_KEYS}
-        if evaluator == "captioning" and protocol is not None and protocol.dataset and protocol.dataset.columns:
+        generates = issubclass(self.runs[evaluator], models.GeneratingRun)
+        if generates and protocol is not None and protocol.dataset and protocol.dataset.columns:
             # The protocol gives the columns that the run does not name.
             stated = protocol.dataset.columns.model_dump()
             own["columns"] = merge(stated, given) if isinstance(given := own.get("columns", {}), dict) else given
@@ -277,7 +298,7 @@ class _Reader:
                 f"{nodes.show(at)}: the evaluator {evaluator} needs {key}; give it in protocol, or in run where "
                 f"the paper does not state it{example}{beside.get(key, '')}",
             )
-        if evaluator != "captioning":
+        if not issubclass(self.runs[evaluator], models.GeneratingRun):
             return
         for axis in ("image", "precision"):
             if getattr(protocol, axis) is None:

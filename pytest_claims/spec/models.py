@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, StringConstraints, model_serializer
 
 from pytest_claims.spec.values import (
     ARXIV_ID,
@@ -28,6 +28,18 @@ class Model(BaseModel):
     """Strict and frozen: no unknown key, no conversion between types, no change after reading."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=False)
+
+
+class Grown(Model):
+    """A model with keys that came later. Where such a key is null, it is left out of what is dumped."""
+
+    added: ClassVar[tuple[str, ...]] = ()
+    """The keys that came later. The digests of claims, plans and evidence that do not use one stay what they were."""
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = plain(self)
+        return {key: value for key, value in values.items() if value is not None or key not in self.added}
 
 
 class Paper(Model):
@@ -112,14 +124,19 @@ class Checkpoint(Model):
     )
 
 
-class Columns(Model):
+class Columns(Grown):
     """The data set's columns."""
+
+    added: ClassVar[tuple[str, ...]] = ("question",)
 
     image: Text = Field(default="image", description="the column of images, or of the names of image files")
     references: Text = Field(
         default="caption", description="the column of reference captions: a text or a list of them"
     )
     id: Text = Field(default="filename", description="the column of ids, which are unique")
+    question: Text | None = Field(
+        default=None, description="the column of questions (evaluator answering; default there: question)"
+    )
 
 
 class Dataset(Model):
@@ -195,14 +212,18 @@ class Protocol(Model):
     checkpoint: Checkpoint | None = Field(default=None, description="the weights that the paper evaluated")
     dataset: Dataset | None = Field(default=None, description="the images and references that the paper scored")
     image: ImageProtocol | None = Field(default=None, description="what the vision encoder saw")
-    prompt: str | None = Field(default=None, description='the text before the caption; "" says that there was none')
+    prompt: str | None = Field(
+        default=None,
+        description='the text before the caption; "" says that there was none. For answers a template, such as '
+        '"Question: {question} Short answer:"',
+    )
     decoding: Decoding | None = Field(default=None, description="how tokens were chosen")
     precision: Precision | None = Field(default=None, description="the data type of the weights")
     metric: Family | None = Field(default=None, description="the metric's signature family, such as coco-caption")
 
 
 class CaptioningProtocol(Protocol):
-    """What the evaluator `captioning` runs under: what it needs is stated, by the paper or in `run`."""
+    """What the evaluators `captioning` and `answering` run under: what they need is stated, by the paper or in `run`."""
 
     checkpoint: Checkpoint
     dataset: Dataset
@@ -234,8 +255,8 @@ class Requires(Model):
     )
 
 
-class CaptioningRun(Model):
-    """Caption images with the model and score the captions."""
+class GeneratingRun(Model):
+    """Run a checkpoint on the images of a data set."""
 
     protocol: ClassVar[type[Protocol]] = CaptioningProtocol
     """What the evaluator needs of a protocol is required there."""
@@ -244,13 +265,18 @@ class CaptioningRun(Model):
     paths: ClassVar[tuple[str, ...]] = ()
     """The files that the run section names."""
 
-    evaluator: Literal["captioning"]
     columns: Columns = Field(default=Columns(), description="the columns of the data set as it is here")
     sample: Sample | None = Field(default=None, description="evaluate a sample of the images: at most partial")
     requires: Requires = Field(default=Requires(), description="what the machine must have")
     batch_size: Positive | None = Field(
-        default=None, description="images per batch; never changes a caption in float32"
+        default=None, description="images per batch; never changes a caption or an answer in float32"
     )
+
+
+class CaptioningRun(GeneratingRun):
+    """Caption images with the model and score the captions."""
+
+    evaluator: Literal["captioning"]
 
 
 class ConfigFile(Model):

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
-from pytest_claims.spec.models import Model, PredictionsProtocol, Protocol
+from pytest_claims.spec.models import Grown, Model, PredictionsProtocol, Protocol
 from pytest_claims.spec.values import DataPath, Noun, Text
 
 
-class ReleasedFile(Model):
+class ReleasedFile(Grown):
     """A file of released outputs or of references: a list of objects, a mapping of ids, COCO's annotations, or JSON lines."""
 
     path: DataPath = Field(description="the file, below the claim file's folder or a --claims-data folder")
     id: Text = Field(default="image_id", description="the key of an object that holds the id of its row")
-
-    added: ClassVar[tuple[str, ...]] = ()
-    """The keys that came later. The digest of a claim that does not use one stays what it was."""
-
-    @model_serializer(mode="wrap")
-    def _without_unused(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = plain(self)
-        return {key: value for key, value in values.items() if value is not None or key not in self.added}
 
 
 class PredictionsFile(ReleasedFile):

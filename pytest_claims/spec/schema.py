@@ -32,20 +32,21 @@ def generate() -> str:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "pytest-claims claim file"
     definitions = schema["$defs"]
-    for name in ("Checkpoint", "Dataset", "ImageProtocol", "Decoding", "Protocol", "CaptioningRun", "PredictionsRun",
-                 "ParametersRun", "PredictionsFile", "ReferencesFile", "ConfigFile", "Sample", "DerivedRun"):  # fmt: skip
+    for name in ("Checkpoint", "Dataset", "ImageProtocol", "Decoding", "Protocol", "CaptioningRun", "AnsweringRun",
+                 "PredictionsRun", "ParametersRun", "PredictionsFile", "ReferencesFile", "ConfigFile", "Sample",
+                 "DerivedRun"):  # fmt: skip
         definitions[name].pop("required", None)
     # A run section holds the keys of one evaluator, and any key of the protocol. With `anyOf`, an editor would show three long
     # errors for one mistake.
     run: dict[str, Any] = {"additionalProperties": False, "type": "object", "properties": {}}
-    for name in ("CaptioningRun", "PredictionsRun", "ParametersRun", "DerivedRun"):
+    for name in ("AnsweringRun", "CaptioningRun", "PredictionsRun", "ParametersRun", "DerivedRun"):
         run["properties"] |= definitions.pop(name)["properties"]
     del definitions["HookedRun"]  # the keys of a plugin's evaluator are not known here
     run["properties"] |= definitions["Protocol"]["properties"]
     run["properties"]["evaluator"] = {
-        "description": "captioning: run a model; predictions: score released outputs; parameters: count a configuration; "
-        "derived: compute it from other numbers",
-        "enum": ["captioning", "derived", "parameters", "predictions"],
+        "description": "captioning: run a model; answering: ask it questions; predictions: score released outputs; "
+        "parameters: count a configuration; derived: compute it from other numbers",
+        "enum": ["answering", "captioning", "derived", "parameters", "predictions"],
         "type": "string",
     }
     definitions["Run"] = run

@@ -110,7 +110,13 @@ def parts() -> list[str]:
 def test_the_example_is_valid_in_all_its_forms() -> None:
     """The forms in comments are claim files too, one for each evaluator."""
     read = [spec.loads(part.encode(), path=Path("x.yaml"), display="x.yaml") for part in parts()]
-    assert [claims[0].run.evaluator for claims in read] == ["predictions", "captioning", "parameters", "derived"]
+    assert [claims[0].run.evaluator for claims in read] == [
+        "predictions",
+        "captioning",
+        "answering",
+        "parameters",
+        "derived",
+    ]
 
 
 def test_the_example_explains_every_key() -> None:

@@ -12,6 +12,7 @@ from transformers import GenerationConfig
 
 from pytest_claims import beam
 from pytest_claims.evaluation import decoding
+from pytest_claims.evaluation.prompt import Fed
 from pytest_claims.sources.checkpoint import Loaded
 from tests.tiny_models import EOS, PAD, prompt_ids, random_blip2, random_images
 
@@ -45,9 +46,8 @@ def test_a_search_is_kept_for_the_next_run(built: list[int]) -> None:
     def run(count: int, *, beams: int = 3, batch: int | None = None) -> dict[str, tuple[int, ...]]:
         make: Any = GenerationConfig
         config = make(num_beams=beams, max_new_tokens=9, do_sample=False, eos_token_id=EOS, pad_token_id=PAD)
-        decoder = decoding.choose(
-            loaded, config, prompt_ids(model), prompt="a photo of", images=count, batch_size=batch
-        )
+        fed = Fed(text="a photo of", shared=tuple(prompt_ids(model)[0].tolist()))
+        decoder = decoding.choose(loaded, config, fed, images=count, batch_size=batch)
         return {name: tuple(tokens) for name, tokens in decoder.decode(images[:count])}
 
     expected = run(6)
