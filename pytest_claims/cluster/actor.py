@@ -263,8 +263,8 @@ class _Run:
             until = time.monotonic() + FLUSH
             while self.ready and not self._enough() and (rest := until - time.monotonic()) > 0:
                 self.changed.wait(rest)
-            # The driver has the references.
-            done = tuple((replace(caption, references=()), image_digest) for caption, image_digest in self.ready)
+            # The driver has the references and the other texts of a row.
+            done = tuple((replace(found, references=(), extras={}), image_digest) for found, image_digest in self.ready)
             self.ready = []
             self.held -= len(done)
         for caption, _ in done:

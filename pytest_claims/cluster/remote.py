@@ -206,7 +206,8 @@ class Remote:
                     f"Image {caption.id}: {member.name} read other bytes ({image_digest}) than this machine ({ours}). Give "
                     "both the same files."
                 )
-            yield replace(caption, references=self.split.references[caption.id]), image_digest
+            references, extras = self.split.references[caption.id], self.split.extras.get(caption.id, {})
+            yield replace(caption, references=references, extras=extras), image_digest
         if answer.failed is not None:
             raise answer.failed.error()
 
