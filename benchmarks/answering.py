@@ -149,6 +149,8 @@ def main() -> None:
     for name, text in told.items():
         ratio = "" if name == "b" else rounds.ratios(took[name], took["b"], "cpu").ratio()
         lines.append(f"| {text} | {rounds.middle([one.cpu for one in took[name]]).seconds()} | {ratio} |")
+    least = min(above.cpu / below.cpu for above, below in zip(took["a"], took["b"], strict=True))
+    lines += ["", f"The smallest ratio of a round is {least:.2f}."]
     text = "\n".join(filter(None, ["\n".join(lines), rounds.warn_of_few(options.rounds)]))
     print(text)
     if options.write:

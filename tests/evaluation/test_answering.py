@@ -144,14 +144,51 @@ def test_another_template_is_another_prompt(tmp_path: Path) -> None:
     assert found.observed.prompt["stated"] == "<image>×4<s> a {question} of"
 
 
-def test_every_row_is_compared(tmp_path: Path) -> None:
-    """Prompts are compared row by row, as tokens: a tokenizer without its begin token differs in all of them."""
+def test_prompts_are_compared_as_tokens(tmp_path: Path) -> None:
+    """A tokenizer without its begin token feeds other tokens for the same text, in all rows."""
     opt(tmp_path / "model")
     own = tokenizer(around="$A")  # no begin token before the text, which OPT has
     own.save_pretrained(tmp_path / "model")
     _, differing = evidence(tmp_path)
     assert list(differing) == ["prompt"]
     assert differing["prompt"].endswith("differing: 6 of 6 prompts, the first that of q0")
+
+
+class Odd:
+    """An architecture whose processor feeds one prompt otherwise than its text says."""
+
+    image_tokens: frozenset[int] = frozenset()
+
+    def feed_each(self, prompts: list[str]) -> list[tuple[int, ...]]:
+        """One token for each character, and one too many for the prompt that asks for a square."""
+        return [(*map(ord, text), *([33] if "square" in text else [])) for text in prompts]
+
+    def stated(self, text: str) -> list[int]:
+        """One token for each character."""
+        return self.own_ids(text)
+
+    def own_ids(self, text: str) -> list[int]:
+        """One token for each character."""
+        return list(map(ord, text))
+
+
+def test_one_row_that_differs_is_found() -> None:
+    """Among rows that are fed as the paper's template says, the one that is not is counted, named and spelled."""
+    from types import SimpleNamespace
+
+    from pytest_claims.evaluation import prompt
+
+    text = SimpleNamespace(unk_token_id=None, decode=lambda ids, **_: "".join(map(chr, ids)))
+    loaded: Any = SimpleNamespace(architecture=Odd(), processor=SimpleNamespace(tokenizer=text))
+    questions = {"q0": "red", "q1": "square", "q2": "blue"}
+    fed, facts = prompt.observe(loaded, TEMPLATE, TEMPLATE, questions)
+    assert fed.prompt("q2") == "a blue of"
+    assert facts["ids"] != facts["stated_ids"]
+    assert facts["differing"] == "1 of 3 prompts, the first that of q1"
+    assert (facts["prompt"], facts["stated"]) == ("a {question} of!", "a {question} of")
+    _, facts = prompt.observe(loaded, TEMPLATE, TEMPLATE, {"q0": "red", "q2": "blue"})
+    assert facts["ids"] == facts["stated_ids"]
+    assert "differing" not in facts
 
 
 def test_an_unstated_template_is_unknown(tmp_path: Path) -> None:
