@@ -51,6 +51,8 @@ class Architecture:
 
     model_type: ClassVar[str] = ""
     """The `model_type` of the family's configuration. The base class serves every type that no subclass names."""
+    model_class: ClassVar[str] = ""
+    """The class of the model, if the family is not told by the type of its configuration: it has other heads."""
     decoding_part: ClassVar[str] = ""
     """The submodule whose `generate` decodes and whose own configuration gives the defaults; "" if it is the model itself."""
     one_prompt: ClassVar[bool] = False
@@ -63,6 +65,11 @@ class Architecture:
     def language_model(self) -> Any:
         """The module whose `generate` decodes."""
         return getattr(self.model, self.decoding_part) if self.decoding_part else self.model
+
+    @property
+    def main_part(self) -> Any:
+        """The module whose weights' dtype is the precision of a run: the one that decodes."""
+        return self.language_model
 
     @property
     def text_config(self) -> Any:
@@ -239,6 +246,19 @@ class Blip2(Architecture):
         return [self.model.config.image_token_id] * self.model.config.num_query_tokens
 
 
+class Blip2Retrieval(Architecture):
+    """BLIP-2 without a language model: the Q-Former reads images and texts. It generates nothing."""
+
+    __slots__ = ()
+    model_class = "Blip2ForImageTextRetrieval"
+    one_prompt = True
+
+    @property
+    def main_part(self) -> Any:
+        """The vision encoder: the Q-Former stays in float32 under float16."""
+        return self.model.vision_model
+
+
 class InstructBlip(Architecture):
     """InstructBLIP: like BLIP-2, but the Q-Former reads the prompt too."""
 
@@ -275,12 +295,15 @@ class Blip(Architecture):
         return {}
 
 
-FAMILIES: tuple[type[Architecture], ...] = (Blip2, InstructBlip, Blip)
+FAMILIES: tuple[type[Architecture], ...] = (Blip2Retrieval, Blip2, InstructBlip, Blip)
 
 
 def of(model: Any, processor: Any, label: str) -> Architecture:
     """The `Architecture` of a loaded model."""
-    kind = next((family for family in FAMILIES if family.model_type == model.config.model_type), Architecture)
+    own, known = type(model).__name__, model.config.model_type
+    kind = next(
+        (f for f in FAMILIES if (f.model_class == own if f.model_class else f.model_type == known)), Architecture
+    )
     return kind(model=model, processor=processor, label=label)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from pytest_claims import machine
 from pytest_claims.errors import ClaimsError
 from pytest_claims.progress import silent
-from pytest_claims.protocol import CaptioningPlan
+from pytest_claims.protocol import CaptioningPlan, CheckpointPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +49,7 @@ EVALUATORS: Mapping[str, str] = {
     "answering": "pytest_claims.evaluation.captioning",
     "predictions": "pytest_claims.evaluation.predictions",
     "parameters": "pytest_claims.evaluation.parameters",
+    "retrieval": "pytest_claims.evaluation.retrieval",
     "derived": "pytest_claims.evaluation.derived",
     "hooked": "pytest_claims.evaluation.hooked",
 }
@@ -144,7 +145,7 @@ class Bench:
         """The evidence of `plan`, if a claim of this session has made it."""
         return self._evidence.get(plan.key)
 
-    def left(self, plan: CaptioningPlan) -> Replayed | None:
+    def left(self, plan: CheckpointPlan) -> Replayed | None:
         """The evidence that an earlier run left for `plan`, whoever wrote it: `sealed` says whether this user's runs did.
 
         Raises:
@@ -182,7 +183,7 @@ class Bench:
         if self.executor is not None:
             self.executor.close()
 
-    def split(self, plan: CaptioningPlan) -> Split:
+    def split(self, plan: CheckpointPlan) -> Split:
         """The data set of a plan, read once as long as the claims that follow each other use it."""
         from pytest_claims.sources import data
 
@@ -195,7 +196,7 @@ class Bench:
 
     def thumbnails(self, plan: Plan, ids: Sequence[str]) -> list[str]:
         """The images of a plan in small, as `data:` addresses, "" for one that cannot be shown; empty if no image is here."""
-        if self.replay or not isinstance(plan, CaptioningPlan):
+        if self.replay or not isinstance(plan, CheckpointPlan) or not plan.shows_images:
             return []
         from pytest_claims.sources import pictures
 
@@ -211,7 +212,7 @@ class Bench:
         with ThreadPoolExecutor(THREADS, thread_name_prefix="thumbnails") as pool:
             return list(pool.map(small, ids))
 
-    def device(self, plan: CaptioningPlan) -> torch.device:
+    def device(self, plan: CheckpointPlan) -> torch.device:
         """The device that a plan runs on.
 
         Raises:
@@ -219,7 +220,7 @@ class Bench:
         """
         return machine.choose_device(plan.device, plan.run.requires.device, command=plan.command)
 
-    def checkpoint(self, plan: CaptioningPlan, device: torch.device) -> Loaded:
+    def checkpoint(self, plan: CheckpointPlan, device: torch.device) -> Loaded:
         """The checkpoint of a plan. It is loaded once for consecutive claims that use it.
 
         Only one checkpoint is kept, since two may not fit into memory. `items.side_by_side` makes the claims of one checkpoint
@@ -228,7 +229,15 @@ class Bench:
         from pytest_claims.sources import checkpoint
 
         protocol = plan.protocol
-        key = (plan.folders, protocol.checkpoint, plan.candidate, protocol.precision, plan.image_overrides, device)
+        key = (
+            plan.model_class,
+            plan.folders,
+            protocol.checkpoint,
+            plan.candidate,
+            protocol.precision,
+            plan.image_overrides,
+            device,
+        )
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = None  # frees the memory before the next checkpoint is loaded
             self._loaded = (key, checkpoint.load(plan, device, self.progress))

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pytest_claims import devices, files
 from pytest_claims.errors import ClaimsError, NotAttempted
+from pytest_claims.evaluation import retrieval_work
 from pytest_claims.evaluation.executor import Room
-from pytest_claims.protocol import CaptioningPlan
+from pytest_claims.protocol import CheckpointPlan, RetrievalPlan
 from pytest_claims.sources import checkpoint, data, hub, own, repository
 
 if TYPE_CHECKING:
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
 
     from pytest_claims.bench import Bench
     from pytest_claims.evaluation.executor import Executor
-    from pytest_claims.protocol import DerivedPlan, HookedPlan, ParametersPlan, Plan, PredictionsPlan
+    from pytest_claims.protocol import (
+        CaptioningPlan,
+        DerivedPlan,
+        HookedPlan,
+        ParametersPlan,
+        Plan,
+        PredictionsPlan,
+    )
     from pytest_claims.spec.models import Columns, Dataset
 
 T = TypeVar("T")
@@ -89,7 +97,7 @@ def check(plan: Plan, bench: Bench, *, collect: bool, names: bool = False) -> Pr
             return None
 
     (_NAMES if names else _CHECKS)[plan.evaluator](plan, bench, found, attempt)
-    if collect and not names and isinstance(plan, CaptioningPlan):
+    if collect and not names and isinstance(plan, CheckpointPlan):
         _unstated(plan, found)
     return found
 
@@ -113,6 +121,22 @@ def _captioning(plan: CaptioningPlan, bench: Bench, found: Preflight, attempt: _
     attempt(lambda: _disk(found))
     if source is not None and room is not None:
         _time(plan, source, room, found)
+
+
+def _retrieval(plan: RetrievalPlan, bench: Bench, found: Preflight, attempt: _Attempt) -> None:
+    device = attempt(lambda: _device(plan, bench, found))
+    if bench.executor is not None:
+        found.lines.append(("executor", "this process: rankings are not spread over actors"))
+    room = _here(device)
+    source = attempt(lambda: _checkpoint(plan, found))
+    attempt(lambda: _dataset(plan, bench, found))
+    work = retrieval_work.of_plan(plan, source.config if source is not None else {})
+    found.lines.append(("ranking", work.told))
+    if source is not None:
+        attempt(lambda: _memory(plan, source, device, room, found, held=work.held))
+    attempt(lambda: _disk(found))
+    if source is not None and room is not None and (parameters := source.parameters()):
+        _told_time(work.multiply_adds(parameters), room, found)
 
 
 def _predictions(plan: PredictionsPlan, _bench: Bench, found: Preflight, attempt: _Attempt) -> None:
@@ -152,12 +176,13 @@ _CHECKS: Mapping[str, Callable[[Any, Bench, Preflight, _Attempt], None]] = {
     "answering": _captioning,
     "predictions": _predictions,
     "parameters": _parameters,
+    "retrieval": _retrieval,
     "derived": _derived,
     "hooked": _hooked,
 }
 
 
-def _captioning_names(plan: CaptioningPlan, _bench: Bench, _found: Preflight, attempt: _Attempt) -> None:
+def _checkpoint_names(plan: CheckpointPlan, _bench: Bench, _found: Preflight, attempt: _Attempt) -> None:
     stated = plan.protocol
     if plan.candidate is None:
         attempt(lambda: hub.locate(stated.checkpoint.id, plan.folders, "model"))
@@ -166,12 +191,13 @@ def _captioning_names(plan: CaptioningPlan, _bench: Bench, _found: Preflight, at
 
 _NAMES: Mapping[str, Callable[[Any, Bench, Preflight, _Attempt], None]] = {
     **_CHECKS,
-    "captioning": _captioning_names,
-    "answering": _captioning_names,
+    "captioning": _checkpoint_names,
+    "answering": _checkpoint_names,
+    "retrieval": _checkpoint_names,
 }
 
 
-def _device(plan: CaptioningPlan, bench: Bench, found: Preflight) -> torch.device:
+def _device(plan: CheckpointPlan, bench: Bench, found: Preflight) -> torch.device:
     device, precision = bench.device(plan), plan.protocol.precision
     known = devices.of(device)
     name = known.described
@@ -205,7 +231,7 @@ def _access(plan: CaptioningPlan, bench: Bench, executor: Executor, found: Prefl
     found.lines.append(("images", told))
 
 
-def _checkpoint(plan: CaptioningPlan, found: Preflight) -> checkpoint.Source:
+def _checkpoint(plan: CheckpointPlan, found: Preflight) -> checkpoint.Source:
     source = checkpoint.find(plan)
     parameters = source.parameters()
     count = f", {parameters:,} parameters" if parameters else ""
@@ -215,16 +241,16 @@ def _checkpoint(plan: CaptioningPlan, found: Preflight) -> checkpoint.Source:
     return source
 
 
-def _unstated(plan: CaptioningPlan, found: Preflight) -> None:
+def _unstated(plan: CheckpointPlan, found: Preflight) -> None:
     """Name every axis that the paper leaves open, all of them at once, with what the checkpoint's own files say."""
     stated = plan.protocol.checkpoint
     said = own.offline(stated.id, stated.revision, plan.folders) if plan.candidate is None else {}
-    for axis, keys in own.unstated(plan.claim.protocol).items():
+    for axis, keys in own.unstated(plan.claim.protocol, plan.follows).items():
         beside = f"; the checkpoint's {said[axis]}" if axis in said else ""
         found.lines.append((f"the paper's {axis}", f"not stated{f' ({keys})' if keys else ''}{beside}"))
 
 
-def _dataset(plan: CaptioningPlan, bench: Bench, found: Preflight) -> bool:
+def _dataset(plan: CheckpointPlan, bench: Bench, found: Preflight) -> bool:
     """Say what is in the data set; whether it is on this machine."""
     stated = plan.protocol.dataset
     if files.find(stated.id, plan.folders) is None and not files.is_local(stated.id):
@@ -245,7 +271,9 @@ def _dataset(plan: CaptioningPlan, bench: Bench, found: Preflight) -> bool:
         else (f"{facts['references']} (the claim says {stated.references})")
     )
     found.lines.append(("data set", f"{stated.id}: {rows}, {references} references each, {facts['fingerprint']}"))
-    absent = split.absent(split.draw(plan.sample, plan.seed))
+    # Who looks for images needs all of them, whichever texts are asked.
+    by_text = isinstance(plan, RetrievalPlan) and not plan.by_image
+    absent = split.absent(split.ids if by_text else split.draw(plan.sample, plan.seed))
     if absent:
         raise NotAttempted(
             f"{len(absent):,} images of {stated.id} are not below the folders that the claim may read, the first "
@@ -280,11 +308,13 @@ def _count(rows: int, stated: Dataset, what: str) -> str:
 
 
 def _memory(
-    plan: CaptioningPlan,
+    plan: CheckpointPlan,
     source: checkpoint.Source,
     device: torch.device | None,
     room: Room | None,
     found: Preflight,
+    *,
+    held: int = 0,
 ) -> None:
     parameters, precision = source.parameters(), plan.protocol.precision
     if parameters is None:
@@ -295,10 +325,12 @@ def _memory(
     has = f"; {device} has {size(free)} free" if free is not None else ""
     if room is not None and room.actors > 1:
         has = f", on each of {room.actors} actors"
-    found.lines.append(("memory", f"{size(need)} for the weights{has}"))
-    if free is not None and need > free:
+    beside = f" and {size(held)} for features and shortlists" if held else ""
+    found.lines.append(("memory", f"{size(need)} for the weights{beside}{has}"))
+    if free is not None and need + held > free:
         raise NotAttempted(
-            f"The weights of {source.id} take {size(need)} in {precision}, and {device} has {size(free)} free.",
+            f"The weights of {source.id} take {size(need)} in {precision}"
+            f"{f', features and shortlists {size(held)}' if held else ''}, and {device} has {size(free)} free.",
             "Free some of it, or name another device with --claims-device.",
         )
 
@@ -324,10 +356,14 @@ def _time(plan: CaptioningPlan, source: checkpoint.Source, room: Room, found: Pr
     parameters, decoding = source.parameters(), plan.protocol.decoding
     if parameters is None:
         return
-    rate = devices.KINDS[room.kind].rate(room.threads) * room.actors
     tokens = PREFIX + (decoding.num_beams or 1) * (decoding.max_new_tokens or 20) / 2
     images = plan.sample or plan.protocol.dataset.images
-    found.lines.append(("time", f"{duration(images * tokens * parameters / rate)} by the size of the model alone"))
+    _told_time(images * tokens * parameters, room, found)
+
+
+def _told_time(multiply_adds: float, room: Room, found: Preflight) -> None:
+    rate = devices.KINDS[room.kind].rate(room.threads) * room.actors
+    found.lines.append(("time", f"{duration(multiply_adds / rate)} by the size of the model alone"))
 
 
 def size(count: float) -> str:

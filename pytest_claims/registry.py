@@ -80,7 +80,7 @@ def check_needs(metric: Metric, gives: Sequence[str], evaluator: str, noun: str)
 
 GIVEN_BY: Mapping[str, tuple[str, ...]] = {
     "text": ("captioning", "predictions with texts"),
-    "ranked": ("predictions with lists",),
+    "ranked": ("predictions with lists", "retrieval"),
 }
 """The evaluators that give what a metric may need."""
 

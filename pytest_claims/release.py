@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pytest_claims import paired, verdict
 from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted
 from pytest_claims.paired import Decision, PairedComparison
-from pytest_claims.protocol import CaptioningPlan, Consequence
+from pytest_claims.protocol import CheckpointPlan, Consequence
 from pytest_claims.spec.units import to_unit
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class NotCompared(Exception):  # noqa: N818 - a result, not an error
         self.next_step = next_step
 
 
-def beside(session: Session, plan: CaptioningPlan, candidate: Verdict) -> Verdict:
+def beside(session: Session, plan: CheckpointPlan, candidate: Verdict) -> Verdict:
     """The verdict on a candidate, with its comparison and the verdict on the reference.
 
     Args:
@@ -83,7 +83,7 @@ def beside(session: Session, plan: CaptioningPlan, candidate: Verdict) -> Verdic
 
 def planned(session: Session, plan: Plan) -> Iterator[tuple[str, str]]:
     """What a dry run says of the reference of a candidate, as lines of a preflight."""
-    if not isinstance(plan, CaptioningPlan) or plan.candidate is None:
+    if not isinstance(plan, CheckpointPlan) or plan.candidate is None:
         return
     if not session.settings.compare:
         yield "reference", "is compared if an earlier run left its evidence; --claims-compare makes it"
@@ -95,7 +95,7 @@ def planned(session: Session, plan: Plan) -> Iterator[tuple[str, str]]:
     yield from (("also, for the reference", str(problem)) for problem in found.problems)
 
 
-def _known(session: Session, plan: CaptioningPlan, candidate: Evidence) -> Reference:
+def _known(session: Session, plan: CheckpointPlan, candidate: Evidence) -> Reference:
     """What `_find` found for the first claim of this plan: looking for it may read all files of a checkpoint."""
     found = session.references.get(plan.key)
     if found is None:
@@ -109,7 +109,7 @@ def _known(session: Session, plan: CaptioningPlan, candidate: Evidence) -> Refer
     return found
 
 
-def _find(session: Session, plan: CaptioningPlan, candidate: Evidence) -> Reference:
+def _find(session: Session, plan: CheckpointPlan, candidate: Evidence) -> Reference:
     """The evidence of the reference.
 
     Raises:
@@ -131,15 +131,15 @@ def _find(session: Session, plan: CaptioningPlan, candidate: Evidence) -> Refere
         raise NotCompared(f"The evidence of the reference {own.checkpoint} cannot be used. {error}", MAKE_IT) from None
     if stored is None:
         raise NotCompared(f"There is no evidence of the reference {own.checkpoint} here.", MAKE_IT)
-    from pytest_claims.evaluation import reference
+    from pytest_claims.evaluation import pool, reference
 
     if changed := reference.moved_on(own, stored.evidence.observed.checkpoint or {}, bench.progress):
         raise NotCompared(f"The reference {own.checkpoint} is not the one of its evidence: {changed}.", MAKE_IT)
     when = stored.evidence.created_at
     made = f"an earlier run of this user ({when})" if stored.sealed else f"evidence that was not made here ({when})"
     found = _checked(candidate, Reference(evidence=stored.evidence, made=made))
-    split = bench.split(own)
-    other = [name for name, digest in stored.image_digests.items() if split.digest(name) != digest]
+    digest_of = pool.digest_of(own, bench.split(own))
+    other = [name for name, digest in stored.image_digests.items() if digest_of(name) != digest]
     if other:
         raise NotCompared(
             f"{len(other):,} images are not those that the reference captioned, the first {other[0]}.", MAKE_IT
@@ -156,7 +156,7 @@ def _checked(candidate: Evidence, reference: Reference) -> Reference:
     return reference
 
 
-def _judged(session: Session, plan: CaptioningPlan, evidence: Evidence, citation: CitationCheck | None) -> Verdict:
+def _judged(session: Session, plan: CheckpointPlan, evidence: Evidence, citation: CitationCheck | None) -> Verdict:
     """The verdict on the reference.
 
     Raises:
@@ -182,7 +182,7 @@ def _judged(session: Session, plan: CaptioningPlan, evidence: Evidence, citation
 
 
 def _compare(
-    session: Session, plan: CaptioningPlan, candidate: Verdict, reference: Verdict, made: str, margin: Decimal | None
+    session: Session, plan: CheckpointPlan, candidate: Verdict, reference: Verdict, made: str, margin: Decimal | None
 ) -> PairedComparison:
     metric = session.metric(plan)
     ours, theirs = candidate.evidence, reference.evidence

@@ -119,7 +119,7 @@ class Session:
                 accept_replay=self.settings.accept_replay,
                 citation=cited,
             )
-            if isinstance(plan, protocol.CaptioningPlan) and candidate is not None:
+            if isinstance(plan, protocol.CheckpointPlan) and candidate is not None:
                 return release.beside(self, plan, found)
             return found
         except NotAttempted as gap:

@@ -414,11 +414,12 @@ MISTAKES: dict[str, tuple[list[Change], str]] = {
     "misspelt evaluator": (
         [("evaluator: captioning", "evaluator: captoning")],
         ("22: run.evaluator: unknown evaluator 'captoning', did you mean 'captioning'?; "
-        "known: answering, captioning, derived, parameters, predictions"),
+        "known: answering, captioning, derived, parameters, predictions, retrieval"),
     ),
     "evaluator a list": (
         [("evaluator: captioning", "evaluator: [captioning]")],
-        "22: run.evaluator: unknown evaluator a list; known: answering, captioning, derived, parameters, predictions",
+        ("22: run.evaluator: unknown evaluator a list; "
+        "known: answering, captioning, derived, parameters, predictions, retrieval"),
     ),
     "unstated prompt": (
         [("prompt: a photo of", "prompt: null"), (SECOND, "")],
@@ -603,7 +604,9 @@ def test_paths_that_leave_the_folder(tmp_path: Path, path: str) -> None:
 
 def test_the_keys_of_another_evaluator() -> None:
     """A run section has the keys of its evaluator and of the protocol, no others."""
-    keys = "evaluator, predictions, references, checkpoint, dataset, image, prompt, decoding, precision, metric"
+    keys = (
+        "evaluator, predictions, references, checkpoint, dataset, image, prompt, decoding, ranking, precision, metric"
+    )
     content = changed(
         ("evaluator: captioning", "evaluator: predictions"), (SECOND, "")
     )  # fmt: skip

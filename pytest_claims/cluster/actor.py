@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_claims.evaluation.reference import Changes
     from pytest_claims.evaluation.setup import Setup
     from pytest_claims.evidence import Output
-    from pytest_claims.protocol import CaptioningPlan
+    from pytest_claims.protocol import CaptioningPlan, CheckpointPlan
     from pytest_claims.sources.data import Split
     from pytest_claims.store import Recipe
 
@@ -135,7 +135,7 @@ class ActorBench(Bench):
         self.given: Split | None = None
         self.actors = 1
 
-    def split(self, plan: CaptioningPlan) -> Split:  # noqa: ARG002 - the driver has chosen it
+    def split(self, plan: CheckpointPlan) -> Split:  # noqa: ARG002 - the driver has chosen it
         """See `Bench.split`."""
         assert self.given is not None  # noqa: S101 - `Captioner.prepare` sets it first
         return self.given

@@ -12,20 +12,26 @@ if TYPE_CHECKING:
     from pytest_claims.evaluation.reference import Changes
     from pytest_claims.evidence import Evidence, Output
     from pytest_claims.protocol import CaptioningPlan
-    from pytest_claims.sources.data import Split
     from pytest_claims.store import Recipe
 
 
+class Asked(Protocol):
+    """What a run is asked about: the images of a data set, or in retrieval by text its texts."""
+
+    def digest(self, name: str) -> str:
+        """The digest of the bytes of an image, or of a text, by its id."""
+
+
 class Prepared(Protocol):
-    """A captioning run that is ready to start: everything is loaded, and the protocol was observed."""
+    """A run that is ready to start: everything is loaded, and the protocol was observed."""
 
     @property
     def recipe(self) -> Recipe:
         """Everything that determines the captions."""
 
     @property
-    def split(self) -> Split:
-        """The data set."""
+    def split(self) -> Asked:
+        """The data set, as far as its content is asked for by id."""
 
     @property
     def changes(self) -> Changes:

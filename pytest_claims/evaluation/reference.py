@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_claims.progress import ProgressMaker
-    from pytest_claims.protocol import CaptioningPlan
+    from pytest_claims.protocol import CheckpointPlan
     from pytest_claims.sources.checkpoint import Loaded
 
 _PLACE = ("transformers_version", "_from_model_config", "_name_or_path", "name_or_path", "processor_class")
@@ -41,7 +41,7 @@ _AXES = {"processor": "image", "tokenizer": "prompt", "generation config": "deco
 """What a difference belongs to → its axis. The number of parameters is on none: a candidate may have another one."""
 
 
-def changes(plan: CaptioningPlan, loaded: Loaded, progress: ProgressMaker) -> Changes:
+def changes(plan: CheckpointPlan, loaded: Loaded, progress: ProgressMaker) -> Changes:
     """Compare a candidate with the checkpoint that it replaces.
 
     Args:
@@ -72,7 +72,7 @@ def changes(plan: CaptioningPlan, loaded: Loaded, progress: ProgressMaker) -> Ch
     return Changes(listed=(*listed, *_differences("parameters", *sizes)), axes=axes)
 
 
-def moved_on(plan: CaptioningPlan, facts: Mapping[str, Any], progress: ProgressMaker) -> str:
+def moved_on(plan: CheckpointPlan, facts: Mapping[str, Any], progress: ProgressMaker) -> str:
     """What differs between a checkpoint as it is now and the one that evidence names; empty if nothing does.
 
     It is also empty if the checkpoint is not on this machine: then the evidence alone says what it was.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from pytest_claims.evidence import Evidence
 
-AXES = ("dataset", "split", "prompt", "decoding", "precision")
+AXES = ("dataset", "split", "prompt", "decoding", "ranking", "precision")
 """The axes that must be the same. The image processor may differ: it is part of what is released, and it is reported."""
 
 RECORDED = ("torch", "transformers", "tokenizers", "pillow", "device", "decoder")

@@ -16,6 +16,7 @@ from pytest_claims.protocol.axes import (
     facts_of,
     held_to,
     match,
+    ranking_facts,
     read_axes,
     visible,
 )
@@ -23,6 +24,7 @@ from pytest_claims.protocol.planning import candidate, checkpoint_id, plan
 from pytest_claims.protocol.plans import (
     AnsweringPlan,
     CaptioningPlan,
+    CheckpointPlan,
     DerivedPlan,
     HookedPlan,
     Measured,
@@ -30,11 +32,13 @@ from pytest_claims.protocol.plans import (
     Plan,
     PredictionsPlan,
 )
+from pytest_claims.protocol.retrieval import RetrievalPlan
 
 __all__ = [
     "PRECISIONS",
     "AnsweringPlan",
     "CaptioningPlan",
+    "CheckpointPlan",
     "Consequence",
     "DerivedPlan",
     "Facts",
@@ -46,6 +50,7 @@ __all__ = [
     "Plan",
     "PredictionsPlan",
     "Reading",
+    "RetrievalPlan",
     "candidate",
     "checkpoint_id",
     "decoding_facts",
@@ -54,6 +59,7 @@ __all__ = [
     "held_to",
     "match",
     "plan",
+    "ranking_facts",
     "read_axes",
     "visible",
 ]

@@ -77,6 +77,8 @@ class Observed:
     `stated_ids` are the tokens that a clean tokenisation of the claim's prompt gives, and `stated` spells them; both are None
     if the claim states no prompt. A plan has no tokenizer and gives only `prompt`."""
     decoding: Facts | None = None
+    ranking: Facts | None = None
+    """Of retrieval: the keys of `spec.models.Ranking` (`texts`: how many there are), and `query`: `image` or `text`."""
     precision: Facts | None = None
     metric: Facts | None = None
     scored: int | None = None
@@ -101,6 +103,11 @@ def decoding_facts(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"strategy": strategy, **facts}
 
 
+def ranking_facts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Ranking values in the form that is compared. Without re-ranking, its score decides nothing."""
+    return {key: value for key, value in values.items() if key != "score" or values.get("rerank") != 0}
+
+
 def read_axes(paper: Protocol, observed: Observed, *, min_sample: int) -> tuple[Reading, ...]:
     """Every axis that the paper states or the run observed, always in the same order.
 
@@ -117,19 +124,22 @@ def read_axes(paper: Protocol, observed: Observed, *, min_sample: int) -> tuple[
         ("image", paper.image.model_dump(exclude_none=True) if paper.image else None, observed.image),
         ("prompt", {"prompt": paper.prompt} if paper.prompt is not None else None, observed.prompt),
         ("decoding", decoding_facts(paper.decoding.model_dump()) if paper.decoding else None, observed.decoding),
+        ("ranking", ranking_facts(paper.ranking.model_dump()) if paper.ranking else None, observed.ranking),
         ("precision", {"precision": paper.precision} if paper.precision else None, observed.precision),
         ("metric", {"family": paper.metric} if paper.metric else None, observed.metric),
     ]
+    # Who ranks candidates generates nothing: a prompt and a decoding are then neither observed nor missing.
+    unseen = _GENERATION if observed.ranking is None else _GENERATION - {"prompt", "decoding"}
     readings = []
     for axis, stated, did in pairs:
         if axis == "checkpoint" and observed.candidate is not None:
             # The thing under test is not a deviation; the verdict's kind says PRE.
             run = _candidate(observed.candidate, did)
             readings.append(Reading(axis="candidate", paper=_show(stated), run=run, consequence=Consequence.NONE))
-        elif stated is not None or did is not None or (axis in _GENERATION and observed.dataset is not None):
+        elif stated is not None or did is not None or (axis in unseen and observed.dataset is not None):
             readings.append(_READERS.get(axis, _read)(axis, stated, did))
         if axis == "split" and observed.scored is not None and dataset:
-            readings.append(_read_sample(dataset["images"], observed, min_sample))
+            readings.append(_read_sample(*_queries(paper, observed, dataset["images"]), observed, min_sample))
     if observed.operands:
         proxy = any(match is not Match.EXACT for match in observed.operands.values())
         readings.append(
@@ -196,7 +206,7 @@ def _read(axis: str, stated: Facts | None, did: Facts | None) -> Reading:
 
 # The keys that are a difference although the paper has no such key. On an axis that is not listed here, every key is one.
 _BEYOND: Mapping[str, tuple[str, ...]] = {
-    "checkpoint": (), "dataset": ("duplicates",), "split": (), "metric": (),
+    "checkpoint": (), "dataset": ("duplicates",), "split": (), "metric": (), "ranking": ("special_tokens", "changed"),
 }  # fmt: skip
 
 
@@ -285,23 +295,34 @@ def _same(key: str, stated: Any, did: Facts) -> bool:
     return bool(stated == value)
 
 
-def _read_sample(images: int, observed: Observed, min_sample: int) -> Reading:
+def _queries(paper: Protocol, observed: Observed, images: int) -> tuple[int, str]:
+    """How many rows the paper scored, and what they are: the images, or in retrieval by text the texts.
+
+    If the paper does not say how many texts there are, the run's are taken. The axis of the ranking then says what is missing.
+    """
+    did = observed.ranking or {}
+    if did.get("query") != "text":
+        asked = QUESTION in ((observed.dataset or {}).get("columns") or {})
+        return images, "questions" if asked else "images"
+    stated = paper.ranking.texts if paper.ranking else None
+    return stated or int(did.get("texts") or 0), "texts"
+
+
+def _read_sample(total: int, what: str, observed: Observed, min_sample: int) -> Reading:
     scored = observed.scored or 0
-    asked = QUESTION in ((observed.dataset or {}).get("columns") or {})
-    what = "questions" if asked else "images"
     run = f"{scored:,} {what}"
     least = max(min_sample, MIN_SAMPLE)
-    if scored == images:
+    if scored == total:
         consequence = Consequence.NONE
-    elif scored < images and scored >= least:
+    elif scored < total and scored >= least:
         consequence = Consequence.PROXY
     else:
         consequence = Consequence.DRIFT
-    if scored < images:
+    if scored < total:
         run += f", drawn by seed {observed.seed}" if observed.seed is not None else ""
         floor = "" if least == min_sample else f", whatever the claim says ({min_sample:,})"
         run += f"; fewer than {least:,} are no sample{floor}" if scored < least else ""
-    return Reading(axis="sample", paper=f"all {images:,} {what}", run=run, consequence=consequence)
+    return Reading(axis="sample", paper=f"all {total:,} {what}", run=run, consequence=consequence)
 
 
 def held_to(readings: Iterable[Reading], *, reproduced: bool) -> tuple[Reading, ...]:
@@ -356,6 +377,7 @@ def _plain(value: Any) -> str:
 def facts_of(observed: Observed) -> dict[str, Any]:
     """`observed` as plain values, for evidence and reports."""
     facts = asdict(observed)
-    if facts["operands"] is None:
-        del facts["operands"]  # so that the digests of evidence without operands stay as they were
+    for axis in ("operands", "ranking"):
+        if facts[axis] is None:
+            del facts[axis]  # so that the digests of evidence without it stay as they were
     return facts

@@ -14,6 +14,7 @@ from pytest_claims.protocol.plans import (
     ParametersPlan,
     PredictionsPlan,
 )
+from pytest_claims.protocol.retrieval import RetrievalPlan
 from pytest_claims.spec import (
     AnsweringRun,
     CaptioningProtocol,
@@ -24,6 +25,8 @@ from pytest_claims.spec import (
     PredictionsProtocol,
     PredictionsRun,
     Protocol,
+    RetrievalProtocol,
+    RetrievalRun,
     merge,
 )
 from pytest_claims.spec.answering import of_prompt
@@ -49,6 +52,11 @@ def plan(claim: Claim, settings: Settings) -> Plan:
     match claim.run:
         case GeneratingRun() as run:
             return _generating(claim, run, settings, folders, runs)
+        case RetrievalRun() as run:
+            ranked = _protocol(RetrievalProtocol, claim, settings)
+            total = ranked.dataset.images if run.query == "image" else ranked.ranking.texts
+            shared = _of_checkpoint(run, total, claim, settings)
+            return RetrievalPlan(claim=claim, run=run, protocol=ranked, folders=folders, command=runs, **shared)
         case PredictionsRun() as run:
             _refuse_candidate(claim, settings, f"re-scores released {run.noun}s")
             scored = _protocol(PredictionsProtocol, claim, settings)
@@ -69,24 +77,35 @@ def _generating(
     claim: Claim, run: GeneratingRun, settings: Settings, folders: tuple[Path, ...], runs: str
 ) -> CaptioningPlan:
     protocol = _protocol(CaptioningProtocol, claim, settings)
-    image = merge(claim.overrides.get("image") or {}, settings.overrides.get("image", {}))
-    named = candidate(claim, settings)
     kind: Callable[..., CaptioningPlan] = CaptioningPlan
     if isinstance(run, AnsweringRun):
         _check_template(protocol.prompt)
         kind = AnsweringPlan
-    return kind(
-        claim=claim,
-        run=run,
-        protocol=protocol,
-        sample=_sample(run, protocol, settings),
-        seed=run.sample.seed if run.sample else 0,
-        device=settings.device,
-        candidate=named[1] if named else None,
-        folders=folders,
-        command=runs,
-        image_overrides=tuple(sorted(image.items())),
-    )
+    shared = _of_checkpoint(run, protocol.dataset.images, claim, settings)
+    return kind(claim=claim, run=run, protocol=protocol, folders=folders, command=runs, **shared)
+
+
+def _of_checkpoint(
+    run: GeneratingRun | RetrievalRun, total: int | None, claim: Claim, settings: Settings
+) -> dict[str, Any]:
+    """What the plans of all evaluators that run a checkpoint take from the options.
+
+    Args:
+        run: the section run.
+        total: how many rows could be asked; None if the claim does not state it.
+        claim: the claim.
+        settings: the options.
+    """
+    named = candidate(claim, settings)
+    image = merge(claim.overrides.get("image") or {}, settings.overrides.get("image", {}))
+    size = settings.sample if settings.sample is not None else run.sample.size if run.sample else None
+    return {
+        "sample": None if size is None or (total is not None and size >= total) else size,
+        "seed": run.sample.seed if run.sample else 0,
+        "device": settings.device,
+        "candidate": named[1] if named else None,
+        "image_overrides": tuple(sorted(image.items())),
+    }
 
 
 def _protocol(model: type[P], claim: Claim, settings: Settings) -> P:
@@ -109,17 +128,12 @@ def _check_template(prompt: str) -> None:
         raise EvaluationError(f"--claims-set prompt: {text}, got {prompt!r}.")
 
 
-def _sample(run: GeneratingRun, protocol: CaptioningProtocol, settings: Settings) -> int | None:
-    """How many images to draw; None if the sample would be all of them."""
-    size = settings.sample if settings.sample is not None else run.sample.size if run.sample else None
-    return None if size is None or size >= protocol.dataset.images else size
-
-
 def _refuse_candidate(claim: Claim, settings: Settings, does: str) -> None:
     if named := candidate(claim, settings):
         raise EvaluationError(
             f"--claims-model={'='.join(named)}: {claim.where}: the claim {claim.id} {does}, and does not run a checkpoint; "
-            "the candidate was not evaluated. Name a checkpoint, or a claim whose evaluator is captioning or answering."
+            "the candidate was not evaluated. Name a checkpoint, or a claim whose evaluator is captioning, answering or "
+            "retrieval."
         )
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_claims.protocol.axes import Match
-    from pytest_claims.spec import Claim, Noun
+    from pytest_claims.spec import Claim, Noun, RetrievalProtocol, RetrievalRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,16 +82,19 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CaptioningPlan(Plan):
-    """Captions the images of a data set with a checkpoint."""
+class CheckpointPlan(Plan):
+    """Runs a checkpoint over a data set."""
 
-    evaluator = "captioning"
+    model_class: ClassVar[str] = "AutoModelForImageTextToText"
+    """The class of transformers that loads the checkpoint."""
+    follows: ClassVar[tuple[str, ...]] = ("image", "prompt", "decoding", "precision", "metric")
+    """The axes beside checkpoint and data set that the run follows."""
 
-    run: GeneratingRun
-    protocol: CaptioningProtocol
+    run: GeneratingRun | RetrievalRun
+    protocol: CaptioningProtocol | RetrievalProtocol
     """The paper's protocol, with the changes of the run section and of the command line."""
     sample: int | None
-    """How many images to draw; None: all of them."""
+    """How many rows to draw; None: all of them."""
     seed: int
     device: str
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
@@ -113,6 +116,26 @@ class CaptioningPlan(Plan):
         """The folder or hub id that is loaded: the candidate, else the protocol's checkpoint."""
         return self.candidate or self.protocol.checkpoint.id
 
+    @property
+    def shows_images(self) -> bool:
+        """Whether each output belongs to an image, whose id it has."""
+        return True
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The settings of claim and command line that affect outputs. A replay finds its evidence by them, without a model."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptioningPlan(CheckpointPlan):
+    """Captions the images of a data set with a checkpoint."""
+
+    evaluator = "captioning"
+
+    run: GeneratingRun
+    protocol: CaptioningProtocol
+
     def _decides(self) -> dict[str, Any]:
         return {
             "protocol": self.protocol.model_dump(exclude={"metric"}),
@@ -128,7 +151,7 @@ class CaptioningPlan(Plan):
 
     @property
     def asked(self) -> dict[str, Any]:
-        """The settings of claim and command line that affect captions. A replay finds its evidence by them, without a model."""
+        """See `CheckpointPlan.asked`."""
         protocol = self.protocol
         return {
             "checkpoint": protocol.checkpoint.model_dump(),

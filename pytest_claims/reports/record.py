@@ -268,9 +268,12 @@ def agent_version(verdict: Verdict) -> str:
         parts.append(_family(protocol.checkpoint.id))
     if protocol.dataset:
         parts.append(_family(protocol.dataset.id))
-    observed = verdict.evidence.observed.decoding if verdict.evidence else None
-    if observed:
-        parts.append("greedy" if observed["strategy"] == "greedy" else f"beam{observed['num_beams']}")
+    observed = verdict.evidence.observed if verdict.evidence else None
+    if observed and observed.decoding:
+        decoding = observed.decoding
+        parts.append("greedy" if decoding["strategy"] == "greedy" else f"beam{decoding['num_beams']}")
+    if observed and observed.ranking:
+        parts += [f"by-{observed.ranking['query']}", f"rerank{observed.ranking['rerank']}"]
     if verdict.score and verdict.score.n:
         parts.append(f"n{verdict.score.n}")
     elif not protocol.checkpoint:

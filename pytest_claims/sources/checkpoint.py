@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
     from pytest_claims.architectures import Architecture
     from pytest_claims.progress import ProgressMaker
-    from pytest_claims.protocol import CaptioningPlan
+    from pytest_claims.protocol import CheckpointPlan
+
+
+AUTO = "AutoModelForImageTextToText"
+"""The class of transformers that finds the class of a model that turns images into text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +99,7 @@ class Source:
             ) from None
 
 
-def find(plan: CaptioningPlan) -> Source:
+def find(plan: CheckpointPlan) -> Source:
     """Find the checkpoint of a plan, and check that it can be loaded. Only its config is read.
 
     Raises:
@@ -117,7 +121,7 @@ def find(plan: CaptioningPlan) -> Source:
     if not isinstance(content, dict):
         raise EvaluationError(f"The checkpoint {identifier} holds no config.json, so what it is cannot be told.")
     source = Source(id=identifier, path=path, repo=repo, config=content)
-    _supported(source)
+    _supported(source, plan)
     if not source.weights():
         raise EvaluationError(
             f"The checkpoint {identifier} holds no *.safetensors file; pickled weights (*.bin, *.pt) are never loaded."
@@ -130,17 +134,24 @@ def _read(path: Path | None) -> Any:
     return json.loads(file.read_text(encoding="utf-8")) if file and file.is_file() else None
 
 
-def _supported(source: Source) -> None:
+def _supported(source: Source, plan: CheckpointPlan) -> None:
     import transformers
-    from transformers.models.auto import modeling_auto
 
-    known = modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-    if source.config.get("model_type") in known:
+    if plan.model_class == AUTO:
+        from transformers.models.auto import modeling_auto
+
+        fits = source.config.get("model_type") in modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+        wanted = "a model that turns images into text"
+    else:
+        # A class of its own: the type of a model does not say which of its heads the weights have.
+        fits = plan.model_class in (source.config.get("architectures") or ())
+        wanted = f"a {plan.model_class}, which the evaluator {plan.evaluator} needs"
+    if fits:
         return
     own = " It brings code of its own, which is never run." if source.config.get("auto_map") else ""
     raise EvaluationError(
         f"The checkpoint {source.id} is a {source.architecture} (model_type {source.config.get('model_type')!r}), which "
-        f"transformers {transformers.__version__} does not load as a model that turns images into text.{own}"
+        f"transformers {transformers.__version__} does not load as {wanted}.{own}"
     )
 
 
@@ -186,8 +197,8 @@ class Loaded:
 
     @property
     def precision(self) -> str:
-        """The dtype of the language model's weights. BLIP-2's Q-Former stays in float32 under float16, and does not count."""
-        dtype = str(next(self.language_model.parameters()).dtype).removeprefix("torch.")
+        """The dtype of the weights that decide. BLIP-2's Q-Former stays in float32 under float16, and does not count."""
+        dtype = str(next(self.architecture.main_part.parameters()).dtype).removeprefix("torch.")
         quantised = getattr(self.model.config, "quantization_config", None)
         return dtype if quantised is None else f"{dtype}, quantised"
 
@@ -198,7 +209,7 @@ class Loaded:
         return weights.dtype
 
 
-def load(plan: CaptioningPlan, device: torch.device, progress: ProgressMaker) -> Loaded:
+def load(plan: CheckpointPlan, device: torch.device, progress: ProgressMaker) -> Loaded:
     """Load the checkpoint of a plan and its processor.
 
     Raises:
@@ -215,8 +226,18 @@ def load(plan: CaptioningPlan, device: torch.device, progress: ProgressMaker) ->
     folder.weights(path, source.label)  # check the index also for the hub's cache: it must not lead out of the folder
     made = processor.load(path, source.label)
     with transformers_quiet(), processor.loading(source.label):
-        model: Any = transformers.AutoModelForImageTextToText.from_pretrained(
-            str(path), dtype=getattr(torch, plan.protocol.precision), use_safetensors=True, **processor.LOCAL
+        made_from: Any = getattr(transformers, plan.model_class)
+        model, info = made_from.from_pretrained(
+            str(path),
+            dtype=getattr(torch, plan.protocol.precision),
+            use_safetensors=True,
+            output_loading_info=True,
+            **processor.LOCAL,
+        )
+    if plan.model_class != AUTO and (missing := sorted(info["missing_keys"])):
+        raise EvaluationError(
+            f"{source.label} lacks {len(missing):,} weights of a {plan.model_class}, the first {missing[0]}: transformers "
+            "would draw them at random."
         )
     processor.adjust(made.image_processor, dict(plan.image_overrides))
     architecture = architectures.of(model, made, source.id)
@@ -239,7 +260,7 @@ def load(plan: CaptioningPlan, device: torch.device, progress: ProgressMaker) ->
     )
 
 
-def _candidate(name: str, plan: CaptioningPlan) -> Path | None:
+def _candidate(name: str, plan: CheckpointPlan) -> Path | None:
     # The user may name any folder on the command line. Only the paths in claim files are restricted.
     path = Path(name)
     if path.is_dir():

@@ -58,16 +58,8 @@ class Split:
         return tuple(sorted(self.index))
 
     def draw(self, size: int | None, seed: int) -> tuple[str, ...]:
-        """A sample of `size` ids, sorted; all ids if `size` is None or at least their number.
-
-        The sample consists of the ids with the smallest SHA-256 of seed and id. So it is drawn without replacement, does not
-        depend on a library version or on the order of the rows, and a smaller sample is a subset of a larger one.
-        """
-        ids = self.ids
-        if size is None or size >= len(ids):
-            return ids
-        ranked = sorted(ids, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
-        return tuple(sorted(ranked[:size]))
+        """A sample of `size` ids; see the function `draw`."""
+        return draw(self.ids, size, seed)
 
     def absent(self, ids: Sequence[str]) -> tuple[str, ...]:
         """The ids whose row names an image file that does not exist. Images that exist but are broken do not count."""
@@ -97,6 +89,18 @@ class Split:
             EvaluationError: the image cannot be read. The message names the id.
         """
         return pictures.digest(self.rows[self.index[name]][self.columns.image], name, self.folders)
+
+
+def draw(ids: Sequence[str], size: int | None, seed: int) -> tuple[str, ...]:
+    """A sample of `size` ids, sorted; all ids if `size` is None or at least their number.
+
+    The sample consists of the ids with the smallest SHA-256 of seed and id. So it is drawn without replacement, does not depend
+    on a library version or on the order of the rows, and a smaller sample is a subset of a larger one.
+    """
+    if size is None or size >= len(ids):
+        return tuple(sorted(ids))
+    ranked = sorted(ids, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    return tuple(sorted(ranked[:size]))
 
 
 def load(

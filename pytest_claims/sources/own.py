@@ -71,12 +71,11 @@ def offline(identifier: str, revision: str | None, folders: Sequence[Path]) -> d
     return says(home) if home is not None and home.is_dir() else {}
 
 
-def unstated(protocol: Protocol) -> dict[str, str]:
-    """The axes that a paper does not state: "" for a whole axis, else its keys that are null."""
-    found = {
-        axis: "" for axis in ("image", "prompt", "decoding", "precision", "metric") if getattr(protocol, axis) is None
-    }
-    if protocol.decoding is not None:
-        keys = [key for key, value in protocol.decoding.model_dump().items() if value is None]
-        found |= {"decoding": ", ".join(keys)} if keys else {}
+def unstated(protocol: Protocol, axes: Sequence[str]) -> dict[str, str]:
+    """Those of `axes` that a paper does not state: "" for a whole axis, else its keys that are null."""
+    found = {axis: "" for axis in axes if getattr(protocol, axis) is None}
+    for axis in ("decoding", "ranking"):
+        section = getattr(protocol, axis) if axis in axes else None
+        keys = [key for key, value in section.model_dump().items() if value is None] if section is not None else []
+        found |= {axis: ", ".join(keys)} if keys else {}
     return found

@@ -17,6 +17,7 @@ from pytest_claims.spec.models import (
     Protocol,
 )
 from pytest_claims.spec.released import PredictionsRun
+from pytest_claims.spec.retrieval import RetrievalProtocol, RetrievalRun
 from pytest_claims.spec.units import METRICS, PER_NATURAL, MetricInfo, to_unit
 from pytest_claims.spec.values import NOUNS, Band, Noun, Printed
 
@@ -46,6 +47,8 @@ __all__ = [
     "PredictionsRun",
     "Printed",
     "Protocol",
+    "RetrievalProtocol",
+    "RetrievalRun",
     "Run",
     "answers_beside",
     "filled",

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_claims.errors import nearest
-from pytest_claims.spec import answering, bands, citations, derived, explain, hints, models, released, values
+from pytest_claims.spec import answering, bands, citations, derived, explain, hints, models, released, retrieval, values
 from pytest_claims.spec.units import PER_NATURAL
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def of_protocol(
     settings: models.Protocol,
     run: Run,
     reported: models.Reported | None,
+    cited: models.Citation | None,
     metrics: Mapping[str, MetricInfo],
 ) -> Iterator[Problem]:
     """Contradictions between protocol, run and metric: in what the paper did, and in what is run here.
@@ -80,6 +81,7 @@ def of_protocol(
         settings: what is run here: the protocol with the overrides of the section run.
         run: the section run.
         reported: the number; None if it is not valid by itself.
+        cited: the cell that holds the number; None if it is not valid by itself.
         metrics: the metrics that a claim may name.
     """
     info = metrics.get(reported.metric) if reported else None
@@ -94,6 +96,8 @@ def of_protocol(
         yield from ((("run", *path), text) for path, text in derived.of_run(run, reported))
     if isinstance(run, released.PredictionsRun):
         yield from ((("run", *path), text) for path, text in _names(run))
+    if isinstance(run, retrieval.RetrievalRun):
+        yield from retrieval.of_run(run, settings, cited)
     if not isinstance(run, models.GeneratingRun):
         return
     if isinstance(run, answering.AnsweringRun):

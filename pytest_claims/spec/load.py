@@ -22,6 +22,7 @@ from pytest_claims.spec import (
     nodes,
     operands,
     released,
+    retrieval,
     values,
 )
 from pytest_claims.spec.units import METRICS, MetricInfo
@@ -38,6 +39,7 @@ Run = (
     | answering.AnsweringRun
     | released.PredictionsRun
     | models.ParametersRun
+    | retrieval.RetrievalRun
     | derived.DerivedRun
     | hooked.HookedRun
 )
@@ -47,6 +49,7 @@ RUNS: Mapping[str, type[Run]] = {
     "answering": answering.AnsweringRun,
     "predictions": released.PredictionsRun,
     "parameters": models.ParametersRun,
+    "retrieval": retrieval.RetrievalRun,
     "derived": derived.DerivedRun,
 }
 """The evaluators that ship, with the model of their section run; a plugin adds its own through `pytest_claims_evaluators`."""
@@ -240,7 +243,7 @@ class _Reader:
             merged = self.merged(shared, entry, at)
             if merged is None:
                 continue
-            self.check_protocol(parts["reported"], merged, at)
+            self.check_protocol(parts["reported"], parts["citation"], merged, at)
             if section is not None and paper is not None:
                 yield self.claim(paper, section, merged, at)
 
@@ -267,10 +270,10 @@ class _Reader:
             return None
         overrides = {key: value for key, value in run_dict.items() if key in PROTOCOL_KEYS}
         own = {key: value for key, value in run_dict.items() if key not in PROTOCOL_KEYS}
-        generates = issubclass(self.runs[evaluator], models.GeneratingRun)
-        if generates and protocol is not None and protocol.dataset and protocol.dataset.columns:
+        stating = protocol.dataset if protocol is not None and self.runs[evaluator].runs_checkpoint else None
+        if stating is not None and stating.columns:
             # The protocol gives the columns that the run does not name.
-            stated = protocol.dataset.columns.model_dump()
+            stated = stating.columns.model_dump()
             own["columns"] = merge(stated, given) if isinstance(given := own.get("columns", {}), dict) else given
         model = self.runs[evaluator]
         run = self.file.validate(model, own, run_at, fallback=("run",), more=PROTOCOL_KEYS if _needs(model) else ())
@@ -298,7 +301,7 @@ class _Reader:
                 f"{nodes.show(at)}: the evaluator {evaluator} needs {key}; give it in protocol, or in run where "
                 f"the paper does not state it{example}{beside.get(key, '')}",
             )
-        if not issubclass(self.runs[evaluator], models.GeneratingRun):
+        if not self.runs[evaluator].runs_checkpoint:
             return
         for axis in ("image", "precision"):
             if getattr(protocol, axis) is None:
@@ -307,10 +310,12 @@ class _Reader:
                     f"{nodes.show(at)}: the paper's {axis} is not stated either: look it up too{beside.get(axis, '')}",
                 )
 
-    def check_protocol(self, reported: models.Reported | None, merged: _Merged, at: nodes.Path) -> None:
-        """Note each contradiction between protocol, run and metric, where it stands: in the claim or in a shared section."""
+    def check_protocol(
+        self, reported: models.Reported | None, cited: models.Citation | None, merged: _Merged, at: nodes.Path
+    ) -> None:
+        """Note each contradiction between protocol, run, metric and cell, where it stands: in the claim or a shared section."""
         for (section, *below), text in checks.of_protocol(
-            merged.protocol, merged.settings, merged.run, reported, self.metrics
+            merged.protocol, merged.settings, merged.run, reported, cited, self.metrics
         ):
             place = self.file.place((*at, section, *below), (section,))
             self.file.problem(place, f"{nodes.show(place)}: {text}")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, StringConstraints, model_serializer
 
+from pytest_claims.spec.ranking import Ranking
 from pytest_claims.spec.values import (
     ARXIV_ID,
     CLAIM_ID,
@@ -218,6 +219,7 @@ class Protocol(Model):
         '"Question: {question} Short answer:"',
     )
     decoding: Decoding | None = Field(default=None, description="how tokens were chosen")
+    ranking: Ranking | None = Field(default=None, description="how candidates were ranked, in retrieval")
     precision: Precision | None = Field(default=None, description="the data type of the weights")
     metric: Family | None = Field(default=None, description="the metric's signature family, such as coco-caption")
 

@@ -34,19 +34,20 @@ def generate() -> str:
     definitions = schema["$defs"]
     for name in ("Checkpoint", "Dataset", "ImageProtocol", "Decoding", "Protocol", "CaptioningRun", "AnsweringRun",
                  "PredictionsRun", "ParametersRun", "PredictionsFile", "ReferencesFile", "ConfigFile", "Sample",
-                 "DerivedRun"):  # fmt: skip
+                 "DerivedRun", "Ranking", "RetrievalRun"):  # fmt: skip
         definitions[name].pop("required", None)
     # A run section holds the keys of one evaluator, and any key of the protocol. With `anyOf`, an editor would show three long
     # errors for one mistake.
     run: dict[str, Any] = {"additionalProperties": False, "type": "object", "properties": {}}
-    for name in ("AnsweringRun", "CaptioningRun", "PredictionsRun", "ParametersRun", "DerivedRun"):
+    for name in ("RetrievalRun", "AnsweringRun", "CaptioningRun", "PredictionsRun", "ParametersRun", "DerivedRun"):
         run["properties"] |= definitions.pop(name)["properties"]
     del definitions["HookedRun"]  # the keys of a plugin's evaluator are not known here
     run["properties"] |= definitions["Protocol"]["properties"]
     run["properties"]["evaluator"] = {
         "description": "captioning: run a model; answering: ask it questions; predictions: score released outputs; "
-        "parameters: count a configuration; derived: compute it from other numbers",
-        "enum": ["answering", "captioning", "derived", "parameters", "predictions"],
+        "parameters: count a configuration; retrieval: rank texts for images, or images for texts; "
+        "derived: compute it from other numbers",
+        "enum": ["answering", "captioning", "derived", "parameters", "predictions", "retrieval"],
         "type": "string",
     }
     definitions["Run"] = run

@@ -115,6 +115,17 @@ class DecodingFacts(Open):
     early_stopping: bool | str = False
 
 
+class RankingFacts(Open):
+    """See `protocol.Observed.ranking`. Without re-ranking there is no `score`."""
+
+    query: str
+    rerank: int
+    texts: int
+    text: str
+    max_tokens: int
+    score: str | None = None
+
+
 class PrecisionFacts(Open):
     """See `protocol.Observed.precision`."""
 
@@ -128,13 +139,29 @@ class ObservedFacts(Stored):
     dataset: DatasetFacts
     split: SplitFacts
     image: ImageFacts
-    prompt: PromptFacts
-    decoding: DecodingFacts
+    prompt: PromptFacts | None
+    decoding: DecodingFacts | None
     precision: PrecisionFacts
     metric: None
     scored: int
     seed: int | None
     candidate: str | None
+    ranking: RankingFacts | None = None
+    """Of retrieval, which has neither prompt nor decoding."""
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> ObservedFacts:
+        generates = self.prompt is not None and self.decoding is not None
+        ranks = self.prompt is None and self.decoding is None and self.ranking is not None
+        if not (ranks or (generates and self.ranking is None)):
+            raise ValueError("expected a prompt and a decoding, or a ranking and neither of them")
+        return self
+
+    @property
+    def rows(self) -> int:
+        """How many rows the data set has that could be asked about: images, or in retrieval by text the texts."""
+        by_text = self.ranking is not None and self.ranking.query == "text"
+        return self.ranking.texts if by_text and self.ranking is not None else self.dataset.images
 
 
 class PlanFile(Open):
@@ -150,10 +177,11 @@ class PlanFile(Open):
     @model_validator(mode="after")
     def _consistent(self) -> PlanFile:
         images, population = self.images, self.population
-        scored, rows = self.observed.scored, self.observed.dataset.images
+        scored, rows = self.observed.scored, self.observed.rows
         if scored != images or images < 1 or (population or images) != rows or images > rows:
+            did = "ranked" if self.observed.ranking else "captioned"
             raise ValueError(
-                f"observed: {scored} scored, {images} captioned of {population or 'all'}, {rows} in the data set: these "
+                f"observed: {scored} scored, {images} {did} of {population or 'all'}, {rows} in the data set: these "
                 "numbers contradict each other"
             )
         return self

@@ -23,7 +23,7 @@ class Recipe:
     """Everything that determines the outputs of a run, and nothing else. Runs with equal recipes give the same outputs."""
 
     asked: Mapping[str, Any]
-    """`CaptioningPlan.asked`. A replay, which has neither model nor data, finds its evidence by it."""
+    """`CheckpointPlan.asked`. A replay, which has neither model nor data, finds its evidence by it."""
     observed: Observed
     """The protocol of the run, which is compared with the paper's."""
     details: Mapping[str, Any]

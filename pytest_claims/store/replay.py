@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_claims.evidence import Output
-    from pytest_claims.protocol import CaptioningPlan
+    from pytest_claims.protocol import CheckpointPlan
     from pytest_claims.spec import Noun
     from pytest_claims.store.seal import Key
 
@@ -66,7 +66,7 @@ class Replayed:
     """Whether this user's runs wrote every line. Only known if a key was given."""
 
 
-def replay(root: Path | None, plan: CaptioningPlan) -> Replayed:
+def replay(root: Path | None, plan: CheckpointPlan) -> Replayed:
     """The evidence for a plan.
 
     Args:
@@ -90,7 +90,7 @@ def replay(root: Path | None, plan: CaptioningPlan) -> Replayed:
     raise _refusal(root, found, plan.asked, plan)
 
 
-def left(root: Path | None, plan: CaptioningPlan, key: Key) -> Replayed | None:
+def left(root: Path | None, plan: CheckpointPlan, key: Key) -> Replayed | None:
     """The evidence that an earlier run left for a plan, whoever wrote it; None if there is none.
 
     Args:
@@ -117,13 +117,13 @@ def _plans(root: Path) -> tuple[Found, list[EvaluationError]]:
     return found, broken
 
 
-def _matching(found: Found, plan: CaptioningPlan) -> Found:
+def _matching(found: Found, plan: CheckpointPlan) -> Found:
     asked = plan.asked
     return [(path, content) for path, content in found if not differences(content["asked"], asked)]
 
 
 def _refusal(
-    root: Path, found: Sequence[tuple[Path, dict[str, Any]]], asked: Mapping[str, Any], plan: CaptioningPlan
+    root: Path, found: Sequence[tuple[Path, dict[str, Any]]], asked: Mapping[str, Any], plan: CheckpointPlan
 ) -> EvaluationError | NotAttempted:
     """The exception if no evidence matches: an error if some is for the same checkpoint and data set, else `NotAttempted`."""
     if not found:

@@ -115,6 +115,7 @@ def test_the_example_is_valid_in_all_its_forms() -> None:
         "captioning",
         "answering",
         "parameters",
+        "retrieval",
         "derived",
     ]
 
