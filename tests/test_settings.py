@@ -214,6 +214,8 @@ def test_every_key_can_be_overridden(reader: Reader, key: str) -> None:
         "image.normalize": "false",
         "image.convert_rgb": "true",
         "image.channel_order": "bgr",
+        "ranking.score": "matching",
+        "ranking.text": "as_is",
     }
     overrides = reader(set=[f"{key}={values.get(key, '7')}"]).overrides
     needed: dict[str, dict[str, Any]] = {
@@ -221,6 +223,7 @@ def test_every_key_can_be_overridden(reader: Reader, key: str) -> None:
         "dataset": {"id": "x", "images": 1},
         "image": {"size": 1},
         "decoding": {"strategy": "beam"},
+        "ranking": {"rerank": 1},
     }
     protocol = Protocol.model_validate(
         {name: {**needed[name], **below} if isinstance(below, dict) else below for name, below in overrides.items()}

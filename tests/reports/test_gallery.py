@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 
 from pytest_claims.errors import SettingsError
-from pytest_claims.settings import read
+from pytest_claims.settings import DEFAULTS, read
 from pytest_claims.sources.pictures import THUMBNAIL, thumbnail
 from tests.builders import put
 from tests.running import LEAN
@@ -57,7 +57,7 @@ def test_released_captions_have_no_images(pytester: pytest.Pytester) -> None:
 
 def test_another_word_is_refused(tmp_path: Path) -> None:
     """The option takes two words."""
-    given: dict[str, object] = {"claims_images": "all", "claims_report": [], "claims_sample": None, "claims_gate": None}
+    given: dict[str, object] = {**DEFAULTS, "claims_images": "all"}
     with pytest.raises(SettingsError, match="--claims-images=all: expected thumbnails or none"):
         read(given.get, lambda _name: "", tmp_path)
 
