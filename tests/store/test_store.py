@@ -690,7 +690,10 @@ PLANS: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (lambda v: v.update(images=4.0), "images: expected a whole number, got 4.0."),
     (lambda v: v.update(images=3), "observed: 4 scored, 3 captioned of all, 4 in the data set: " + CONTRADICTION),
     (lambda v: v.update(population=5), "observed: 4 scored, 4 captioned of 5, 4 in the data set: " + CONTRADICTION),
-    (lambda v: v["observed"].update(prompt=None), "observed: expected a prompt and a decoding, or a ranking and neither of them."),
+    (
+        lambda v: v["observed"].update(prompt=None),
+        "observed: expected a prompt and a decoding, or a ranking and neither of them.",
+    ),
     (lambda v: v["observed"]["prompt"].update(prompt=1.5), "observed: prompt: prompt: expected text, got 1.5."),
     (
         lambda v: v["observed"]["decoding"].pop("num_beams"),
