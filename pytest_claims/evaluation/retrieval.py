@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_claims import git
-from pytest_claims.evaluation import audit
+from pytest_claims.evaluation import kept
 from pytest_claims.evaluation.retrieving import prepare
-from pytest_claims.store import replay
 
 if TYPE_CHECKING:
     from pytest_claims.bench import Bench
@@ -19,40 +15,16 @@ if TYPE_CHECKING:
 
 
 def evaluate(plan: RetrievalPlan, bench: Bench) -> Evidence:
-    """The evidence of a plan: the first candidates of each of its queries.
-
-    Raises:
-        NotAttempted: weights, data or the device are missing on this machine; in a replay, the evidence is missing.
-        EvaluationError: the run failed.
-    """
-    if bench.replay:
-        found = replay(bench.store.root(), plan)
-        return found.evidence if bench.audit is None else audit.replayed(prepare(plan, bench), bench, found)
-    for line in bench.preflight(plan).told(plan.claim.display):
-        bench.say(line)
-    setup = prepare(plan, bench)
-    with bench.store.open(setup.recipe, setup.split.digest, batch=setup.batch_size, say=bench.say) as folder:
-        missing = folder.missing
-        started = time.perf_counter()
-        total = len(setup.recipe.references)
-        with bench.progress(
-            total, plan.claim.id, unit=f" {plan.run.query}s", done=total - len(missing), note=setup.stage.told
-        ) as bar:
-            for output, digest in setup.caption(missing) if missing else ():
-                folder.append(output, digest)
-                bar.update(1)
-        seconds = time.perf_counter() - started
-        evidence = folder.finish(
-            {
-                **setup.facts(),
-                "seconds": round(seconds, 3),
-                "queries_per_second": round(len(missing) / seconds, 2),
-            },
-            git.head(plan.claim.file.parent) if missing else None,
-        )
-    changes = setup.changes
-    evidence = replace(evidence, notes=(*evidence.notes, told(setup), *changes.notes), differing=changes.listed)
-    return evidence if bench.audit is None else audit.reused(setup, bench, evidence, folder)
+    """The evidence of a plan: the first candidates of each of its queries; see `kept.evaluate`."""
+    return kept.evaluate(
+        plan,
+        bench,
+        lambda: prepare(plan, bench),
+        lambda setup: setup.stage,
+        unit=f"{plan.run.query}s",
+        rate="queries_per_second",
+        notes=lambda setup: (told(setup),),
+    )
 
 
 def told(setup: Setup) -> str:

@@ -41,6 +41,9 @@ class Stage:
         """Begin a stage of `of` images."""
         self.name, self.done, self.of = name, 0, of
 
+    def add(self, output: Output) -> None:
+        """See `kept.Watch`: the stage alone is shown."""
+
     def told(self, _elapsed: float) -> str:
         """The stage as text, such as `matching: 200 of 1,000 images`."""
         return f"{self.name}: {self.done:,} of {self.of:,} images" if self.name else ""

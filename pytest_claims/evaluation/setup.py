@@ -69,11 +69,11 @@ class Setup:
         The outputs come in the order in which they are ready, each with the digest of its image's bytes.
         """
         image_digests: dict[str, str] = {}
-        for name, tokens in self.decoder.decode(pixels(self.loaded, self.split, ids, image_digests)):
-            yield self._output(name, tokens), image_digests.pop(name)
-
-    def _output(self, name: str, tokens: Sequence[int]) -> Output:
         ends = token_ids(self.config.eos_token_id)
+        for name, tokens in self.decoder.decode(pixels(self.loaded, self.split, ids, image_digests)):
+            yield self._output(name, tokens, ends), image_digests.pop(name)
+
+    def _output(self, name: str, tokens: Sequence[int], ends: frozenset[int]) -> Output:
         stop = next((i for i, token in enumerate(tokens) if token in ends), None)
         text: str = self.loaded.processor.tokenizer.decode(list(tokens[:stop]), skip_special_tokens=True)
         return Output(
