@@ -181,7 +181,9 @@ class Architecture:
         tokenizer = self.processor.tokenizer
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is not None:
-            return list(backend.encode(text, add_special_tokens=False).ids)
+            # The tokenizer pads as the call before this one asked it to.
+            found = backend.encode(text, add_special_tokens=False)
+            return [token for token, real in zip(found.ids, found.attention_mask, strict=True) if real]
         return list(tokenizer.encode(text, add_special_tokens=False))
 
     # --- output ---

@@ -1,6 +1,6 @@
 """Measure the tiny retrieval model: recall@1, 5 and 10 in both directions, by a route that shares no line with the plugin.
 
-    python claims/shapes/retrieval/measure.py           # about a minute on one core; writes reported.json
+    python claims/shapes/retrieval/measure.py           # about half a minute on one core; writes reported.json
 
 All scores come from the model's own `forward`, which is given images and texts together: contrastive scores of blocks of
 images with all texts, and then matching scores query by query, one query's candidates in a batch. Ranks are counted as LAVIS
@@ -120,7 +120,7 @@ def reranked(
         match = pool.match(own, first) if by_image else pool.match(first, own)
         scores[query, first] = match + row[first]
         matching.append((first, match))
-        if query % 250 == 0:
+        if query % 100 == 0:
             print(f"{'images' if by_image else 'texts'}: {query}/{len(contrast)}", flush=True)
     return scores
 

@@ -1,6 +1,6 @@
 """Make the tiny retrieval model of this folder: a `Blip2ForImageTextRetrieval` for the scenes of claims/shapes.
 
-    python claims/shapes/retrieval/train.py              # about six minutes on one core; measure.py gives the numbers
+    python claims/shapes/retrieval/train.py              # about two minutes on one core; measure.py gives the numbers
     python claims/shapes/retrieval/train.py --steps 20 --train-scenes 500 --out somewhere
 
 It is the first stage of BLIP-2's training, in small: the vision model is that of the tiny captioner beside this folder and
@@ -47,7 +47,7 @@ else:
 
 SEED = 20230130
 THREADS = 1
-POOL = 250
+POOL = 100
 TRAIN_SCENES = 4_000
 STEPS = 500
 BATCH = 48
