@@ -7,7 +7,7 @@ import os
 import platform
 from typing import TYPE_CHECKING
 
-from pytest_claims import devices
+from pytest_claims import devices, libraries
 from pytest_claims.errors import NotAttempted
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def choose_device(wanted: str, required: str, *, command: str) -> torch.device:
     Raises:
         NotAttempted: the claim or the user asks for a device that this machine does not have.
     """
-    import torch
+    with libraries.importing():
+        import torch
 
     there = devices.count()
     if wanted == "auto":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import architectures, candidates, devices, files
+from pytest_claims import architectures, candidates, devices, files, libraries
 from pytest_claims.errors import EvaluationError, NotAttempted, first_line
 from pytest_claims.sources import folder, hub, processor, repository
 from pytest_claims.sources.quiet import transformers_quiet
@@ -135,11 +135,11 @@ def _read(path: Path | None) -> Any:
 
 
 def _supported(source: Source, plan: CheckpointPlan) -> None:
-    import transformers
-
-    if plan.model_class == AUTO:
+    with libraries.importing():
+        import transformers
         from transformers.models.auto import modeling_auto
 
+    if plan.model_class == AUTO:
         fits = source.config.get("model_type") in modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
         wanted = "a model that turns images into text"
     else:
@@ -226,7 +226,8 @@ def load(plan: CheckpointPlan, device: torch.device, progress: ProgressMaker) ->
     folder.weights(path, source.label)  # check the index also for the hub's cache: it must not lead out of the folder
     made = processor.load(path, source.label)
     with transformers_quiet(), processor.loading(source.label):
-        made_from: Any = getattr(transformers, plan.model_class)
+        with libraries.importing():  # transformers imports a class when it is first asked for
+            made_from: Any = getattr(transformers, plan.model_class)
         model, info = made_from.from_pretrained(
             str(path),
             dtype=getattr(torch, plan.protocol.precision),

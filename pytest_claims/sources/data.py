@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import digests
+from pytest_claims import digests, libraries
 from pytest_claims.errors import EvaluationError, NotAttempted, first_line, nearest
 from pytest_claims.evidence import per_image
 from pytest_claims.progress import silent
@@ -251,7 +251,8 @@ def _short(value: object, limit: int = 80) -> str:
 
 def _rows(dataset: Dataset, folders: Sequence[Path], progress: ProgressMaker) -> tuple[Any, Path | None, str | None]:
     """The rows, the folder that relative paths in them start from, and the commit (None if not from the hub)."""
-    import datasets
+    with libraries.importing():
+        import datasets
 
     path = hub.locate(dataset.id, folders, "dataset")
     repo = hub.find(dataset.id, dataset.revision, "dataset") if path is None else None

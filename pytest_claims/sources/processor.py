@@ -6,7 +6,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import digests
+from pytest_claims import digests, libraries
 from pytest_claims.errors import EvaluationError, first_line
 from pytest_claims.sources.quiet import transformers_quiet
 
@@ -26,9 +26,10 @@ def load(path: Path, label: str) -> Any:
     Raises:
         EvaluationError: the processor cannot be loaded.
     """
-    import transformers
+    with libraries.importing():
+        import transformers
 
-    auto: Any = transformers.AutoProcessor  # untyped in transformers 5
+        auto: Any = transformers.AutoProcessor  # untyped in transformers 5
     with transformers_quiet(), loading(label):
         return auto.from_pretrained(str(path), backend="pil", **LOCAL)
 
