@@ -47,8 +47,6 @@ _ABBREVIATIONS = """
 """
 """These keep their stop wherever they stand, in upper and lower case."""
 
-LONGEST_ABBREVIATION = max(map(len, _ABBREVIATIONS.split()))
-
 _CAPITALISED_ABBREVIATIONS = "ark az del ill la mass miss ore pa tex wash"
 """These keep their stop only when they are capitalised: "tex." ends a sentence, "Tex." is a state."""
 
@@ -61,6 +59,9 @@ _STARTER_WORDS = """
 """
 _STARTERS = frozenset(form for word in _STARTER_WORDS.split() for form in (word.capitalize(), word.upper()))
 """These start a sentence after a single letter with a stop: "plan B. The" gives "b", "J. Smith" gives "j."."""
+
+_MAY_KEEP_STOP = frozenset(f"{_ABBREVIATIONS} {_CAPITALISED_ABBREVIATIONS} {_NUMBER_ABBREVIATIONS}".split())
+"""Words that a stop may belong to, and with them each single letter."""
 
 
 def _any_case(word: str) -> str:
@@ -187,11 +188,20 @@ _WHOLE, _GLUE = "\x01", "\x02"
 def _chunk_uncached(chunk: str) -> tuple[str, ...]:
     if chunk[0] == _WHOLE:
         return (_bracketed(chunk[1:].replace(_GLUE, "\xa0")).lower(),)
-    # A bare word is its own token; the pattern is slower and gives the same. A stop after a short word may belong to the word.
-    last = chunk[-1]
-    word = chunk[:-1] if last in ",;:!?" or (last == "." and len(chunk) > LONGEST_ABBREVIATION + 1) else chunk
-    if word.isascii() and word.isalpha() and (lower := word.lower()) not in _CUT_WORDS:
-        return (lower,)
+    # A bare word is its own token, and "there's" is two. The pattern gives the same, but it is slower, and nltk takes longer to
+    # import than a few thousand captions to tokenise.
+    word = (chunk[:-1] if chunk[-1] in ".,;:!?" else chunk).lower()
+    kept = word in _CUT_WORDS or (chunk[-1] == "." and (len(word) == 1 or word in _MAY_KEEP_STOP))
+    if chunk.isascii() and word.isalpha() and not kept:
+        return (word,)
+    owner = chunk[:-2].lower() if chunk.endswith("'s") else ""
+    # "qu's" is French, and "somethin'" keeps its apostrophe.
+    if chunk.isascii() and owner.isalpha() and not owner.endswith(("u", "somethin")):
+        return (owner, "'s")
+    return _by_pattern(chunk)
+
+
+def _by_pattern(chunk: str) -> tuple[str, ...]:
     tokens = []
     for token in _tokenizer().tokenize(chunk):
         written = _WRITTEN.get(token)

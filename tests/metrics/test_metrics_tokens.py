@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import string
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,28 @@ def test_both_regular_expression_engines_agree() -> None:
     splitter = room._tokenizer()
     chunks = {chunk for row in GOLDEN for chunk in row["text"].split()}
     assert [c for c in sorted(chunks) if compiled.findall(c) != splitter.tokenize(c)] == []
+
+
+WORDS = sorted(
+    {word for row in GOLDEN for word in re.findall(r"[A-Za-z]+", row["text"])}
+    | {a + b for a in string.ascii_lowercase for b in ["", *string.ascii_lowercase]}
+    | set(f"{room._ABBREVIATIONS} {room._CAPITALISED_ABBREVIATIONS} {room._NUMBER_ABBREVIATIONS}".split())
+    | {first + second for first, second in room._CUT}
+    | {"jusqu", "lorsqu", "puisqu", "presqu", "quelqu", "dunkin", "somethin", "cap", "com", "www"}
+)
+
+
+@pytest.mark.parametrize("after", ["", ".", ",", "?", "'s", "'s.", "’s"])
+def test_the_short_way_is_the_pattern(after: str) -> None:
+    """What is taken without the pattern is what the pattern gives, for every word that it knows, in three spellings."""
+    chunks = [spelt + after for word in WORDS for spelt in (word, word.capitalize(), word.upper())]
+    assert [chunk for chunk in chunks if room._chunk_uncached(chunk) != room._by_pattern(chunk)] == []
+
+
+@given(st.from_regex(r"[A-Za-z]{1,12}('s|[.,;:!?])?", fullmatch=True))
+def test_the_short_way_is_the_pattern_for_any_letters(chunk: str) -> None:
+    """See the test above."""
+    assert room._chunk_uncached(chunk) == room._by_pattern(chunk)
 
 
 @pytest.mark.parametrize(
@@ -161,11 +184,12 @@ def test_line_ends_are_blanks(texts: list[str]) -> None:
 
 
 def test_needs_no_data_and_no_heavy_import() -> None:
-    """Importing the room loads neither torch nor nltk; tokenising loads nltk but none of its data."""
+    """Importing the room loads neither torch nor nltk. The pattern loads nltk, but none of its data; plain text no nltk."""
     program = (
         "import sys; import pytest_claims.metrics as m; heavy = {'torch', 'transformers', 'datasets', 'nltk', 'pytest'};"
-        "print(sorted(heavy & set(sys.modules))); print(m.tokenize('It works.'))"
+        "print(sorted(heavy & set(sys.modules))); print(m.tokenize('It works.'), *heavy & set(sys.modules));"
+        "print(m.tokenize('t-shirt'), *heavy & set(sys.modules))"
     )
     environment = {"NLTK_DATA": "/nonexistent", "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n('it', 'works')\n"
+    assert done.stdout == "[]\n('it', 'works')\n('t-shirt',) nltk\n"
