@@ -13,7 +13,7 @@ from pytest_claims.errors import ClaimsError, NotAttempted
 from pytest_claims.evaluation import retrieval_work
 from pytest_claims.evaluation.executor import Room
 from pytest_claims.protocol import CheckpointPlan, RetrievalPlan
-from pytest_claims.sources import checkpoint, data, hub, own, repository
+from pytest_claims.sources import answers, checkpoint, data, hub, own, repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -119,8 +119,9 @@ def _captioning(plan: CaptioningPlan, bench: Bench, found: Preflight, attempt: _
     if source is not None:
         attempt(lambda: _memory(plan, source, device, room, found))
     attempt(lambda: _disk(found))
+    listed = attempt(lambda: _answers(plan, found))
     if source is not None and room is not None:
-        _time(plan, source, room, found)
+        _time(plan, source, room, found, answers=listed or 0)
 
 
 def _retrieval(plan: RetrievalPlan, bench: Bench, found: Preflight, attempt: _Attempt) -> None:
@@ -187,6 +188,9 @@ def _checkpoint_names(plan: CheckpointPlan, _bench: Bench, _found: Preflight, at
     if plan.candidate is None:
         attempt(lambda: hub.locate(stated.checkpoint.id, plan.folders, "model"))
     attempt(lambda: hub.locate(stated.dataset.id, plan.folders, "dataset"))
+    listed = stated.decoding.answers if stated.decoding else None
+    if listed is not None:
+        attempt(lambda: answers.read(listed, plan.folders))
 
 
 _NAMES: Mapping[str, Callable[[Any, Bench, Preflight, _Attempt], None]] = {
@@ -352,11 +356,22 @@ def _disk(found: Preflight) -> None:
         )
 
 
-def _time(plan: CaptioningPlan, source: checkpoint.Source, room: Room, found: Preflight) -> None:
+def _answers(plan: CaptioningPlan, found: Preflight) -> int:
+    """Read the closed list of a plan; how many answers are scored for each question, 0 if there is no list."""
+    stated = plan.protocol.decoding
+    if stated.answers is None:
+        return 0
+    listed = answers.read(stated.answers, plan.folders)
+    found.lines.append(("answers", listed.told(stated.candidates)))
+    return listed.scored(stated.candidates)
+
+
+def _time(plan: CaptioningPlan, source: checkpoint.Source, room: Room, found: Preflight, *, answers: int) -> None:
     parameters, decoding = source.parameters(), plan.protocol.decoding
     if parameters is None:
         return
-    tokens = PREFIX + (decoding.num_beams or 1) * (decoding.max_new_tokens or 20) / 2
+    fed = 2 * answers if answers else (decoding.num_beams or 1) * (decoding.max_new_tokens or 20) / 2
+    tokens = PREFIX + fed  # most answers of VQA's list are one word, of one or two tokens
     images = plan.sample or plan.protocol.dataset.images
     _told_time(images * tokens * parameters, room, found)
 

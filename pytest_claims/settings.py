@@ -357,9 +357,9 @@ def _overrides(values: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise SettingsError(f"--claims-set={text}: expected KEY=VALUE, such as decoding.num_beams=1")
         if key not in known:
-            raise SettingsError(
-                f"--claims-set={text}: unknown protocol key {key!r}{nearest(key, known)}; known: {', '.join(known)}"
-            )
+            below = next((name for name in known if name.startswith(f"{key}.")), None)  # a section is no key
+            hint = f", did you mean {below!r}?" if below and key else nearest(key, known)
+            raise SettingsError(f"--claims-set={text}: unknown protocol key {key!r}{hint}; known: {', '.join(known)}")
         # An empty value is the empty string: `prompt=` runs without a prompt.
         given = value if known[key] is str or not value else scalar(value)
         if problem := check_override(key, given):

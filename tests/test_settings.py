@@ -10,6 +10,7 @@ from pytest_claims import settings
 from pytest_claims.errors import SettingsError
 from pytest_claims.settings import Gate, Settings, read
 from pytest_claims.spec import Protocol
+from pytest_claims.spec.decoding import CLOSED
 from pytest_claims.spec.models import protocol_keys
 
 if TYPE_CHECKING:
@@ -191,8 +192,8 @@ def test_overrides(reader: Reader, values: list[str], overrides: dict[str, Any])
         ("decoding.min_new_tokens=-1", "expected a number of at least 0, got -1"),
         ("decoding.repetition_penalty=.inf", "expected a number, got '.inf'"),
         ("decoding.early_stopping=no", "expected true or false or 'never', got 'no'"),
-        ("decoding.strategy=gredy", "expected 'greedy' or 'beam', got 'gredy', did you mean 'greedy'?"),
-        ("decoding.strategy=", "expected 'greedy' or 'beam', got ''"),
+        ("decoding.strategy=gredy", "expected 'greedy', 'beam' or 'rank', got 'gredy', did you mean 'greedy'?"),
+        ("decoding.strategy=", "expected 'greedy', 'beam' or 'rank', got ''"),
         ("precision=fp16", "expected 'float16', 'bfloat16' or 'float32', got 'fp16', did you mean 'float16'?"),
         ("image.size=3.5", "expected a whole number or text, got 3.5"),
         ("checkpoint.id=", "expected text that is not empty, got ''"),
@@ -218,11 +219,12 @@ def test_every_key_can_be_overridden(reader: Reader, key: str) -> None:
         "ranking.text": "as_is",
     }
     overrides = reader(set=[f"{key}={values.get(key, '7')}"]).overrides
+    strategy = "rank" if key.rpartition(".")[2] in CLOSED else "beam"
     needed: dict[str, dict[str, Any]] = {
         "checkpoint": {"id": "x"},
         "dataset": {"id": "x", "images": 1},
         "image": {"size": 1},
-        "decoding": {"strategy": "beam"},
+        "decoding": {"strategy": strategy},
         "ranking": {"rerank": 1},
     }
     protocol = Protocol.model_validate(

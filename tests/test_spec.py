@@ -395,7 +395,7 @@ MISTAKES: dict[str, tuple[list[Change], str]] = {
     ),
     "misspelt strategy": (
         [("strategy: beam", "strategy: bean")],
-        "13: protocol.decoding.strategy: expected 'greedy' or 'beam', got 'bean', did you mean 'beam'?",
+        "13: protocol.decoding.strategy: expected 'greedy', 'beam' or 'rank', got 'bean', did you mean 'beam'?",
     ),
     "one message per union": (
         [("early_stopping: false", "early_stopping: sometimes")],

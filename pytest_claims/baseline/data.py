@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_claims import citation
 from pytest_claims.baseline.match import Change, Located
-from pytest_claims.spec import answers_beside
+from pytest_claims.spec import answer_lists, answers_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -129,7 +129,7 @@ def named(claim: Claim) -> tuple[str, ...]:
     """The paths that a claim names; an id of the hub among them leads nowhere in a repository."""
     ids = (_id(claim, "checkpoint"), _id(claim, "dataset")) if claim.run.runs_checkpoint else ()
     beside = answers_beside(ids[1]) if ids and ids[1] else None  # VQA keeps answers in a file of their own
-    own = (*claim.run.paths, *(text for text in (*ids, beside, claim.paper.source) if text))
+    own = (*claim.run.paths, *answer_lists(claim), *(text for text in (*ids, beside, claim.paper.source) if text))
     return tuple(dict.fromkeys((*own, *_behind(claim))))
 
 

@@ -186,6 +186,34 @@ class Decoder:
             hidden = layer.leave(hidden, mixed)
         return self._logits(hidden)
 
+    def branch(self, slot: int, length: int, tokens: Tensor, depths: Tensor, mask: Tensor) -> Tensor:
+        """Feed tokens that continue the prompt of one slot in several ways; return the logits behind each, (S, V).
+
+        Nothing is written to the store.
+
+        Args:
+            slot: the slot.
+            length: the length of its prompt.
+            tokens: (S,).
+            depths: how many tokens stand between the prompt and each token, (S,).
+            mask: what is added to the attention scores between the tokens, (S, S). All see the whole prompt.
+        """
+        hidden = (self._decoder.embed_tokens(tokens) + self._positions[length + depths])[None]  # (1, S, d)
+        width = length + len(tokens)
+        seen = functional.pad(mask, (length, -width % _ALIGNMENT))[None, None, :, :width]  # (1, 1, S, length + S)
+        for number, layer in enumerate(self._layers):
+            keys_store, values_store = self._store[number, :, slot : slot + 1, :length]
+            entered = layer.enter(hidden)
+            mixed = functional.scaled_dot_product_attention(
+                self._split(layer.queries(entered)),
+                self._split(torch.cat((keys_store, layer.keys(entered)), 1)),
+                self._split(torch.cat((values_store, layer.values(entered)), 1)),
+                attn_mask=seen,
+                scale=1.0,
+            )
+            hidden = layer.leave(hidden, mixed)
+        return self._logits(hidden)[0]
+
     def reorder(self, rows: slice, parents: Tensor, step: Tensor) -> None:
         """Let beam n continue the old beam `parents[n]`: it sees the same rows, and its own next row."""
         mask = self._mask[rows]

@@ -72,7 +72,7 @@ class BeamSearch:
 
     @torch.inference_mode()
     def _allocate(self, model: Blip2ForConditionalGeneration) -> None:
-        pack = _may_pack(model)
+        pack = may_pack(model)
         slots = self.slots + self._device.far  # one that nobody uses (turnover.py)
         self._encoder = Encoder(model, pack=pack)
         self._decoder = decoder = Decoder(model, self._settings, prompts=self._prompts, slots=slots, pack=pack)
@@ -212,7 +212,7 @@ def _sound(image_id: str, tokens: list[int], score: float) -> tuple[int, ...]:
     return tuple(tokens)
 
 
-def _may_pack(model: torch.nn.Module) -> bool:
+def may_pack(model: torch.nn.Module) -> bool:
     """Whether a second, packed copy of the weights takes less than a quarter of the free memory."""
     size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     return size * 4 < devices.of(torch.device("cpu")).free_memory()

@@ -42,7 +42,10 @@ class Decoder(Protocol):
         """How many images are processed at a time. In float32, it does not change the captions."""
 
     def decode(self, images: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, Sequence[int]]]:
-        """Decode images: (id, pixel values (3, H, W)) → (id, generated tokens without the prompt), in any order."""
+        """Decode images: (id, pixel values (3, H, W)) → (id, generated tokens without the prompt), in any order.
+
+        Of a closed list: the numbers of the best answers, best first, in place of tokens.
+        """
 
 
 def choose(

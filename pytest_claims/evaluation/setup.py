@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pytest_claims import digests, machine
 from pytest_claims.architectures import token_ids
-from pytest_claims.evaluation import decoding, images, prompt, reference
+from pytest_claims.evaluation import closed, decoding, images, prompt, reference
 from pytest_claims.evidence import Output
 from pytest_claims.protocol import AnsweringPlan, Observed, decoding_facts
 from pytest_claims.sources import processor
+from pytest_claims.spec import RANK
 from pytest_claims.store import Recipe
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from pytest_claims.bench import Bench
     from pytest_claims.evaluation.decoding import Decoder
+    from pytest_claims.evaluation.prompt import Fed
     from pytest_claims.evaluation.reference import Changes
     from pytest_claims.protocol import CaptioningPlan
     from pytest_claims.sources.checkpoint import Loaded
@@ -49,6 +51,8 @@ class Setup:
     decoder: Decoder
     recipe: Recipe
     changes: Changes
+    answers: tuple[str, ...] = ()
+    """The closed list whose best answers the decoder gives; empty where it gives tokens."""
 
     @property
     def batch_size(self) -> int:
@@ -74,6 +78,15 @@ class Setup:
             yield self._output(name, tokens, ends), image_digests.pop(name)
 
     def _output(self, name: str, tokens: Sequence[int], ends: frozenset[int]) -> Output:
+        if self.answers:
+            ranked = tuple(self.answers[number] for number in tokens)
+            return Output(
+                id=name,
+                text=ranked[0],
+                references=self.split.references[name],
+                ranked=ranked,
+                extras=self.split.extras.get(name, {}),
+            )
         stop = next((i for i, token in enumerate(tokens) if token in ends), None)
         text: str = self.loaded.processor.tokenizer.decode(list(tokens[:stop]), skip_special_tokens=True)
         return Output(
@@ -100,7 +113,7 @@ def prepare(plan: CaptioningPlan, bench: Bench) -> Setup:
     config = generation_config(plan, loaded)
     questions = {name: split.questions[name] for name in ids} if isinstance(plan, AnsweringPlan) else None
     fed, prompt_facts = prompt.observe(loaded, plan.protocol.prompt, plan.claim.protocol.prompt, questions)
-    decoder = decoding.choose(loaded, config, fed, images=bench.share(len(ids)), batch_size=plan.run.batch_size)
+    decoder, chosen, listed = _decoder(plan, loaded, config, fed, bench.share(len(ids)))
     rows = int(split.facts["images"])
     changes = reference.changes(plan, loaded, bench.progress)
     recipe = Recipe(
@@ -115,7 +128,7 @@ def prepare(plan: CaptioningPlan, bench: Bench) -> Setup:
             },
             prompt={**prompt_facts, **changes.axes.get("prompt", {})},
             decoding={
-                **observed_decoding(config),
+                **chosen,
                 **loaded.architecture.foreign_ends(config),
                 **changes.axes.get("decoding", {}),
             },
@@ -136,7 +149,20 @@ def prepare(plan: CaptioningPlan, bench: Bench) -> Setup:
         population=rows if len(ids) < rows else None,
         noun=plan.noun,
     )
-    return Setup(loaded=loaded, split=split, config=config, decoder=decoder, recipe=recipe, changes=changes)
+    return Setup(
+        loaded=loaded, split=split, config=config, decoder=decoder, recipe=recipe, changes=changes, answers=listed
+    )
+
+
+def _decoder(
+    plan: CaptioningPlan, loaded: Loaded, config: GenerationConfig, fed: Fed, images: int
+) -> tuple[Decoder, dict[str, Any], tuple[str, ...]]:
+    """What decodes, the facts of the decoding axis, and the closed list that is ranked, empty if there is none."""
+    if plan.protocol.decoding.strategy == RANK:
+        ranked = closed.prepare(plan, loaded, config, fed)
+        return ranked, ranked.facts, ranked.listed.texts
+    decoder = decoding.choose(loaded, config, fed, images=images, batch_size=plan.run.batch_size)
+    return decoder, observed_decoding(config), ()
 
 
 def model_digest(loaded: Loaded) -> str:

@@ -11,6 +11,7 @@ from pytest_claims import digests
 from pytest_claims.citation.library import Library
 from pytest_claims.errors import ClaimsError
 from pytest_claims.machine import RECORDED
+from pytest_claims.spec import answer_lists
 from pytest_claims.verdict import RULES
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _minor(version: str) -> str:
 
 def _data(claim: Claim, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
     """The files that a claim names, by content, and the repositories of the hub, by commit."""
-    for path in claim.run.paths:
+    for path in (*claim.run.paths, *answer_lists(claim)):
         yield f"file {path}", _content(path, claim, folders) or UNKNOWN
     if not claim.run.runs_checkpoint:
         return

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims.spec import MIN_SAMPLE, QUESTION, Columns, ImageProtocol
+from pytest_claims.spec import MIN_SAMPLE, QUESTION, RANK, Columns, ImageProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,7 +92,12 @@ class Observed:
 
 
 def decoding_facts(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Decoding values in the form that is compared. The number of beams gives the strategy: one beam is greedy search."""
+    """Decoding values in the form that is compared. The number of beams gives the strategy: one beam is greedy search.
+
+    Where a closed list is ranked, the keys are those of `spec.decoding`: the list's file, its size and its digest.
+    """
+    if values.get("strategy") == RANK:
+        return {**values, "answers_digest": values.get("answers_digest")}
     facts = {key: value for key, value in values.items() if key != "strategy"}
     beams = facts.get("num_beams")
     strategy = values.get("strategy") if beams is None else "greedy" if beams == 1 else "beam"
@@ -178,6 +183,7 @@ def _dataset(paper: Protocol, observed: Observed) -> dict[str, Any]:
 # If the paper does not state one of these, the value of the run is recorded and is no difference.
 _OPTIONAL = {
     ("checkpoint", "digest"),
+    ("decoding", "answers_digest"),
     *(("dataset", key) for key in ("references", "fingerprint")),
 }
 

@@ -27,6 +27,7 @@ from pytest_claims.spec import (
     Protocol,
     RetrievalProtocol,
     RetrievalRun,
+    decoding,
     merge,
 )
 from pytest_claims.spec.answering import of_prompt
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pytest_claims.protocol.plans import Plan
     from pytest_claims.settings import Settings
     from pytest_claims.spec import Claim
+    from pytest_claims.spec.decoding import Decoding
 
 P = TypeVar("P", bound=Protocol)
 
@@ -81,6 +83,7 @@ def _generating(
     if isinstance(run, AnsweringRun):
         _check_template(protocol.prompt)
         kind = AnsweringPlan
+    _check_decoding(protocol.decoding, answering=kind is AnsweringPlan)
     shared = _of_checkpoint(run, protocol.dataset.images, claim, settings)
     return kind(claim=claim, run=run, protocol=protocol, folders=folders, command=runs, **shared)
 
@@ -126,6 +129,12 @@ def _check_template(prompt: str) -> None:
     """Raises `EvaluationError` if a prompt that the command line gives is no template for questions."""
     for _, text in of_prompt(prompt):
         raise EvaluationError(f"--claims-set prompt: {text}, got {prompt!r}.")
+
+
+def _check_decoding(stated: Decoding, *, answering: bool) -> None:
+    """Raises `EvaluationError` if the command line gives a decoding that a claim file cannot give."""
+    for path, text in (*decoding.of_keys(stated), *decoding.of_run(stated, answering=answering)):
+        raise EvaluationError(f"--claims-set {'.'.join(path)}: {text}.")
 
 
 def _refuse_candidate(claim: Claim, settings: Settings, does: str) -> None:

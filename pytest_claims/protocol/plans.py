@@ -14,6 +14,7 @@ from pytest_claims.errors import EvaluationError
 from pytest_claims.protocol.axes import Observed, Reading, decoding_facts, read_axes
 from pytest_claims.spec import (
     QUESTION,
+    RANK,
     AnsweringRun,
     CaptioningProtocol,
     DerivedRun,
@@ -163,7 +164,7 @@ class CaptioningPlan(CheckpointPlan):
             "image": dict(self.image_overrides),
             "prompt": protocol.prompt,
             "stated_prompt": self.claim.protocol.prompt,
-            "decoding": protocol.decoding.model_dump(),
+            "decoding": protocol.decoding.model_dump(exclude={"num_answers"}),
             "precision": protocol.precision,
         }
 
@@ -201,6 +202,11 @@ class AnsweringPlan(CaptioningPlan):
     def noun(self) -> Noun:
         """See `Plan.noun`."""
         return "answer"
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """See `Plan.gives`."""
+        return ("text", "ranked") if self.protocol.decoding.strategy == RANK else ("text",)
 
     @property
     def extras(self) -> Mapping[str, str]:

@@ -270,8 +270,9 @@ def agent_version(verdict: Verdict) -> str:
         parts.append(_family(protocol.dataset.id))
     observed = verdict.evidence.observed if verdict.evidence else None
     if observed and observed.decoding:
-        decoding = observed.decoding
-        parts.append("greedy" if decoding["strategy"] == "greedy" else f"beam{decoding['num_beams']}")
+        decoding, strategy = observed.decoding, observed.decoding["strategy"]
+        named = {"greedy": "greedy", "rank": f"rank{decoding.get('num_answers')}"}
+        parts.append(named.get(strategy) or f"beam{decoding['num_beams']}")
     if observed and observed.ranking:
         parts += [f"by-{observed.ranking['query']}", f"rerank{observed.ranking['rerank']}"]
     if verdict.score and verdict.score.n:

@@ -1,6 +1,7 @@
 """Claim files: YAML → `Claim`, strict, every error with file and line."""
 
-from pytest_claims.spec.answering import PLACE, QUESTION, AnsweringRun, answers_beside, filled
+from pytest_claims.spec.answering import PLACE, QUESTION, AnsweringRun, answer_lists, answers_beside, filled
+from pytest_claims.spec.decoding import RANK
 from pytest_claims.spec.derived import DerivedRun
 from pytest_claims.spec.hooked import HookedRun
 from pytest_claims.spec.load import RUNS, Claim, Run, load, loads, merge
@@ -28,6 +29,7 @@ __all__ = [
     "PER_NATURAL",
     "PLACE",
     "QUESTION",
+    "RANK",
     "RUNS",
     "AnsweringRun",
     "Band",
@@ -50,6 +52,7 @@ __all__ = [
     "RetrievalProtocol",
     "RetrievalRun",
     "Run",
+    "answer_lists",
     "answers_beside",
     "filled",
     "load",

@@ -14,6 +14,8 @@ from pytest_claims.spec.values import Text  # noqa: TC001 - pydantic reads it
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_claims.spec.load import Claim
+
 QUESTION = "question"
 """The place of the question in a template, and the column of questions where neither the paper nor the run names one."""
 
@@ -66,6 +68,13 @@ def of_prompt(prompt: str | None) -> Iterator[tuple[tuple[str, ...], str]]:
             yield ("prompt",), f"the template has the place {{{place}}}{hint}; the only place is {PLACE}"
     if not places:
         yield ("prompt",), f"the template has no place for the question; expected {PLACE} where it belongs"
+
+
+def answer_lists(claim: Claim) -> tuple[str, ...]:
+    """The files of the closed lists that a claim names: that which is run, then the paper's if it is another one."""
+    stated = claim.protocol.decoding
+    run: str | None = (claim.overrides.get("decoding") or {}).get("answers")
+    return tuple(dict.fromkeys(text for text in (run, stated.answers if stated else None) if text))
 
 
 def answers_beside(name: str) -> str | None:

@@ -6,7 +6,19 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_claims.errors import nearest
-from pytest_claims.spec import answering, bands, citations, derived, explain, hints, models, released, retrieval, values
+from pytest_claims.spec import (
+    answering,
+    bands,
+    citations,
+    decoding,
+    derived,
+    explain,
+    hints,
+    models,
+    released,
+    retrieval,
+    values,
+)
 from pytest_claims.spec.units import PER_NATURAL
 
 if TYPE_CHECKING:
@@ -92,6 +104,8 @@ def of_protocol(
     for path, text in _contradictions(settings, metric):
         if (path, text) not in stated:
             yield ("run", *path), text
+    if protocol.decoding:
+        yield from ((("protocol", *path), text) for path, text in decoding.of_paper(protocol.decoding))
     if isinstance(run, derived.DerivedRun):
         yield from ((("run", *path), text) for path, text in derived.of_run(run, reported))
     if isinstance(run, released.PredictionsRun):
@@ -105,10 +119,13 @@ def of_protocol(
         yield from ((("protocol", *path), text) for path, text in answering.of_prompt(protocol.prompt))
         if settings.prompt != protocol.prompt:
             yield from ((("run", *path), text) for path, text in answering.of_prompt(settings.prompt))
-    decoding, dataset = settings.decoding, settings.dataset
-    if decoding and decoding.strategy == "beam" and decoding.num_beams is None:
+    chosen, dataset = settings.decoding, settings.dataset
+    if chosen and chosen.strategy == "beam" and chosen.num_beams is None:
         text = "beam search needs a number of beams; give it in run where the paper does not state it"
         yield ("protocol", "decoding", "num_beams"), text
+    if chosen:
+        unable = decoding.of_run(chosen, answering=isinstance(run, answering.AnsweringRun))
+        yield from ((("protocol", *path), text) for path, text in unable)
     if run.sample and dataset and run.sample.size > dataset.images:
         text = f"a sample of {run.sample.size} cannot be drawn from dataset.images, {dataset.images}"
         yield ("run", "sample", "size"), text
@@ -138,16 +155,19 @@ def _contradictions(protocol: models.Protocol, metric: tuple[str, Sequence[str]]
         name, families = metric
         hint = f"{nearest(protocol.metric, families)}; known: {', '.join(families)}"
         yield ("metric",), f"{name} is not computed as {protocol.metric!r}{hint}"
-    decoding = protocol.decoding
-    if decoding is None:
+    chosen = protocol.decoding
+    if chosen is None:
         return
-    if decoding.strategy == "beam" and decoding.num_beams == 1:
+    yield from decoding.of_keys(chosen)
+    if chosen.strategy == decoding.RANK:
+        return
+    if chosen.strategy == "beam" and chosen.num_beams == 1:
         yield (
             ("decoding", "num_beams"),
             "beam search with one beam is greedy search; expected num_beams of 2 or more, or the strategy greedy",
         )
-    if decoding.strategy == "greedy" and decoding.num_beams not in (1, None):
-        yield ("decoding", "num_beams"), f"greedy search has one beam, got num_beams {decoding.num_beams}"
-    low, high = decoding.min_new_tokens, decoding.max_new_tokens
+    if chosen.strategy == "greedy" and chosen.num_beams not in (1, None):
+        yield ("decoding", "num_beams"), f"greedy search has one beam, got num_beams {chosen.num_beams}"
+    low, high = chosen.min_new_tokens, chosen.max_new_tokens
     if low is not None and high is not None and low > high:
         yield ("decoding", "min_new_tokens"), f"min_new_tokens ({low}) is above max_new_tokens ({high})"

@@ -393,6 +393,6 @@ _PARTS: Mapping[str, type[BaseModel]] = {
 def _as_validated(given: Mapping[str, Any], validated: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of `given` with their validated values: a length penalty of 1 becomes 1.0, so both give the same digest."""
     return {
-        key: _as_validated(value, validated[key]) if isinstance(value, dict) else validated[key]
+        key: _as_validated(value, validated[key]) if isinstance(value, dict) else validated.get(key)
         for key, value in given.items()
     }

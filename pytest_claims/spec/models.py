@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, StringConstraints, model_serializer
 
+from pytest_claims.spec.decoding import Decoding
 from pytest_claims.spec.ranking import Ranking
 from pytest_claims.spec.values import (
     ARXIV_ID,
@@ -184,26 +185,6 @@ class ImageProtocol(Model):
     channel_order: Literal["rgb", "bgr"] | None = Field(default=None, description="the order of the channels")
     other: dict[str, Scalar] | None = Field(
         default=None, description="settings of the image processor that have no key here, by their own names"
-    )
-
-
-class Decoding(Model):
-    """How tokens are chosen. A key left out has the neutral value; null says that the paper does not state it."""
-
-    strategy: Literal["greedy", "beam"] = Field(description="greedy: the likeliest token each time; beam: beam search")
-    num_beams: Positive | None = Field(default=1, description="how many beams; 1 is greedy search")
-    max_new_tokens: Positive | None = Field(default=20, description="the most tokens of a caption, without the prompt")
-    min_new_tokens: Annotated[int, Field(ge=0)] | None = Field(
-        default=0, description="the fewest tokens of a caption, without the prompt"
-    )
-    length_penalty: float | None = Field(
-        default=1.0, description="the exponent of the length that divides a beam's score"
-    )
-    repetition_penalty: Annotated[float, Field(gt=0)] | None = Field(
-        default=1.0, description="what divides the score of a token that was there before; 1: nothing"
-    )
-    early_stopping: bool | Literal["never"] | None = Field(
-        default=False, description="when beam search stops, as in transformers' generation config"
     )
 
 

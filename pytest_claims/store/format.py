@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -115,6 +115,16 @@ class DecodingFacts(Open):
     early_stopping: bool | str = False
 
 
+class ClosedFacts(Open):
+    """See `protocol.Observed.decoding`, where the answers of a closed list were ranked."""
+
+    strategy: Literal["rank"]
+    answers: str
+    num_answers: int
+    answers_digest: str
+    length_penalty: int | float
+
+
 class RankingFacts(Open):
     """See `protocol.Observed.ranking`. Without re-ranking there is no `score`."""
 
@@ -140,7 +150,7 @@ class ObservedFacts(Stored):
     split: SplitFacts
     image: ImageFacts
     prompt: PromptFacts | None
-    decoding: DecodingFacts | None
+    decoding: DecodingFacts | ClosedFacts | None
     precision: PrecisionFacts
     metric: None
     scored: int
@@ -349,9 +359,11 @@ def _walk(model: Any, location: tuple[str | int, ...]) -> tuple[list[str], str]:
     path: list[str] = []
     for step in location:
         below = _below(model, step)
+        path += [] if below is None else [str(step)]
+        if below is None:  # the name of a member that is a model, or of a plain type
+            below = next((k for k in _members(model) if hasattr(k, "model_fields") and k.__name__ == step), None)
         if below is None:
             break
-        path.append(str(step))
         model = below
     return path, " or ".join(dict.fromkeys(_WORDS.get(kind, "an object") for kind in _kinds(model)))
 
