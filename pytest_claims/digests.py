@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 SHORT = 16
@@ -29,6 +30,37 @@ def of_json(value: Any) -> str:
     return of(json.dumps(value, sort_keys=True))
 
 
+def of_json_list(items: Iterable[Any]) -> str:
+    """What `of_json` gives for the list of these items, of which a few hundred are held at once."""
+    total = hashlib.sha256()
+    for piece in _list_pieces(items):
+        total.update(piece)
+    return total.hexdigest()
+
+
+def of_json_object(values: Mapping[str, Any], key: str, items: Iterable[Any]) -> str:
+    """What `of_json` gives for `values` with the list of these items under `key`. A few hundred items are held at once."""
+    total = hashlib.sha256()
+    for place, name in enumerate(sorted({*values, key})):
+        total.update(f"{', ' if place else '{'}{json.dumps(name)}: ".encode())
+        for piece in _list_pieces(items) if name == key else (json.dumps(values[name], sort_keys=True).encode(),):
+            total.update(piece)
+    total.update(b"}")
+    return total.hexdigest()
+
+
+AT_ONCE = 256
+"""How many items of a list are written as JSON at once."""
+
+
+def _list_pieces(items: Iterable[Any]) -> Iterator[bytes]:
+    rest, before = iter(items), "["
+    while block := list(islice(rest, AT_ONCE)):
+        yield f"{before}{json.dumps(block, sort_keys=True)[1:-1]}".encode()
+        before = ", "
+    yield b"]" if before == ", " else b"[]"
+
+
 def of_file(path: Path) -> str:
     """The full digest of a file's bytes."""
     with path.open("rb") as file:
@@ -37,7 +69,12 @@ def of_file(path: Path) -> str:
 
 def of_files(paths: Iterable[Path]) -> str:
     """The full digest over the names and the bytes of files, taken in the order of their paths."""
+    return of_named((path, of_file(path)) for path in sorted(paths))
+
+
+def of_named(known: Iterable[tuple[Path, str]]) -> str:
+    """The same, from the digest of each file's bytes, in the order of their paths."""
     total = hashlib.sha256()
-    for path in sorted(paths):
-        total.update(path.name.encode() + b"\0" + bytes.fromhex(of_file(path)))
+    for path, digest in known:
+        total.update(path.name.encode() + b"\0" + bytes.fromhex(digest))
     return total.hexdigest()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_claims import digests
 from pytest_claims.protocol import Observed, facts_of
+from pytest_claims.spool import Column
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -54,6 +56,37 @@ class Output:
         """The output for a reader: its text, or the first of the ranking."""
         more = f" and {len(self.ranked) - FEW:,} more" if len(self.ranked) > FEW else ""
         return self.text or ", ".join(self.ranked[:FEW]) + more
+
+
+class Released(Column[Output]):
+    """Outputs that somebody released. Each is made when it is asked for; the rows may be in a file.
+
+    Args:
+        rows: the fields of each output that a released one has: id, text, references, ranking, extras (None: there are none).
+    """
+
+    __slots__ = ()
+
+    def __init__(self, rows: Sequence[ReleasedRow]) -> None:
+        super().__init__(rows, _released)
+
+    def column(self, name: str) -> Column[Any]:
+        """See `column`."""
+        return Column(self._rows, itemgetter(("id", "text", "references", "ranked").index(name)))
+
+
+ReleasedRow = tuple[str, str, tuple[str, ...], tuple[str, ...], "Mapping[str, str] | None"]
+"""The fields of a released output: id, text, references, ranking, extras (None: there are none)."""
+
+
+def _released(row: ReleasedRow) -> Output:
+    name, text, references, ranked, extras = row
+    return Output(id=name, text=text, references=references, ranked=ranked, extras=extras or {})
+
+
+def column(outputs: Sequence[Output], name: Literal["id", "text", "references", "ranked"]) -> Sequence[Any]:
+    """One field of all outputs. Those of `Released` are read when they are asked for, without making the outputs."""
+    return outputs.column(name) if isinstance(outputs, Released) else [getattr(output, name) for output in outputs]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +163,8 @@ class Evidence:
     """The result of one evaluation. Several claims may be scored from it."""
 
     basis: Basis
-    outputs: tuple[Output, ...] = ()
-    """The outputs, sorted by id, so that no later step depends on the order of evaluation."""
+    outputs: Sequence[Output] = ()
+    """The outputs, sorted by id, so that no later step depends on the order of evaluation: a tuple, or `Released`."""
     noun: Noun = "caption"
     """What an output is called. It is a property of the evaluator (`Plan.noun`)."""
     images: int | None = None
@@ -160,21 +193,21 @@ class Evidence:
     def gives(self) -> tuple[str, ...]:
         """What a metric can read of the outputs: `text`, `ranked`, or both (`metrics.needs`)."""
         text = ("text",) if self.noun != "ranking" else ()
-        return (*text, "ranked") if any(output.ranked for output in self.outputs) else text
+        return (*text, "ranked") if any(column(self.outputs, "ranked")) else text
 
     @property
     def digest(self) -> str:
         """SHA-256 over the outputs and the observed protocol. The provenance is not part of it."""
         content = {
             "basis": self.basis,
-            # This key whatever they are called, and nothing where there is none: so the digests of older evidence stay valid.
-            "captions": [[o.id, o.text, list(o.references), *_further(o)] for o in self.outputs],
             "quantities": dict(self.quantities),
             "observed": facts_of(self.observed),
             **({"derivation": repr(self.derivation)} if self.derivation else {}),
             **({"noun": self.noun} if self.noun != "caption" else {}),
         }
-        return digests.of_json(content)
+        # This key whatever they are called, and nothing where there is none: so the digests of older evidence stay valid.
+        captions = ([o.id, o.text, list(o.references), *_further(o)] for o in self.outputs)
+        return digests.of_json_object(content, "captions", captions)
 
 
 def _further(output: Output) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_claims import citation, operands, protocol, registry, release, soundness, verdict
 from pytest_claims.errors import ClaimsError, EvaluationError, NotAttempted, SettingsError, nearest
-from pytest_claims.evidence import FEW, Basis
+from pytest_claims.evidence import FEW, Basis, column
 from pytest_claims.reports.format import Gallery
 from pytest_claims.spec import Protocol
 from pytest_claims.verdict import Status, Verdict
@@ -281,10 +281,10 @@ class Session:
         held = self._corpora.get(evidence.digest)
         if held is None:
             held = self._corpora[evidence.digest] = Corpus(
-                hypotheses=[output.text for output in evidence.outputs],
-                references=[output.references for output in evidence.outputs],
-                ids=[output.id for output in evidence.outputs],
-                ranked=[output.ranked for output in evidence.outputs] if "ranked" in evidence.gives else None,
+                hypotheses=column(evidence.outputs, "text"),
+                references=column(evidence.outputs, "references"),
+                ids=column(evidence.outputs, "id"),
+                ranked=column(evidence.outputs, "ranked") if "ranked" in evidence.gives else None,
             )
         if tokens and not held.tokenised:
             with self.bench.progress(len(held), f"{name}: tokens", unit=f" {evidence.noun}s") as bar:

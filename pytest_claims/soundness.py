@@ -102,19 +102,32 @@ def _problems(evidence: Evidence) -> Iterator[str]:
 def _same(evidence: Evidence) -> Iterator[str]:
     """The problem that most rows have the same output, although their references differ."""
     noun = evidence.noun
-    first = {output.id: output.text or next(iter(output.ranked), "") for output in evidence.outputs}
     if noun == "caption":
         rows, most, of = evidence.outputs, MAX_SAME, "images"
     else:
-        commonest = Counter(first.values()).most_common(1)[0][0].strip().lower()
+        commonest = Counter(map(_first, evidence.outputs)).most_common(1)[0][0].strip().lower()
         rows = tuple(o for o in evidence.outputs if commonest not in (text.strip().lower() for text in o.references))
         most, of = MAX_SAME_CLOSED, "rows whose references say something else"
     if len(rows) < MIN_SAME:
         return
-    text, times = Counter(first[output.id] for output in rows).most_common(1)[0]
+    text, times = _majority(rows)
     if times > most * len(rows):
         subject = f"One {noun}" if noun != "ranking" else "One first candidate"
         yield f"{subject} stands for {times:,} of {len(rows):,} {of} (more than {most:.0%}): {text[:80]!r}."
+
+
+def _first(output: Output) -> str:
+    return output.text or next(iter(output.ranked), "")
+
+
+def _majority(rows: Sequence[Output]) -> tuple[str, int]:
+    """What more than half of the rows say, if they do, and how many say it. It takes no memory (Boyer and Moore 1981)."""
+    held, lead = "", 0
+    for text in map(_first, rows):
+        if not lead:
+            held = text
+        lead += 1 if text == held else -1
+    return held, sum(text == held for text in map(_first, rows))
 
 
 def _share(outputs: Sequence[Output], total: int) -> str:

@@ -199,10 +199,10 @@ def test_nothing_imports_the_plugin() -> None:
 
 
 def test_metrics_stand_alone() -> None:
-    """The metrics import nothing of the project but its errors, so that they can be used without pytest."""
+    """The metrics import nothing of the project but its errors and spools, so that they can be used without pytest."""
     found = {i for n, tree in modules() if room_of(n) == "metrics" for i in imports(n, tree).found}
     own = {room_of(name) for name in found if name.startswith("pytest_claims")}
-    assert own <= {"metrics", "errors"}
+    assert own <= {"metrics", "errors", "spool"}
     assert not any(name.split(".")[0] in ("pytest", "_pytest", "pluggy") for name in found)
 
 

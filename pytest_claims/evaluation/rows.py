@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any
 
-from pytest_claims import strict_json, text
+from pytest_claims import digests, strict_json, text
 from pytest_claims.errors import EvaluationError, nearest
 from pytest_claims.strict_json import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pytest_claims.spec import Noun
 
 MAX_BYTES = 500_000_000
 """The most bytes of a file. COCO's largest annotation file of captions has 90 MB."""
+
+MAX_LINES_BYTES = 20_000_000_000
+"""The most bytes of a file with one object a line, of which one is held at a time."""
+
+MAX_LINE = 64_000_000
+"""The most bytes of a line."""
+
+PIECE = 1 << 20
+"""How many bytes of such a file are read at once."""
 
 MAX_TEXT = 2_000_000
 """The most characters of a text. A caption usually has about sixty, so a longer text is a mistake."""
@@ -112,36 +124,101 @@ class Row:
     extras: Mapping[str, str] = field(default_factory=dict)
 
 
-def read(path: Path, file: File) -> Any:
-    """The content of a JSON file, or a list of the lines of a file of JSON lines.
+class Lines:
+    """The values of a file with one JSON value a line, read one after the other, each time that they are asked for.
+
+    Args:
+        path: the file.
+        file: how it is read.
+    """
+
+    def __init__(self, path: Path, file: File) -> None:
+        self.path, self.file = path, file
+        self.digest: str | None = None
+        """The SHA-256 of the bytes that were read, once all were."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Raises `EvaluationError` if the file cannot be read, has a line that is no JSON, or is not what it was before."""
+        shown, total = self.file.path, hashlib.sha256()
+        with _openable(self.path, shown, MAX_LINES_BYTES) as opened:
+            for number, line in enumerate(_lines(opened, total.update, shown), 1):
+                if line.strip():
+                    yield strict_json.parse(line, Source(shown, number), about=partial(_about, self.file))
+        digest = total.hexdigest()
+        if self.digest not in (None, digest):
+            raise EvaluationError(f"{shown}: the file changed while it was read. Run the claim again when it is whole.")
+        self.digest = digest
+
+
+def _lines(opened: IO[bytes], digested: Callable[[bytes], object], shown: str) -> Iterator[bytes]:
+    """The lines of a file, as `bytes.splitlines` cuts them, while at most `PIECE` bytes and a line are in memory."""
+    rest = b""
+    number = 0
+    while piece := opened.read(PIECE):
+        digested(piece)
+        lines = (rest + piece).splitlines(keepends=True)
+        # The last one may go on, and after a carriage return a line feed may follow.
+        rest = lines.pop()
+        yield from lines
+        number += len(lines)
+        if len(rest) > MAX_LINE:
+            raise EvaluationError(f"{shown}:{number + 1}: a line of more than {MAX_LINE:,} bytes is refused.")
+    if rest:
+        yield rest
+
+
+@contextmanager
+def _openable(path: Path, shown: str, most: int) -> Iterator[IO[bytes]]:
+    """A file, opened, unless it is something else or has more than `most` bytes."""
+    try:
+        if not path.is_file():
+            raise EvaluationError(f"{shown}: expected a file, this is a folder or a device.")
+        if path.stat().st_size > most:
+            raise EvaluationError(f"{shown}: {path.stat().st_size:,} bytes; more than {most:,} are refused.")
+        with path.open("rb") as opened:
+            yield opened
+    except OSError as error:
+        raise EvaluationError(f"{shown}: cannot be read: {error.strerror}.") from None
+
+
+def _about(file: File, values: dict[str, Any], double: str) -> str:
+    return f" whose {file.id!r} is {kind(values[file.id])}" if file.id in values and file.id != double else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a file holds."""
+
+    values: Any
+    """The value of a JSON file; or `Lines`."""
+    whole: str | None = None
+    """The SHA-256 of the bytes that were read, if they were read whole."""
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the bytes that were read, after all rows were."""
+        return self.whole or str(self.values.digest)
+
+
+def read(path: Path, file: File) -> Content:
+    """The content of a JSON file, or the lines of a file of JSON lines, which are read when they are asked for.
 
     Duplicate keys are refused: otherwise the last of two values would be taken silently.
 
     Raises:
         EvaluationError: it cannot be read, is too large, or is no JSON.
     """
-    shown = file.path
-    try:
-        if not path.is_file():
-            raise EvaluationError(f"{shown}: expected a file, this is a folder or a device.")
-        if path.stat().st_size > MAX_BYTES:
-            raise EvaluationError(f"{shown}: {path.stat().st_size:,} bytes; more than {MAX_BYTES:,} are refused.")
-        data = path.read_bytes()
-    except OSError as error:
-        raise EvaluationError(f"{shown}: cannot be read: {error.strerror}.") from None
-
-    def about(values: dict[str, Any], double: str) -> str:
-        return f" whose {file.id!r} is {kind(values[file.id])}" if file.id in values and file.id != double else ""
-
     if path.suffix.lower() in LINES:
-        lines = enumerate(data.splitlines(), 1)
-        return [strict_json.parse(line, Source(shown, number), about=about) for number, line in lines if line.strip()]
+        return Content(values=Lines(path, file))
+    with _openable(path, file.path, MAX_BYTES) as opened:
+        data = opened.read()
     try:
-        return strict_json.parse(data, Source(shown), about=about)
+        values = strict_json.parse(data, Source(file.path), about=partial(_about, file))
     except EvaluationError as error:
         if "Extra data" in str(error):
             raise EvaluationError(f"{error} The name of a file with one object a line ends in {LINES[0]}.") from None
         raise
+    return Content(values=values, whole=digests.of(data))
 
 
 def by_id(content: Any) -> bool:
@@ -184,7 +261,7 @@ def rows(content: Any, file: File) -> Iterator[Row]:
 
 
 def _objects(value: Any, shown: str) -> Iterator[Mapping[str, Any]]:
-    if not isinstance(value, list):
+    if not isinstance(value, list | Lines):
         raise EvaluationError(f"{shown}: expected a list of objects, got {kind(value)}.")
     for position, row in enumerate(value):
         if not isinstance(row, Mapping):

@@ -22,9 +22,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pytest_claims.errors import MetricError, nearest
-from pytest_claims.metrics.base import Corpus, Interval, Metric, Score
+from pytest_claims.metrics.base import Interval, Metric, Score
 from pytest_claims.metrics.bleu import Bleu
 from pytest_claims.metrics.cider import Cider
+from pytest_claims.metrics.corpus import Corpus
 from pytest_claims.metrics.matching import Accuracy, ExactMatch
 from pytest_claims.metrics.mean import Mean
 from pytest_claims.metrics.meteor import Meteor

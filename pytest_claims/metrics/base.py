@@ -1,4 +1,4 @@
-"""What every metric shares: the checked corpus, the score with its counts, and the interval over images.
+"""What every metric shares: the score with its counts, and the interval over images.
 
 Count, then compute: a metric reduces each image to a few sufficient statistics, and its value, its interval and its
 per-image scores are all computed from those, so a reader can compute a number of a report again from what the report holds.
@@ -7,23 +7,20 @@ per-image scores are all computed from those, so a reader can compute a number o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from pytest_claims.errors import MetricError
-from pytest_claims.metrics.checks import check_ids, check_ranking, check_sequence, check_text, check_whole, shown
-from pytest_claims.metrics.tokens import split_units, units
+from pytest_claims.metrics.checks import check_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-T = TypeVar("T")
+    from pytest_claims.metrics.corpus import Corpus
 
 SIGNATURE_VERSION = "v0.2"
 """Part of every signature. It is raised only when a change could move a number; the package's version is raised more often."""
@@ -38,8 +35,8 @@ Where BLAS threads share cores, few large products are several times faster than
 """
 
 
-CHUNK = 256
-"""How many images are tokenised before progress is reported."""
+ROWS = 1 << 16
+"""Statistics of how many images are copied at once, beside those of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +90,7 @@ class Score:
     """Corpus sums that give `value`; JSON can hold them."""
     interval: Interval | None
     """None where `resamples` is 0, and for a single image, which says nothing about the spread."""
-    per_image: tuple[float, ...]
+    per_image: Sequence[float]
     """The score of each image alone, in the order of the corpus."""
 
 
@@ -123,126 +120,6 @@ class Metric(Protocol):
 
     def score(self, corpus: Corpus, *, population: int | None = None, resamples: int = 1000, seed: int = 0) -> Score:
         """The value over `corpus`; raises `MetricError` where population, resamples or seed are not valid."""
-
-
-class Corpus:
-    """Hypotheses and references, checked once; tokens and counts are computed when first asked for, and kept.
-
-    A caption that is empty or only punctuation is valid: it has no tokens, and coco-caption scores it (BLEU counts it with
-    length 0; ROUGE-L sees one empty token, which equals another empty one; CIDEr gives it 0).
-
-    Args:
-        hypotheses: one caption per image.
-        references: one or more captions per image; the number may differ between images.
-        ids: unique, one per image; default "0", "1", ... . Scores do not depend on the order of the images, because
-            resampling goes by id.
-        ranked: labels or ids for each image, the best first, for metrics that look at more than the first; a list may be empty.
-
-    Raises:
-        MetricError: no image; lengths differ; no reference; not a string; a lone surrogate; an id twice, or one in a ranking.
-    """
-
-    def __init__(
-        self,
-        hypotheses: Sequence[str],
-        references: Sequence[Sequence[str]],
-        ids: Sequence[str] | None = None,
-        ranked: Sequence[Sequence[str]] | None = None,
-    ) -> None:
-        for role, given in (("hypotheses", hypotheses), ("references", references), ("ids", ids), ("ranked", ranked)):
-            check_sequence(role, given)
-        if ids is None:
-            ids = tuple(map(str, range(len(hypotheses))))
-        if not len(hypotheses) == len(references) == len(ids):
-            raise MetricError(
-                f"Every image needs one hypothesis, its references and one id: got {len(hypotheses)} hypotheses, "
-                f"{len(references)} lists of references and {len(ids)} ids."
-            )
-        if ranked is not None and len(ranked) != len(ids):
-            raise MetricError(f"Every image needs one ranking: got {len(ranked)} rankings and {len(ids)} ids.")
-        if not len(ids):
-            raise MetricError("There is no image to score: hypotheses and references are empty.")
-        self.ids: tuple[str, ...] = tuple(ids)
-        check_ids(self.ids)
-        for id_, hypothesis, own in zip(self.ids, hypotheses, references, strict=True):
-            check_text(id_, "hypothesis", hypothesis)
-            if isinstance(own, str | bytes | Mapping) or not isinstance(own, Sequence):
-                raise MetricError(f"Image {id_!r}: references are {shown(own)}, expected a list of strings.")
-            if not own:
-                raise MetricError(f"Image {id_!r} has no reference, expected at least one.")
-            for index, reference in enumerate(own):
-                check_text(id_, f"reference {index}", reference)
-        self.hypotheses: tuple[str, ...] = tuple(hypotheses)
-        self.references: tuple[tuple[str, ...], ...] = tuple(tuple(own) for own in references)
-        self.ranked: tuple[tuple[str, ...], ...] | None = None
-        """Per image, labels or ids, the best first; None if nothing was ranked."""
-        if ranked is not None:
-            self.ranked = tuple(check_ranking(id_, own) for id_, own in zip(self.ids, ranked, strict=True))
-        self._derived: dict[Callable[[Corpus], Any], Any] = {}
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __repr__(self) -> str:
-        return f"<Corpus of {len(self)} images, {self.reference_count} references each>"
-
-    @cached_property
-    def hypothesis_units(self) -> tuple[tuple[str, ...], ...]:
-        """Per image, the tokens as the Java tokenizer prints them: a few hold a no-break space (`5 1/2`)."""
-        return tuple(map(units, self.hypotheses))
-
-    @cached_property
-    def reference_units(self) -> tuple[tuple[tuple[str, ...], ...], ...]:
-        """Per image and reference, the same."""
-        return tuple(tuple(map(units, own)) for own in self.references)
-
-    @cached_property
-    def hypothesis_words(self) -> tuple[tuple[str, ...], ...]:
-        """Per image, the words that n-grams are made of: units, cut at every white space."""
-        return tuple(map(split_units, self.hypothesis_units))
-
-    @cached_property
-    def reference_words(self) -> tuple[tuple[tuple[str, ...], ...], ...]:
-        """Per image and reference, the same."""
-        return tuple(tuple(map(split_units, own)) for own in self.reference_units)
-
-    @property
-    def tokenised(self) -> bool:
-        """Whether the tokens were computed."""
-        return "reference_units" in self.__dict__
-
-    def tokenise(self, done: Callable[[int], object]) -> None:
-        """Compute the tokens now, which otherwise happens when they are first asked for.
-
-        Args:
-            done: called with the number of images that were tokenised since the last call.
-        """
-        hypotheses: list[tuple[str, ...]] = []
-        references: list[tuple[tuple[str, ...], ...]] = []
-        for start in range(0, len(self), CHUNK):
-            chunk = slice(start, start + CHUNK)
-            hypotheses += map(units, self.hypotheses[chunk])
-            references += (tuple(map(units, own)) for own in self.references[chunk])
-            done(len(self.hypotheses[chunk]))
-        # They are where the cached properties look for them.
-        self.__dict__["hypothesis_units"], self.__dict__["reference_units"] = tuple(hypotheses), tuple(references)
-
-    @cached_property
-    def reference_count(self) -> str:
-        """References per image as a signature says it: `5`, or `5-7` where it varies."""
-        sizes = {len(own) for own in self.references}
-        return str(min(sizes)) if len(sizes) == 1 else f"{min(sizes)}-{max(sizes)}"
-
-    @cached_property
-    def by_id(self) -> NDArray[np.intp]:
-        """The positions of the images in the order of their ids, shape (n,)."""
-        return np.array(sorted(range(len(self)), key=self.ids.__getitem__), dtype=np.intp)
-
-    def derived(self, compute: Callable[[Corpus], T]) -> T:
-        """`compute(self)`, computed once and kept: so BLEU-1 to 4 share one pass over the n-grams."""
-        if compute not in self._derived:
-            self._derived[compute] = compute(self)
-        return cast("T", self._derived[compute])
 
 
 def signature(name: str, corpus: Corpus, *parameters: str) -> str:
@@ -291,7 +168,7 @@ def interval(
             )
     if resamples == 0 or n < 2:
         return None
-    ordered = statistics[corpus.by_id]  # (n, k)
+    ordered = corpus.in_order(statistics)  # (n, k)
     total = ordered.sum(axis=0)  # (k,)
     centre = float(value(total[None, :])[0])
     shrink = 1.0 if population is None else float(np.sqrt(1 - n / population))
@@ -299,7 +176,7 @@ def interval(
     replicates = centre + (value(sums) - centre) * shrink  # (r,)
 
     # Influence of image i: gradient · (s_i - mean); var(value) ≈ n/(n-1) · Σ influence².
-    influence = (ordered - total / n) @ gradient(total)  # (n,)
+    influence = np.concatenate([(part - total / n) @ gradient(total) for part in _parts(ordered)])  # (n,)
     error = float(np.sqrt(n / (n - 1) * np.dot(influence, influence))) * shrink
     low, high = np.quantile(replicates, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return Interval(
@@ -336,20 +213,25 @@ def draw(ordered: NDArray[np.float64], *, resamples: int, seed: int) -> NDArray[
     return sums
 
 
+def _parts(statistics: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    """The rows, `ROWS` at a time."""
+    return (statistics[start : start + ROWS] for start in range(0, len(statistics), ROWS))
+
+
 def _for_products(statistics: NDArray[np.float64]) -> NDArray[np.float32] | NDArray[np.float64]:
     """The statistics in float32, if that is exact: whole numbers, and every sum below 2^24.
 
     Products in float32 take a quarter of the time.
     """
-    bound = statistics.shape[0] * float(np.abs(statistics).max())  # one image drawn n times
-    whole = bound < 2**24 and bool((statistics == np.rint(statistics)).all())
+    bound = statistics.shape[0] * max(float(statistics.max()), -float(statistics.min()))  # one image drawn n times
+    whole = bound < 2**24 and all(bool((part == np.rint(part)).all()) for part in _parts(statistics))
     return statistics.astype(np.float32) if whole else statistics
 
 
 def mean_score(
     metric: Metric,
     corpus: Corpus,
-    per_image: tuple[float, ...],
+    per_image: Sequence[float],
     *,
     population: int | None,
     resamples: int,

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from pytest_claims.metrics.base import Score, interval, signature
+from pytest_claims.metrics.base import ROWS, Score, interval, signature
+from pytest_claims.metrics.corpus import CHUNK
+from pytest_claims.spool import floats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from pytest_claims.metrics.base import Corpus
+    from pytest_claims.metrics.corpus import Corpus
 
 _Gram = TypeVar("_Gram", str, tuple[str, ...])
 
@@ -83,12 +85,17 @@ class Bleu:
                 resamples=resamples,
                 seed=seed,
             ),
-            per_image=tuple(self.value(counts).tolist()),
+            per_image=floats(self.each(counts)),
         )
 
     def statistics(self, corpus: Corpus) -> NDArray[np.float64]:
         """The counts of each image, (n, 10); the same array for every order, so that they share resamples."""
         return corpus.derived(statistics)
+
+    def each(self, counts: NDArray[np.float64]) -> Iterator[float]:
+        """The sentence-level BLEU of each image."""
+        for start in range(0, len(counts), ROWS):
+            yield from self.value(counts[start : start + ROWS]).tolist()
 
     def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """BLEU of each row of sums, shape (r, 10) to (r,); an image's own row gives its sentence-level BLEU."""
@@ -119,11 +126,11 @@ class Bleu:
 
 def statistics(corpus: Corpus) -> NDArray[np.float64]:
     """The counts that BLEU is computed from, per image, shape (n, 10); float64, so that sums are exact and products fast."""
-    rows = [
-        _row(words, references)
-        for words, references in zip(corpus.hypothesis_words, corpus.reference_words, strict=True)
-    ]
-    return np.array(rows, dtype=np.float64)
+    found = np.empty((len(corpus), CLOSEST + 1))
+    pairs = zip(corpus.hypothesis_words, corpus.reference_words, strict=True)
+    for start in range(0, len(corpus), CHUNK):
+        found[start : start + CHUNK] = [_row(words, references) for words, references in islice(pairs, CHUNK)]
+    return found
 
 
 def _row(words: tuple[str, ...], references: Sequence[tuple[str, ...]]) -> tuple[int, ...]:

@@ -22,8 +22,17 @@ def check_sequence(role: str, given: object) -> None:
         raise MetricError(f"The {role} are {shown(given)}, expected a list with one item per image.")
 
 
-def check_ids(ids: tuple[str, ...]) -> None:
-    """Refuse ids that are not strings, or not unique."""
+def check_ids(ids: Sequence[str]) -> bool:
+    """Refuse ids that are not strings, or not unique; whether they are sorted. Sorted ids need no memory."""
+    before = None
+    for position, id_ in enumerate(ids):
+        if not isinstance(id_, str):
+            raise MetricError(f"The id at position {position} is {shown(id_)}, expected a string.")
+        if before is not None and not before < id_:
+            break
+        before = id_
+    else:
+        return True
     seen: set[str] = set()
     for position, id_ in enumerate(ids):
         if not isinstance(id_, str):
@@ -31,6 +40,7 @@ def check_ids(ids: tuple[str, ...]) -> None:
         if id_ in seen:
             raise MetricError(f"The id {id_!r} stands for more than one image, expected unique ids.")
         seen.add(id_)
+    return False
 
 
 def check_ranking(id_: str, given: object) -> tuple[str, ...]:

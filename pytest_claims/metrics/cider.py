@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_claims.metrics.base import mean_score, signature
+from pytest_claims.spool import floats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_claims.metrics.base import Corpus, Score
+    from pytest_claims.metrics.base import Score
+    from pytest_claims.metrics.corpus import Corpus
 
 ORDERS = 4
 """The longest n-gram that is counted."""
@@ -50,18 +52,26 @@ class Cider:
         return mean_score(self, corpus, values, population=population, resamples=resamples, seed=seed)
 
 
-def per_image_values(corpus: Corpus) -> tuple[float, ...]:
+def per_image_values(corpus: Corpus) -> Sequence[float]:
     """CIDEr of each image, in the order of the corpus."""
-    references = [[_grams(words) for words in own] for own in corpus.reference_words]
+    # The n-grams of many images are counted twice instead of held.
+    few = isinstance(corpus.reference_words, tuple)
+    counted: Sequence[list[_Grams]] = [_all_grams(own) for own in corpus.reference_words] if few else ()
     frequency: Counter[tuple[str, ...]] = Counter()
-    for own in references:
+    for own in counted if few else map(_all_grams, corpus.reference_words):
         frequency.update(set().union(*own))
     images = math.log(len(corpus))
     rarity = {gram: images - math.log(times) for gram, times in frequency.items()}
-    return tuple(
+    del frequency
+    references = counted if few else map(_all_grams, corpus.reference_words)
+    return floats(
         _consensus(_grams(words), own, rarity, images)
         for words, own in zip(corpus.hypothesis_words, references, strict=True)
     )
+
+
+def _all_grams(own: Sequence[tuple[str, ...]]) -> list[_Grams]:
+    return [_grams(words) for words in own]
 
 
 def _grams(words: tuple[str, ...]) -> _Grams:

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 
 from pytest_claims.metrics.base import SIGNATURE_VERSION, mean_score
 from pytest_claims.metrics.vqa import normalise
+from pytest_claims.spool import floats
 
 if TYPE_CHECKING:
-    from pytest_claims.metrics.base import Corpus, Score
+    from collections.abc import Sequence
+
+    from pytest_claims.metrics.base import Score
+    from pytest_claims.metrics.corpus import Corpus
 
 FAMILY = "exact-match"
 """The family of both: the share of outputs that equal one of their references."""
@@ -55,16 +59,16 @@ class ExactMatch:
         return mean_score(self, corpus, values, population=population, resamples=resamples, seed=seed)
 
 
-def equal(corpus: Corpus) -> tuple[float, ...]:
+def equal(corpus: Corpus) -> Sequence[float]:
     """1 for each output that equals one of its references, else 0."""
-    return tuple(
+    return floats(
         float(text in references) for text, references in zip(corpus.hypotheses, corpus.references, strict=True)
     )
 
 
-def equal_normalised(corpus: Corpus) -> tuple[float, ...]:
+def equal_normalised(corpus: Corpus) -> Sequence[float]:
     """The same, after the normalisation of both sides."""
-    return tuple(
+    return floats(
         float(normalise(text) in map(normalise, references))
         for text, references in zip(corpus.hypotheses, corpus.references, strict=True)
     )

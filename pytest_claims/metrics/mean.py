@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from pytest_claims.errors import MetricError
 from pytest_claims.metrics.base import mean_score
+from pytest_claims.spool import floats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pytest_claims.metrics.base import Corpus, Score
+    from pytest_claims.metrics.base import Score
+    from pytest_claims.metrics.corpus import Corpus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,7 @@ class Mean:
         Raises:
             MetricError: a value is no number from `low` to `high`; population, resamples or seed are not valid.
         """
-        values = tuple(map(self._value, corpus.ids, corpus.hypotheses, corpus.references))
+        values = floats(map(self._value, corpus.ids, corpus.hypotheses, corpus.references))
         return mean_score(self, corpus, values, population=population, resamples=resamples, seed=seed)
 
     def _value(self, name: str, caption: str, references: Sequence[str]) -> float:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pytest_claims.metrics.base import Corpus
+    from pytest_claims.metrics.corpus import Corpus
 
 NAME = "METEOR"
 FOLDER = "meteor"

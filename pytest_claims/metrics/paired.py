@@ -19,7 +19,8 @@ from pytest_claims.metrics.base import LEVEL, draw
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pytest_claims.metrics.base import Corpus, Metric, Score
+    from pytest_claims.metrics.base import Metric, Score
+    from pytest_claims.metrics.corpus import Corpus
 
 
 @runtime_checkable

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_claims.errors import MetricError
 from pytest_claims.metrics.base import SIGNATURE_VERSION, mean_score
 from pytest_claims.metrics.matching import FAMILY
+from pytest_claims.spool import floats
 
 if TYPE_CHECKING:
-    from pytest_claims.metrics.base import Corpus, Score
+    from collections.abc import Sequence
+
+    from pytest_claims.metrics.base import Score
+    from pytest_claims.metrics.corpus import Corpus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +74,7 @@ class TopAccuracy:
         return mean_score(self, corpus, values, population=population, resamples=resamples, seed=seed)
 
 
-def hits(corpus: Corpus, k: int, name: str) -> tuple[float, ...]:
+def hits(corpus: Corpus, k: int, name: str) -> Sequence[float]:
     """1 for each output whose first `k` of the ranking hold one of its references, else 0.
 
     Args:
@@ -82,7 +87,7 @@ def hits(corpus: Corpus, k: int, name: str) -> tuple[float, ...]:
     """
     if corpus.ranked is None:
         raise MetricError(f"{name} needs a ranking for each row, and these outputs have none.")
-    found = []
+    found = array("d")
     for id_, ranking, references in zip(corpus.ids, corpus.ranked, corpus.references, strict=True):
         hit = not set(references).isdisjoint(ranking[:k])
         if not hit and len(ranking) < k:
@@ -92,4 +97,4 @@ def hits(corpus: Corpus, k: int, name: str) -> tuple[float, ...]:
                 "all candidates."
             )
         found.append(float(hit))
-    return tuple(found)
+    return floats(found)

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_claims.metrics.base import mean_score, signature
+from pytest_claims.spool import floats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_claims.metrics.base import Corpus, Score
+    from pytest_claims.metrics.base import Score
+    from pytest_claims.metrics.corpus import Corpus
 
 BETA = 1.2
 """How much more recall weighs than precision in F."""
@@ -38,9 +40,9 @@ class RougeL:
         return mean_score(self, corpus, values, population=population, resamples=resamples, seed=seed)
 
 
-def per_image_values(corpus: Corpus) -> tuple[float, ...]:
+def per_image_values(corpus: Corpus) -> Sequence[float]:
     """ROUGE-L of each image, in the order of the corpus."""
-    return tuple(
+    return floats(
         _f(hypothesis, references)
         for hypothesis, references in zip(corpus.hypothesis_units, corpus.reference_units, strict=True)
     )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytest_claims.metrics.base import Corpus
 from pytest_claims.metrics.bleu import CLOSEST, Bleu, statistics
+from pytest_claims.metrics.corpus import Corpus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,8 @@ from pytest_claims.metrics import java
 from pytest_claims.metrics.base import mean_score, signature
 
 if TYPE_CHECKING:
-    from pytest_claims.metrics.base import Corpus, Score
+    from pytest_claims.metrics.base import Score
+    from pytest_claims.metrics.corpus import Corpus
 
 NAME = "SPICE"
 FOLDER = "spice"

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 
 from pytest_claims.errors import MetricError
 from pytest_claims.metrics.base import SIGNATURE_VERSION, mean_score
+from pytest_claims.spool import floats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pytest_claims.metrics.base import Corpus, Score
+    from pytest_claims.metrics.base import Score
+    from pytest_claims.metrics.corpus import Corpus
 
 ANSWERS = 10
 """How many people answered each question."""
@@ -153,7 +155,7 @@ class VqaAccuracy:
         return mean_score(self, corpus, values, population=population, resamples=resamples, seed=seed)
 
 
-def per_answer_values(corpus: Corpus) -> tuple[float, ...]:
+def per_answer_values(corpus: Corpus) -> Sequence[float]:
     """The value of each answer, in the order of the corpus."""
     for name, references in zip(corpus.ids, corpus.references, strict=True):
         if len(references) != ANSWERS:
@@ -161,4 +163,4 @@ def per_answer_values(corpus: Corpus) -> tuple[float, ...]:
                 f"{name!r}: vqa_accuracy expects the {ANSWERS} answers that people gave as references, got {len(references)}. "
                 "For a data set with one right answer, use exact_match or accuracy."
             )
-    return tuple(map(accuracy, corpus.hypotheses, corpus.references))
+    return floats(map(accuracy, corpus.hypotheses, corpus.references))

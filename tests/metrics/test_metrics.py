@@ -367,7 +367,7 @@ def test_one_corpus_is_tokenised_and_counted_once(monkeypatch: pytest.MonkeyPatc
         seen.append(text)
         return tuple(text.split())
 
-    monkeypatch.setattr("pytest_claims.metrics.base.units", counting)
+    monkeypatch.setattr("pytest_claims.metrics.corpus.units", counting)
     corpus = Corpus(["a b", "c d"], [["a b"], ["c", "d"]])
     for metric in OURS.values():
         metric.score(corpus, resamples=2)

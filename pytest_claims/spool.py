@@ -1,0 +1,251 @@
+"""Rows of any number in bounded memory: few are kept as they are, more go to a temporary file, in blocks.
+
+A few rows stay objects of Python, as fast as a tuple. Beyond `KEEP` rows or `KEEP_BYTES`, memory holds one block and a place of
+16 bytes for each 256 rows. The file has no name, is in the folder for temporary files (`TMPDIR`), and is gone with the process.
+"""
+
+from __future__ import annotations
+
+import heapq
+import pickle
+import tempfile
+import threading
+from array import array
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import chain, islice
+from operator import eq, itemgetter
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from pytest_claims.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import IO
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+KEEP = 50_000
+"""How many rows stay in memory. The test sets of COCO, NoCaps and Flickr30k have at most 5,000, that of GQA 12,578."""
+
+KEEP_BYTES = 64_000_000
+"""How many bytes of rows stay in memory, as far as `Spool.add` is told their size."""
+
+BLOCK = 256
+"""How many rows are written and read at once."""
+
+BLOCK_BYTES = 1_000_000
+"""From how many bytes on a block has fewer rows."""
+
+
+class Lazy(Sequence[T]):
+    """A sequence that computes its items when they are asked for, and equals any sequence with equal items.
+
+    It never changes. So whoever needs an immutable sequence takes it as it is, and need not copy it into a tuple.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Sequence) and not isinstance(other, str) and len(self) == len(other)
+            and all(map(eq, self, other))
+        )  # fmt: skip
+
+    __hash__ = None  # type: ignore[assignment] # as a list: it would take a pass over all rows
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+        if isinstance(index, slice):
+            return [self._at(position) for position in range(*index.indices(len(self)))]
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
+            raise IndexError(index)
+        return self._at(position)
+
+    def _at(self, position: int) -> T:
+        raise NotImplementedError
+
+
+class Column(Lazy[T]):
+    """`compute` of each item of a sequence. It is computed anew for each that is asked for."""
+
+    __slots__ = ("_compute", "_rows")
+
+    def __init__(self, rows: Sequence[Any], compute: Callable[[Any], T]) -> None:
+        self._rows, self._compute = rows, compute
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self._compute, self._rows)
+
+    def _at(self, position: int) -> T:
+        return self._compute(self._rows[position])
+
+
+class _File:
+    """The file of a spool: what was written, by its number."""
+
+    __slots__ = ("_file", "_last", "_lock", "_starts")
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the last sequence that reads it
+        self._starts = array("Q", [0])
+        self._lock = threading.Lock()
+        self._last: tuple[int, Any] = (-1, None)
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def write(self, rows: Sequence[Any]) -> None:
+        """Add a block at the end."""
+        data = pickle.dumps(rows, pickle.HIGHEST_PROTOCOL)
+        try:
+            self._file.write(data)
+            self._file.flush()
+        except OSError as error:
+            raise EvaluationError(
+                f"A temporary file cannot be written in {tempfile.gettempdir()}: {error.strerror}. It takes about as much "
+                "space as the data; name another folder in the environment variable TMPDIR."
+            ) from None
+        self._starts.append(self._starts[-1] + len(data))
+
+    def read(self, number: int) -> Sequence[Any]:
+        """A block. The last one is kept: sequences over the same rows, read side by side, read it once."""
+        last, block = self._last
+        if last == number:
+            return block  # type: ignore[no-any-return]
+        start = self._starts[number]
+        with self._lock:
+            self._file.seek(start)
+            data = self._file.read(self._starts[number + 1] - start)
+        block = pickle.loads(data)  # noqa: S301 - the file has no name: only this process can have written it
+        self._last = (number, block)
+        return block  # type: ignore[no-any-return]
+
+
+class _Spooled(Lazy[T]):
+    """The rows in a file."""
+
+    __slots__ = ("_ends", "_file")
+
+    def __init__(self, file: _File, ends: array[int]) -> None:
+        self._file, self._ends = file, ends
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __iter__(self) -> Iterator[T]:
+        return chain.from_iterable(map(self._file.read, range(len(self._ends))))
+
+    def _at(self, position: int) -> T:
+        number = bisect_right(self._ends, position)
+        block: Sequence[T] = self._file.read(number)
+        return block[position - self._ends[number]]
+
+
+class Spool(Generic[T]):
+    """Collects rows of any number. Rows must be values that `pickle` keeps as they are: texts, numbers, tuples, mappings."""
+
+    def __init__(self) -> None:
+        self._held: list[T] = []
+        self._size = 0
+        self._file: _File | None = None
+        self._ends = array("Q")
+        """The number of rows up to the end of each block."""
+
+    def add(self, row: T, size: int = 0) -> None:
+        """Add a row at the end.
+
+        Args:
+            row: the row.
+            size: about how many bytes it takes. A spool of large rows goes to the file sooner.
+
+        Raises:
+            EvaluationError: the file cannot be written.
+        """
+        self._held.append(row)
+        self._size += size
+        most, bytes_ = (KEEP, KEEP_BYTES) if self._file is None else (BLOCK, BLOCK_BYTES)
+        if len(self._held) > most or self._size > bytes_:
+            self._write()
+
+    def _write(self) -> None:
+        self._file = self._file or _File()
+        for start in range(0, len(self._held), BLOCK):
+            block = tuple(self._held[start : start + BLOCK])
+            self._file.write(block)
+            self._ends.append(len(block) + (self._ends[-1] if self._ends else 0))
+        self._held, self._size = [], 0
+
+    def rows(self) -> Sequence[T]:
+        """All rows: a tuple, or, if they are in a file, a sequence that reads them from there. Nothing can be added later."""
+        if self._file is None:
+            return tuple(self._held)
+        if self._held:
+            self._write()
+        return _Spooled(self._file, self._ends)
+
+
+_KEY: Callable[[Any], Any] = itemgetter(0, 1)
+
+
+class Sorter(Generic[T]):
+    """Sorts rows of any number by their first two fields. Those that are in memory at once are sorted there, then merged."""
+
+    def __init__(self) -> None:
+        self._held: list[T] = []
+        self._size = 0
+        self._file: _File | None = None
+        self._runs: list[range] = []
+        """The blocks of each sorted run."""
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count + len(self._held)
+
+    def add(self, row: T, size: int = 0) -> None:
+        """Add a row; see `Spool.add`."""
+        self._held.append(row)
+        self._size += size
+        if len(self._held) > KEEP or self._size > KEEP_BYTES:
+            self._held.sort(key=_KEY)
+            self._file = self._file or _File()
+            first = len(self._file)
+            for start in range(0, len(self._held), BLOCK):
+                self._file.write(tuple(self._held[start : start + BLOCK]))
+            self._runs.append(range(first, len(self._file)))
+            self._count += len(self._held)
+            self._held, self._size = [], 0
+
+    def rows(self) -> Iterator[T]:
+        """The rows in the order of their keys. It may be called again."""
+        self._held.sort(key=_KEY)
+        if self._file is None:
+            return iter(self._held)
+        runs = (chain.from_iterable(map(self._file.read, run)) for run in self._runs)
+        return heapq.merge(*runs, iter(self._held), key=_KEY)
+
+
+def kept(given: Iterable[T]) -> Sequence[T]:
+    """A sequence that never changes, with the items of `given`: itself if it is `Lazy`, else a tuple."""
+    return given if isinstance(given, Lazy) else tuple(given)
+
+
+def floats(values: Iterable[float]) -> Sequence[float]:
+    """The values as a tuple if they are few, else as an array of eight bytes each."""
+    given = iter(values)
+    few = tuple(islice(given, KEEP))
+    more = array("d", islice(given, 1))
+    if not more:
+        return few
+    result = array("d", few)
+    result.extend(more)
+    result.extend(given)
+    return result
