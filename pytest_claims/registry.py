@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_claims import spec
 from pytest_claims.errors import EvaluationError, NotAttempted, SettingsError, nearest
+from pytest_claims.spec import given
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -49,6 +50,7 @@ def infos(extra: Mapping[str, Metric]) -> Mapping[str, spec.MetricInfo]:
             families=(metric.family,),
             # The score of a system that gets nothing right. A metric for which lower is better states it as `trivial`.
             trivial=getattr(metric, "trivial", metric.low),
+            needs=getattr(metric, "needs", ("text",)),
         )
         for name, metric in extra.items()
     }
@@ -71,18 +73,11 @@ def check_needs(metric: Metric, gives: Sequence[str], evaluator: str, noun: str)
 
     for need in needs_of(metric):
         if need not in gives:
-            others = ", ".join(GIVEN_BY[need])
+            others = ", ".join(given.GIVEN_BY[need])
             raise EvaluationError(
                 f"{metric.name} needs {NEEDS[need]}, and the {noun}s of the evaluator {evaluator} have none; expected an "
                 f"evaluator that gives it: {others}."
             )
-
-
-GIVEN_BY: Mapping[str, tuple[str, ...]] = {
-    "text": ("captioning", "predictions with texts"),
-    "ranked": ("predictions with lists", "retrieval"),
-}
-"""The evaluators that give what a metric may need."""
 
 
 def missing(metric: Metric | None) -> NotAttempted | None:

@@ -385,11 +385,8 @@ def test_a_metric_that_needs_a_ranking(tmp_path: Path) -> None:
         return with_split(plan)
 
     other = Ranked(name="equal", family="lab", value=lambda _output, _references: 1.0)
-    (verdict,) = verify(
-        file(tmp_path), evaluators=[Evaluator(name="labels", run=SplitRun, evaluate=evaluate)], metrics=[other]
-    )
-    assert verdict.status is Status.ERROR
-    assert "equal needs a ranking for each row, and the labels of the evaluator labels have none" in verdict.reason
+    with pytest.raises(SpecError, match="the evaluator labels gives no equal, which needs a ranking for each row"):
+        verify(file(tmp_path), evaluators=[Evaluator(name="labels", run=SplitRun, evaluate=evaluate)], metrics=[other])
     assert ran == []
 
 

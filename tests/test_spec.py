@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pytest_claims.errors import SpecError
 from pytest_claims.spec import METRICS, Claim, MetricInfo, PredictionsRun, load, loads, nodes, schema, to_unit, units
-from tests.builders import claim_file
+from tests.builders import claim_file, parameters
 
 SHIPPED = sorted((Path(__file__).parents[1] / "claims").rglob("*.yaml"))
 
@@ -542,8 +542,10 @@ def test_a_mistake_is_named_once_where_it_stands(changes: list[Change], text: st
 )
 def test_quotations_that_hold_the_number(tmp_path: Path, quotation: str, value: str, metric: str, unit: str) -> None:
     """A number stands in a quotation with whatever punctuation, unit or thousands separators the paper prints."""
+    counted = {"run": parameters()["run"]} if metric.endswith("parameters") else {}
     path = claim_file(
         tmp_path,
+        **counted,
         citation__quoted_text=quotation,
         citation__column="the number",
         reported__value=Decimal(value),

@@ -43,5 +43,7 @@ def with_metrics(names: Sequence[str]) -> dict[str, MetricInfo]:
     """The metrics that a claim may name, and these: metrics of plugins, of which only the names are known here."""
     from pytest_claims import spec
 
-    unknown = spec.MetricInfo(units=("percent", "fraction"), low=float("-inf"), high=float("inf"), trivial=None)
+    unknown = spec.MetricInfo(
+        units=("percent", "fraction"), low=float("-inf"), high=float("inf"), trivial=None, needs=()
+    )
     return {**dict.fromkeys(names, unknown), **spec.METRICS}

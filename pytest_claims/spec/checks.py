@@ -13,6 +13,7 @@ from pytest_claims.spec import (
     decoding,
     derived,
     explain,
+    given,
     hints,
     models,
     released,
@@ -106,6 +107,9 @@ def of_protocol(
             yield ("run", *path), text
     if protocol.decoding:
         yield from ((("protocol", *path), text) for path, text in decoding.of_paper(protocol.decoding))
+    if reported and info:
+        for text in given.problem(reported.metric, run.evaluator, run.gives, metrics):
+            yield ("reported", "metric"), text
     if isinstance(run, derived.DerivedRun):
         yield from ((("run", *path), text) for path, text in derived.of_run(run, reported))
     if isinstance(run, released.PredictionsRun):

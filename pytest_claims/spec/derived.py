@@ -63,6 +63,8 @@ class DerivedRun(Model):
 
     protocol: ClassVar[type[Protocol]] = Protocol
     runs_checkpoint: ClassVar[bool] = False
+    gives: ClassVar[tuple[str, ...]] = ()
+    """`of_run` knows its metrics."""
 
     evaluator: Literal["derived"]
     expression: Text = Field(description="+ - * / and parentheses over the names of operands; each stands in it once")

@@ -44,6 +44,9 @@ class UnknownRun(HookedRun):
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
+    gives: ClassVar[tuple[str, ...]] = ()
+    """Only the plugin knows."""
+
 
 def _paths_of(model: BaseModel) -> Iterator[str]:
     for name, field in type(model).model_fields.items():

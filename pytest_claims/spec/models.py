@@ -247,6 +247,8 @@ class GeneratingRun(Model):
     """Whether a release candidate can take the place of what is run."""
     paths: ClassVar[tuple[str, ...]] = ()
     """The files that the run section names."""
+    gives: ClassVar[tuple[str, ...]] = ("text",)
+    """What a metric can read of the outputs, of the keys of `given.NEEDS`."""
 
     columns: Columns = Field(default=Columns(), description="the columns of the data set as it is here")
     sample: Sample | None = Field(default=None, description="evaluate a sample of the images: at most partial")
@@ -273,6 +275,7 @@ class ParametersRun(Model):
 
     protocol: ClassVar[type[Protocol]] = Protocol
     runs_checkpoint: ClassVar[bool] = False
+    gives: ClassVar[tuple[str, ...]] = ("counts",)
 
     evaluator: Literal["parameters"]
     config: ConfigFile = Field(description="the configuration whose parameters are counted")

@@ -76,6 +76,11 @@ class PredictionsRun(Model):
     )
 
     @property
+    def gives(self) -> tuple[str, ...]:
+        """What a metric can read of the outputs. Which of them the file holds is known when it is read."""
+        return ("ranked",) if self.noun == "ranking" else ("text", "ranked")
+
+    @property
     def noun(self) -> Noun:
         """What an output is called."""
         return self.predictions.output or "caption"

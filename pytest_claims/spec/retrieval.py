@@ -37,6 +37,8 @@ class RetrievalRun(Model):
     """Whether a release candidate can take the place of what is run."""
     paths: ClassVar[tuple[str, ...]] = ()
     """The files that the run section names."""
+    gives: ClassVar[tuple[str, ...]] = ("ranked",)
+    """What a metric can read of the outputs."""
 
     evaluator: Literal["retrieval"]
     query: Literal["image", "text"] = Field(

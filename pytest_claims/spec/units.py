@@ -37,6 +37,8 @@ class MetricInfo:
     """The families that define it, such as `coco-caption`; empty if there is none."""
     trivial: float | None = 0
     """The value of a system that does nothing right, in the natural range; None if there is no such value."""
+    needs: tuple[str, ...] = ("text",)
+    """What an evaluator must give for it, of the keys of `given.NEEDS`; empty where this is not known."""
 
 
 METRICS: Mapping[str, MetricInfo] = {
@@ -48,16 +50,19 @@ METRICS: Mapping[str, MetricInfo] = {
     "spice": MetricInfo(units=SHARES, low=0, high=1, families=("coco-caption",)),
     "vqa_accuracy": MetricInfo(units=SHARES, low=0, high=1, families=("vqa",)),
     **{
-        name: MetricInfo(units=SHARES, low=0, high=1, families=("exact-match",))
-        for name in ("exact_match", "accuracy", "accuracy_top5")
+        name: MetricInfo(units=SHARES, low=0, high=1, families=("exact-match",)) for name in ("exact_match", "accuracy")
     },
-    **{f"recall_at_{k}": MetricInfo(units=SHARES, low=0, high=1, families=("retrieval",)) for k in (1, 5, 10)},
-    "trainable_parameters": MetricInfo(units=COUNTS, low=0, high=float("inf")),
-    "total_parameters": MetricInfo(units=COUNTS, low=0, high=float("inf")),
+    "accuracy_top5": MetricInfo(units=SHARES, low=0, high=1, families=("exact-match",), needs=("ranked",)),
+    **{
+        f"recall_at_{k}": MetricInfo(units=SHARES, low=0, high=1, families=("retrieval",), needs=("ranked",))
+        for k in (1, 5, 10)
+    },
+    "trainable_parameters": MetricInfo(units=COUNTS, low=0, high=float("inf"), needs=("counts",)),
+    "total_parameters": MetricInfo(units=COUNTS, low=0, high=float("inf"), needs=("counts",)),
     # Derived claims. Trivial is what equal numbers give.
-    "difference": MetricInfo(units=(*SHARES, *COUNTS), low=float("-inf"), high=float("inf")),
-    "ratio": MetricInfo(units=("times", *SHARES), low=0, high=float("inf"), trivial=1),
-    "relative_change": MetricInfo(units=SHARES, low=float("-inf"), high=float("inf")),
+    "difference": MetricInfo(units=(*SHARES, *COUNTS), low=float("-inf"), high=float("inf"), needs=("derived",)),
+    "ratio": MetricInfo(units=("times", *SHARES), low=0, high=float("inf"), trivial=1, needs=("derived",)),
+    "relative_change": MetricInfo(units=SHARES, low=float("-inf"), high=float("inf"), needs=("derived",)),
 }
 """The metrics that ship; a plugin adds its own through the hook `pytest_claims_metrics`."""
 

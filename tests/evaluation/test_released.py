@@ -115,25 +115,18 @@ def test_rankings(tmp_path: Path) -> None:
     assert (verdict.status, verdict.measured) == (Status.PASS, Decimal(50))
 
 
-@pytest.mark.parametrize(
-    ("metric", "output", "ours", "text"),
-    [
-        (
-            "top2", "label", {"1": "a", "2": "b"},
-            "top2 needs a ranking for each row, and the labels of the evaluator predictions have none; expected an evaluator",
-        ),
-        (
-            "equal", "ranking", {"1": ["a"], "2": ["b"]},
-            "equal needs a text for each row, and the rankings of the evaluator predictions have none; expected an evaluator",
-        ),
-    ],
-)  # fmt: skip
-def test_a_metric_that_needs_something_else(tmp_path: Path, metric: str, output: str, ours: object, text: str) -> None:
+def test_a_metric_that_needs_something_else(tmp_path: Path) -> None:
     """A metric is refused whose needs the outputs do not meet; the message says what is missing, and who gives it."""
-    names = {"run__predictions": {"path": "p.json", "output": output}}
-    verdict = found(tmp_path, ours, {"1": "a", "2": "a"}, metric=metric, **names)
+    names: dict[str, Any] = {"run__predictions": {"path": "p.json", "output": "label"}}
+    verdict = found(tmp_path, {"1": "a", "2": "b"}, {"1": "a", "2": "a"}, metric="top2", **names)
     assert (verdict.status, verdict.measured) == (Status.ERROR, None)
-    assert text in verdict.reason
+    assert verdict.reason.endswith(
+        "top2 needs a ranking for each row, and the labels of the evaluator predictions have none; expected an evaluator "
+        "that gives it: retrieval, predictions of lists."
+    )
+    names["run__predictions"]["output"] = "ranking"
+    with pytest.raises(SpecError, match="the evaluator predictions gives no equal, which needs a text for each row"):
+        found(tmp_path, {"1": ["a"], "2": ["b"]}, {"1": "a", "2": "a"}, **names)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +158,9 @@ def test_a_metric_that_needs_something_else(tmp_path: Path, metric: str, output:
 )
 def test_bad_outputs(tmp_path: Path, output: str, ours: object, text: str) -> None:
     """What is no output of its kind is an error that calls it by its name, and says which row."""
-    verdict = found(tmp_path, ours, {"1": "a", "2": "a"}, run__predictions={"path": "p.json", "output": output})
+    metric = "top2" if output == "ranking" else "equal"
+    named = {"path": "p.json", "output": output}
+    verdict = found(tmp_path, ours, {"1": "a", "2": "a"}, metric=metric, run__predictions=named)
     assert (verdict.status, verdict.measured) == (Status.ERROR, None)
     assert verdict.reason.startswith(text)
 
