@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the file."""
-    from pytest_claims.citation import cells
+    from pytest_claims.citation import cells, guess
     from pytest_claims.errors import ClaimsError, SettingsError
 
     document = cite.opened(arguments.paper)
@@ -47,7 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
     if not values:
         rows = ", ".join(dict.fromkeys(f"“{' '.join(value.row_path)}”" for table in tables for value in table.values))
         raise SettingsError(f"--rows {arguments.rows}: no row of the table has such a name; its rows: {rows[:500]}.")
-    written = "\n".join([*_head(Path(arguments.paper)), *_claims(values[:CLAIMS]), ""])
+    values = values[:CLAIMS]
+    kinds = list(dict.fromkeys(filter(None, (_kind(guess.metric(value)) for _, value in values)))) or [KINDS[0]]
+    shared = kinds[0] if len(kinds) == 1 else None
+    written = "\n".join([*_head(Path(arguments.paper), shared), *_claims(values, shared), ""])
     if arguments.output is None:
         sys.stdout.write(text.block(written))
         return 0
@@ -58,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         path.write_text(text.block(written), encoding="utf-8")
     except OSError as error:
         raise ClaimsError(f"--output {path}: cannot be written: {error.strerror}.") from None
-    sys.stderr.write(f"{text.line(f'{path}: {min(len(values), CLAIMS)} numbers. Read each TODO and each guess.')}\n")
+    sys.stderr.write(f"{text.line(f'{path}: {len(values)} numbers. Read each TODO and each guess.')}\n")
     return 0
 
 
@@ -69,7 +73,8 @@ def _named(value: Value, pattern: str) -> bool:
     return fnmatchcase(name.casefold(), pattern.casefold())
 
 
-def _head(paper: Path) -> Iterator[str]:
+def _head(paper: Path, kind: Kind | None) -> Iterator[str]:
+    """The file above its claims; with the section run if one of them fits all claims."""
     found = re.search(r"([0-9]{4}\.[0-9]{4,5})(?:v([0-9]+))?", paper.name)
     yield "# Made by `python -m pytest_claims scaffold`. Each TODO is yours to fill in, and each guess yours to check."
     yield "paper:"
@@ -80,25 +85,92 @@ def _head(paper: Path) -> Iterator[str]:
     yield ""
     yield "protocol:"
     yield "  dataset: {id: TODO, split: test, images: 5000}  # TODO: the data set, and how many images the split has"
-    yield "  metric: coco-caption  # a guess"
-    yield ""
-    yield "# Released captions are scored. docs/verdicts.md and README.md show the other evaluators."
-    yield "run:"
-    yield "  evaluator: predictions  # a guess"
-    yield "  predictions: {path: TODO.json, id: image_id, caption: caption}"
-    yield "  references: {path: TODO-references.json}"
+    if kind is None:
+        yield "  # Each claim has its metric's family and its section run: the table holds several kinds of metrics."
+    else:
+        yield f"  metric: {kind.family}  # a guess"
+        yield ""
+        yield f"# {kind.told}"
+        yield from _run(kind)
     yield ""
     yield "claims:"
 
 
-def _claims(values: Sequence[tuple[Table, Value]]) -> Iterator[str]:
-    """The claims; those that the evaluator above cannot give stand in comments."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """Metrics that one section run gives."""
+
+    family: str
+    predictions: str
+    references: str
+    told: str
+
+
+_RELEASED = "Released {} are scored. {}"
+
+KINDS = (
+    Kind(
+        family="coco-caption",
+        predictions="{path: TODO.json, id: image_id, caption: caption}",
+        references="{path: TODO-references.json}",
+        told=_RELEASED.format("captions", "To run a model: evaluator: captioning (README.md)."),
+    ),
+    Kind(
+        family="vqa",
+        predictions="{path: TODO.json, id: question_id, output: answer}",
+        references="{path: TODO-references.json, id: question_id, references: answers.answer}",
+        told=_RELEASED.format("answers", "To ask a model: evaluator: answering (docs/answering.md)."),
+    ),
+    Kind(
+        family="exact-match",
+        predictions="{path: TODO.json, id: id, output: label}",
+        references="{path: TODO-references.json, id: id, references: label}",
+        told=_RELEASED.format(
+            "labels",
+            "A row has one label, or a list with the best first, which accuracy_top5 needs. To run a model: docs/extending.md.",
+        ),
+    ),
+    Kind(
+        family="retrieval",
+        predictions="{path: TODO.json, id: id, output: ranking}",
+        references="{path: TODO-references.json, id: id, references: right}",
+        told=_RELEASED.format(
+            "rankings",
+            "A row has a list of ids, the best first. To rank with a model: evaluator: retrieval (docs/retrieval.md).",
+        ),
+    ),
+)
+"""The sections that can be written for metrics of outputs."""
+
+
+def _kind(metric: str) -> Kind | None:
+    """The section for a metric; None for one that is not scored from outputs."""
+    from pytest_claims.spec import METRICS
+
+    return next((kind for kind in KINDS if metric in METRICS and kind.family in METRICS[metric].families), None)
+
+
+def _run(kind: Kind, indent: str = "") -> Iterator[str]:
+    yield f"{indent}run:"
+    yield f"{indent}  evaluator: predictions  # a guess"
+    yield f"{indent}  predictions: {kind.predictions}"
+    yield f"{indent}  references: {kind.references}"
+
+
+def _claims(values: Sequence[tuple[Table, Value]], shared: Kind | None) -> Iterator[str]:
+    """The claims; those whose metric is not scored from outputs stand in comments.
+
+    Args:
+        values: the numbers.
+        shared: the kind of all of them; None if each claim states its own.
+    """
     from pytest_claims.citation import guess, numbers
 
     taken: set[str] = set()
     active = 0
     for table, value in values:
         metric = guess.metric(value)
+        kind = _kind(metric)
         unit = guess.unit(value, metric or "percent")
         (first, *_) = numbers.numbers(value.text)
         named = f"{' '.join(value.row_path)} {' '.join(value.column_path)}"
@@ -108,7 +180,9 @@ def _claims(values: Sequence[tuple[Table, Value]]) -> Iterator[str]:
             f"    reported: {{metric: {metric or 'TODO'}, value: {first.text}, unit: {unit}}}  # metric and unit: guessed"
         )
         lines.append("    tolerance: {pass: 2%, partial: 4%}  # TODO: how far a result may lie from the reported value")
-        possible = metric in guess.SHARES and float(first.text) > 0
+        if kind is not None and shared is None:
+            lines += [f"    protocol: {{metric: {kind.family}}}", *_run(kind, "    ")]
+        possible = kind is not None and float(first.text) > 0
         active += possible
         if not possible:
             why = "needs another evaluator" if metric else "no metric of these evaluators is named in its headers"

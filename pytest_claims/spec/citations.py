@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _ACCURACY = re.compile(r"\bacc(?:uracy|\.)?(?![\w-])", re.IGNORECASE)
 
-_NAMED: Mapping[str, re.Pattern[str]] = {
+NAMED: Mapping[str, re.Pattern[str]] = {
     **{f"bleu{n}": re.compile(rf"\bb(?:leu)?\s?[-@_]?\s?{n}(?![0-9.])", re.IGNORECASE) for n in (1, 2, 3, 4)},
     "rouge_l": re.compile(r"\br(?:ouge)?[-_ ]?l\b", re.IGNORECASE),
     "cider": re.compile(r"\bcider\b", re.IGNORECASE),
@@ -25,7 +25,7 @@ _NAMED: Mapping[str, re.Pattern[str]] = {
     "meteor": re.compile(r"\bmeteor\b", re.IGNORECASE),
     **{f"recall_at_{k}": re.compile(rf"\b(?:recall|[it]?r)\s?@\s?{k}(?![0-9.])", re.IGNORECASE) for k in (1, 5, 10)},
     **dict.fromkeys(("accuracy", "vqa_accuracy"), _ACCURACY),
-    "accuracy_top5": re.compile(r"\btop[- ]?5\b", re.IGNORECASE),
+    "accuracy_top5": re.compile(r"\btop[- ]?5\b|\bacc(?:uracy)?\s?@\s?5(?![0-9])", re.IGNORECASE),
     "exact_match": re.compile(rf"{_ACCURACY.pattern}|\bexact[- ]match\b|\bem\b", re.IGNORECASE),
     # Metrics that no evaluator here gives, and that stand beside ours in tables.
     "recall": re.compile(r"\brecall\b(?!\s?@)|\br\s?@\s?(?!(?:1|5|10)(?![0-9]))[0-9]+", re.IGNORECASE),
@@ -43,10 +43,10 @@ def other_metric(metric: str, citation: Citation) -> str:
 
     In a transposed table the metric stands in the row.
     """
-    if metric not in _NAMED:
+    if metric not in NAMED:
         return ""
-    named = [name for name, pattern in _NAMED.items() if pattern.search(citation.column)]
-    if not named or metric in named or _NAMED[metric].search(citation.row):
+    named = [name for name, pattern in NAMED.items() if pattern.search(citation.column)]
+    if not named or metric in named or NAMED[metric].search(citation.row):
         return ""
     return named[0]
 

@@ -69,16 +69,65 @@ def test_scaffold_writes_claims(paper: Path, capsys: pytest.CaptureFixture[str])
     path = paper.parent / "claims.yaml"
     assert main(["scaffold", "--paper", str(paper), "--table", "3", "--rows", "blip-2*", "--output", str(path)]) == 0
     claims = spec.load(path)
-    assert len(claims) == 3 * (4 + 2)
-    assert {claim.reported.metric for claim in claims} == {"cider", "bleu4"}
+    assert len(claims) == 3 * (8 + 2)
+    assert {claim.reported.metric for claim in claims} == {"cider", "bleu4", "spice"}
     assert claims[0].paper.latest_version == 3
     text = path.read_text(encoding="utf-8")
     assert text.count("# metric and unit: guessed") == 33
-    assert text.count("  #   - id: ") == 15  # SPICE and parameters, which the evaluator of the file does not give
+    assert text.count("  #   - id: ") == 3  # parameters, which the evaluator of the file does not give
     library = Library((paper.parent,), read=reading.read)
     assert {citation.check(claim, library).result for claim in claims} == {Result.CONFIRMED}
     assert main(["scaffold", "--paper", str(paper), "--table", "3", "--output", str(path)]) == 2
     assert "there is such a file already" in capsys.readouterr().err
+
+
+HEADERS = {
+    "VQAv2 test-dev": "vqa_accuracy", "OK-VQA test": "vqa_accuracy", "VQA Acc.": "vqa_accuracy", "GQA test-dev": "exact_match",
+    "EM": "exact_match", "Exact match": "exact_match", "Accuracy": "accuracy", "Top-1": "accuracy", "Top-1 Acc.": "accuracy",
+    "Acc@1": "accuracy", "Top-5": "accuracy_top5", "Acc@5": "accuracy_top5", "R@1": "recall_at_1", "TR@1": "recall_at_1",
+    "IR@5": "recall_at_5", "Recall@10": "recall_at_10", "METEOR": "meteor", "M": "meteor", "SPICE": "spice", "S": "spice",
+    "C": "cider", "B@4": "bleu4", "R@50": "", "R@100": "", "Top-10": "", "Acc@10": "", "Latency": "", "TriviaQA": "",
+}  # fmt: skip
+"""Columns as tables write them, and the metric that is guessed."""
+
+
+@pytest.mark.parametrize(("header", "metric"), HEADERS.items())
+def test_the_metric_is_guessed_from_the_column(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], header: str, metric: str
+) -> None:
+    """A guess has the evaluator and the family that its metric needs, and the file is valid; what is not known is a comment."""
+    path = tmp_path / "paper.html"
+    path.write_text(
+        f"<table><caption>Table 1: x</caption><tr><th>Model<th>{header}<tr><td>ViT-S<td>65.0</table>", encoding="utf-8"
+    )
+    assert main(["scaffold", "--paper", str(path), "--table", "1"]) == 0
+    written = capsys.readouterr().out
+    if not metric:
+        assert "metric: TODO" in written
+        assert yaml.safe_load(written)["claims"] == []
+        return
+    (claim,) = spec.loads(written.encode(), path=tmp_path / "claims.yaml", display="claims.yaml")
+    assert claim.reported.metric == metric
+    assert claim.protocol.metric in spec.METRICS[metric].families
+
+
+def test_a_table_of_several_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Captions, answers, labels and rankings in one table: each claim has a section run of its own."""
+    path = tmp_path / "paper.html"
+    head = (
+        "<table><caption>Table 1: x</caption><tr><th>Model<th>COCO, B@4<th>VQAv2<th>ImageNet, Top-5<th>Flickr30k, TR@1"
+    )
+    path.write_text(f"{head}<tr><td>a<td>43.7<td>65.0<td>95.1<td>97.6</table>", encoding="utf-8")
+    assert main(["scaffold", "--paper", str(path), "--table", "1"]) == 0
+    written = capsys.readouterr().out.encode()
+    claims = spec.loads(written, path=tmp_path / "claims.yaml", display="claims.yaml")
+    runs = [claim.run for claim in claims]
+    assert [run.noun for run in runs if isinstance(run, spec.PredictionsRun)] == [
+        "caption",
+        "answer",
+        "label",
+        "ranking",
+    ]
 
 
 @pytest.mark.parametrize(
