@@ -13,7 +13,7 @@ from pytest_claims.errors import EvaluationError
 from pytest_claims.evidence import Basis
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pytest_claims.evidence import Evidence, Output
     from pytest_claims.metrics import Score
@@ -35,6 +35,11 @@ MAX_SAME_CLOSED = 0.9
 half of many yes-or-no questions, and a biased model says it to most of the others. A model that says it to nearly all of them
 did not see its input."""
 
+MARGIN = 0.1
+"""How much more often an answer or a label must be given than it is right, before it is degenerate. Where "yes" is right for 95
+rows of 100, a working model may say it 99 times: five rows are too few to tell it from one that did not see its input. So one
+output for all rows is refused unless it is right for more than 90 % of them."""
+
 MAX_CUT = 0.05
 """The share of captions that may be cut at the length limit. A caption has about ten tokens, and limits are 20 or 30. More cut
 captions mean that the search does not recognise the end token, or that the limit is not the paper's."""
@@ -47,7 +52,7 @@ PLACEHOLDERS = ("<image>", "</s>", "<s>", "<pad>", "<unk>", "<|image|>", "<|endo
 
 
 def check(evidence: Evidence) -> tuple[str, ...]:
-    """What is odd about the outputs of `evidence`.
+    """What is odd about the outputs of `evidence`, and what a constant output would be worth if they are nearly that.
 
     Released outputs are scored as they are, whatever they look like, since the number under test comes from them. What is odd
     about them comes back as notes.
@@ -60,7 +65,7 @@ def check(evidence: Evidence) -> tuple[str, ...]:
     problems = tuple(_problems(evidence))
     if problems and evidence.basis is Basis.REPRODUCED:
         raise EvaluationError("Degenerate output, not scored: " + " ".join(problems))
-    return problems
+    return (*problems, *_constant(evidence))
 
 
 def check_score(score: Score) -> None:
@@ -111,23 +116,64 @@ def _same(evidence: Evidence) -> Iterator[str]:
     if len(rows) < MIN_SAME:
         return
     text, times = _majority(rows)
+    if noun in CLOSED:
+        given, right = _constant_of(evidence.outputs)[1:]
+        if given <= right + MARGIN * len(evidence.outputs):
+            return
     if times > most * len(rows):
         subject = f"One {noun}" if noun != "ranking" else "One first candidate"
         yield f"{subject} stands for {times:,} of {len(rows):,} {of} (more than {most:.0%}): {text[:80]!r}."
+
+
+CLOSED = ("answer", "label")
+"""Outputs that are compared with how often they are right. Captions differ, and so do the ids of rankings."""
+
+
+def _constant(evidence: Evidence) -> Iterator[str]:
+    """The note that the outputs are nearly one, with how often that one is right.
+
+    It is no error where the references are as biased. Then the score says little, and a reader should know.
+    """
+    total = len(evidence.outputs)
+    if evidence.noun not in CLOSED or total < MIN_SAME:
+        return
+    text, given, right = _constant_of(evidence.outputs)
+    if given > MAX_SAME_CLOSED * total:
+        yield (
+            f"One {evidence.noun} stands for {given:,} of {total:,} rows: {text[:80]!r}. To give it always is right in "
+            f"{right:,} of them ({right / total:.1%}): a model that does not look gets as much."
+        )
+
+
+def _constant_of(outputs: Sequence[Output]) -> tuple[str, int, int]:
+    """What more than half of the rows say, if they do, how many say it, and for how many it is right."""
+    text, given = _majority(outputs, lambda output: _folded(_first(output)))
+    return text, given, sum(text in _agreed(output) for output in outputs)
+
+
+def _agreed(output: Output) -> Iterator[str]:
+    """The references of a row that most people gave: of ten answers, one may be anything."""
+    own = Counter(map(_folded, output.references))
+    most = max(own.values(), default=0)
+    return (text for text, times in own.items() if times == most)
 
 
 def _first(output: Output) -> str:
     return output.text or next(iter(output.ranked), "")
 
 
-def _majority(rows: Sequence[Output]) -> tuple[str, int]:
+def _folded(text: str) -> str:
+    return text.strip().lower()
+
+
+def _majority(rows: Sequence[Output], of: Callable[[Output], str] = _first) -> tuple[str, int]:
     """What more than half of the rows say, if they do, and how many say it. It takes no memory (Boyer and Moore 1981)."""
     held, lead = "", 0
-    for text in map(_first, rows):
+    for text in map(of, rows):
         if not lead:
             held = text
         lead += 1 if text == held else -1
-    return held, sum(text == held for text in map(_first, rows))
+    return held, sum(text == held for text in map(of, rows))
 
 
 def _share(outputs: Sequence[Output], total: int) -> str:

@@ -89,8 +89,9 @@ HALF = [("yes", "yes")] * 50
 
 def test_an_answer_may_be_right_for_most_rows() -> None:
     """One answer for most rows is degenerate only where the references say something else; the noun is the evaluator's."""
-    assert check(answers(*HALF, *[("no", "no")] * 5)) == ()
-    assert check(answers(*HALF, *[("Yes", "no")] * 45, *[("no", "no")] * 5)) == ()
+    assert check(answers(*HALF, *[("no", "no")] * 6)) == ()
+    (note,) = check(answers(*HALF, *[("Yes", "no")] * 45, *[("no", "no")] * 5))
+    assert "To give it always is right in 50 of them (50.0%)" in note
     with pytest.raises(
         EvaluationError, match=r"One answer stands for 46 of 50 rows whose references say something else"
     ):
@@ -99,6 +100,37 @@ def test_an_answer_may_be_right_for_most_rows() -> None:
         EvaluationError, match=r"One first candidate stands for 50 of 50 rows .* \(more than 90%\): 'yes'"
     ):
         check(answers(*HALF, *[("yes", "no")] * 50, noun="ranking"))
+
+
+def test_references_may_be_as_biased_as_answers() -> None:
+    """One answer for all rows is degenerate unless the commonest reference is right for more than 90 %; then it is told."""
+    nouns: tuple[tuple[int, Noun], ...] = ((89, "answer"), (50, "label"))
+    for right, noun in nouns:
+        constant = answers(*[("yes", "yes")] * right, *[("yes", "no")] * (100 - right), noun=noun)
+        with pytest.raises(EvaluationError, match=rf"One {noun} stands for {100 - right} of {100 - right} rows whose"):
+            check(constant)
+    (note,) = check(answers(*[("Yes", "yes")] * 180, *[("yes", "no")] * 20))
+    assert note == (
+        "One answer stands for 200 of 200 rows: 'yes'. To give it always is right in 180 of them (90.0%): "
+        "a model that does not look gets as much."
+    )
+    with pytest.raises(EvaluationError, match="One answer stands for 190 of 190 rows whose"):
+        check(answers(*[("no", "yes")] * 190, *[("no", "no")] * 10))
+    (note,) = check(answers(*[("yes", "yes")] * 95, *[("no", "no")] * 5, noun="label"))
+    assert "right in 95 of them (95.0%)" in note
+    assert check(answers(*[("yes", "yes")] * 90, *[("no", "no")] * 10)) == ()
+
+
+def test_of_ten_answers_most_are_right() -> None:
+    """A reference that one of ten people gave is not what the row's people say."""
+    outputs = tuple(
+        Output(id=f"{i:03}", text="yes", references=(*["yes" if i % 2 else "no"] * 8, "yes", "no")) for i in range(100)
+    )
+    rows = [*outputs, *(Output(id=f"x{i}", text="yes", references=("no",) * 10) for i in range(10))]
+    with pytest.raises(
+        EvaluationError, match="One answer stands for 10 of 10 rows whose references say something else"
+    ):
+        check(Evidence(basis=Basis.REPRODUCED, outputs=tuple(rows), noun="answer"))
 
 
 def test_a_ranking_ranks_each_once() -> None:
