@@ -16,13 +16,16 @@ from pytest_claims.errors import ClaimsError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pytest_claims.commands.card import Card
     from pytest_claims.reports.format import Record
     from pytest_claims.spec import Claim
 
 HELP = "write passed verdicts of a JSON report into a model card"
+
+TASKS: Mapping[str, str] = {"caption": "image-to-text", "answer": "visual-question-answering"}
+"""The hub's task by what an output is called. It has none for rankings, and labels may be those of anything: `other`."""
 
 SOURCE = "pytest-claims"
 """The name of the source of what this command writes."""
@@ -83,6 +86,8 @@ def _result(record: Record) -> Result | str:
     """A verdict that may be written, or why it may not."""
     from pytest_claims import api
     from pytest_claims.commands import with_metrics
+    from pytest_claims.spec import RUNS
+    from pytest_claims.spec.hooked import UnknownRun
 
     verdict, evidence = record.verdict, record.evidence
     if verdict.status != "pass":
@@ -100,11 +105,15 @@ def _result(record: Record) -> Result | str:
     if evidence.measured is None or evidence.claim.id is None or verdict.claim_citation is None:
         return "it holds no number."
     metrics = with_metrics([verdict.claim_citation.reported_metric])
+    # The code of a plugin is not run: of its keys only it knows the meaning, and a claim's digest depends on that.
+    hooked = {one.name: UnknownRun for one in evidence.supplied if one.used and one.kind == "evaluator"}
     try:
-        (claim,) = api.read(f"{evidence.claim.file}::{evidence.claim.id}", metrics)
+        (claim,) = api.read(f"{evidence.claim.file}::{evidence.claim.id}", metrics, runs={**hooked, **RUNS})
     except ClaimsError as error:
         return f"its claim, which names the data set, cannot be read. {error}"
-    if claim.digest != evidence.claim.digest:
+    place = evidence.claim
+    same = claim.file_digest == place.file_digest if hooked else claim.digest == place.digest
+    if not same:
         return f"{claim.where} has changed since the verdict: run it again."
     if claim.protocol.dataset is None:
         return "its claim names no data set."
@@ -122,7 +131,16 @@ def _metric(result: Result) -> dict[str, Any]:
         "signature": record.evidence.signature,
         **({"interval": [round(interval.low, 4), round(interval.high, 4)]} if interval else {}),
         "verdict": record.verdict.id,
+        # A plugin's code can give any number: who reads the card should know whose it is.
+        **({"supplied": supplied} if (supplied := _supplied(record)) else {}),
     }
+
+
+def _supplied(record: Record) -> list[str]:
+    """The metric and the evaluator that a hook supplied, with the code that they are."""
+    from pytest_claims.reports import facts
+
+    return [f"{kind} {told}" for kind, told in facts.supplied(record.evidence)]
 
 
 def _block(result: Result) -> dict[str, Any]:
@@ -133,7 +151,7 @@ def _block(result: Result) -> dict[str, Any]:
     claim, dataset = result.claim, result.claim.protocol.dataset
     assert dataset is not None  # noqa: S101 - `_result` refuses a claim without one
     found = EvalResult(
-        task_type="image-to-text",
+        task_type=TASKS.get(result.record.noun, "other"),
         dataset_type=dataset.id,
         dataset_name=dataset.id.rpartition("/")[2],
         dataset_split=dataset.split,

@@ -10,14 +10,14 @@ import pytest
 import yaml
 from huggingface_hub import EvalResult, ModelCard, parse_eval_result_entries
 
-from pytest_claims import __main__, ledger, spec
-from pytest_claims.evidence import Basis
+from pytest_claims import __main__, ledger, spec, verify
+from pytest_claims.evaluators import Basis, DataPath, Evaluator, Evidence, HookedPlan, Observed, Output, Run
 from pytest_claims.ledger import lines
 from pytest_claims.reports import json as json_report
 from pytest_claims.reports import record
 from pytest_claims.reports.format import RunInfo
 from pytest_claims.verdict import Kind, Result, Status
-from tests.builders import captioning, changed, claim, write
+from tests.builders import captioning, changed, claim, predictions, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -347,6 +347,62 @@ def test_a_claim_that_changed(command: Command) -> None:
     path.unlink()
     assert "its claim, which names the data set, cannot be read." in command("to-card", "verdicts.json", "README.md")[2]
     assert Path("README.md").read_text(encoding="utf-8") == CARD
+
+
+class SizeRun(Run):
+    """An evaluator of a plugin, with a key that the claim leaves to its default."""
+
+    noun, observes = "label", ("checkpoint", "dataset", "split")
+    rows: DataPath
+    bins: int = 4
+
+
+def sizes(plan: HookedPlan) -> Evidence:
+    """The right label for each row."""
+    labels = plan.path(plan.run.rows).read_text(encoding="utf-8").split()
+    return Evidence(
+        basis=Basis.REPRODUCED, noun="label", images=len(labels),
+        outputs=tuple(Output(id=f"{n:03}", text=label, references=(label,)) for n, label in enumerate(labels)),
+        observed=Observed(
+            checkpoint={"id": "acme/sizes"}, dataset={"id": "acme/rows", "images": len(labels)}, split={"split": "test"}
+        ),
+    )  # fmt: skip
+
+
+def test_a_number_of_a_plugin(command: Command) -> None:
+    """A verdict of an evaluator of a plugin is written without running the plugin's code, and names that code."""
+    write_text("claims/rows.txt", "small large medium " * 20)
+    path = write(
+        Path("claims/p.yaml"),
+        predictions(
+            claim("sizes", metric="accuracy", value="100.0", tolerance={"pass": 1, "partial": 5}),
+            run={"evaluator": "sizes", "rows": "rows.txt"},
+            protocol={
+                "checkpoint": {"id": "acme/sizes"}, "metric": "exact-match",
+                "dataset": {"id": "acme/rows", "split": "test", "images": 60},
+            },
+        ),
+    )  # fmt: skip
+    (verdict,) = verify(path, evaluators=[Evaluator(name="sizes", run=SizeRun, evaluate=sizes)])
+    written = record.of_verdict(verdict, nodeid="x", result=Result.PASSED, message="", seconds=0.0)
+    write_text("verdicts.json", report([written]))
+    status, out, err = command("to-card", "verdicts.json", "README.md")
+    assert (status, err) == (0, "")
+    assert "sizes: 100 percent written to README.md" in out.replace("100.0 ", "100 ")
+    ours = results_of(Path("README.md").read_text(encoding="utf-8"))[-1]
+    assert (ours.task_type, ours.dataset_type, ours.metric_type, ours.metric_value) == (
+        "other",
+        "acme/rows",
+        "accuracy",
+        100,
+    )
+    (supplied,) = (ours.metric_args or {})["supplied"]
+    assert supplied.startswith(f"evaluator sizes, from {__name__}, digest ")
+
+    path.write_text(path.read_text(encoding="utf-8") + "# read again\n", encoding="utf-8")
+    status, _, err = command("to-card", "verdicts.json", "README.md")
+    assert status == 1
+    assert "has changed since the verdict: run it again." in err
 
 
 @pytest.mark.parametrize(
