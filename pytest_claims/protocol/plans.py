@@ -123,9 +123,59 @@ class CheckpointPlan(Plan):
         return True
 
     @property
+    def queries(self) -> int | None:
+        """How many outputs a run over the paper's whole split has; None if the claim does not say it."""
+        return self.protocol.dataset.images
+
+    @property
     def asked(self) -> dict[str, Any]:
         """The settings of claim and command line that affect outputs. A replay finds its evidence by them, without a model."""
         raise NotImplementedError
+
+    def _decides(self) -> dict[str, Any]:
+        return {
+            "protocol": self.protocol.model_dump(exclude={"metric"}),
+            "run": self.run.model_dump(),
+            "sample": self.sample,
+            "seed": self.seed,
+            "device": self.device,
+            "candidate": self.candidate,
+            "image": list(self.image_overrides),
+        }
+
+    def _asked(self, **own: Any) -> dict[str, Any]:
+        """What all evaluators with a checkpoint ask for, and what one of them asks beside it; see `asked`."""
+        protocol = self.protocol
+        return {
+            "checkpoint": protocol.checkpoint.model_dump(),
+            "candidate": self.candidate,
+            "dataset": protocol.dataset.model_dump(exclude={"images"}),
+            "columns": self.run.columns.model_dump(),
+            "sample": self.sample,
+            "seed": None if self.sample is None else self.seed,
+            "image": dict(self.image_overrides),
+            "precision": protocol.precision,
+            **own,
+        }
+
+    def _expected(self, **own: Any) -> tuple[Reading, ...]:
+        """The readings of the axes that all evaluators with a checkpoint have, and of those of one of them; see `expected`."""
+        protocol = self.protocol
+        dataset = protocol.dataset.model_dump(exclude={"split"})
+        return self._readings(
+            Observed(
+                checkpoint=protocol.checkpoint.model_dump(),
+                dataset={**dataset, "columns": self.run.columns.model_dump()},
+                split={"split": protocol.dataset.split},
+                image=protocol.image.model_dump(exclude_none=True) if protocol.image else None,
+                precision={"precision": protocol.precision},
+                metric={"family": protocol.metric},
+                scored=self.queries if self.sample is None else self.sample,
+                seed=self.seed,
+                candidate=self.candidate,
+                **own,
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,55 +188,24 @@ class CaptioningPlan(CheckpointPlan):
     protocol: CaptioningProtocol
 
     def _decides(self) -> dict[str, Any]:
-        return {
-            "protocol": self.protocol.model_dump(exclude={"metric"}),
-            "run": self.run.model_dump(),
-            "sample": self.sample,
-            "seed": self.seed,
-            "device": self.device,
-            "candidate": self.candidate,
-            "image": list(self.image_overrides),
-            # The evidence contains the comparison of the run's tokens with the tokens of this text (`Observed.prompt`).
-            "stated_prompt": self.claim.protocol.prompt,
-        }
+        # The evidence contains the comparison of the run's tokens with the tokens of this text (`Observed.prompt`).
+        return {**CheckpointPlan._decides(self), "stated_prompt": self.claim.protocol.prompt}
 
     @property
     def asked(self) -> dict[str, Any]:
         """See `CheckpointPlan.asked`."""
-        protocol = self.protocol
-        return {
-            "checkpoint": protocol.checkpoint.model_dump(),
-            "candidate": self.candidate,
-            "dataset": protocol.dataset.model_dump(exclude={"images"}),
-            "columns": self.run.columns.model_dump(),
-            "sample": self.sample,
-            "seed": None if self.sample is None else self.seed,
-            "image": dict(self.image_overrides),
-            "prompt": protocol.prompt,
-            "stated_prompt": self.claim.protocol.prompt,
-            "decoding": protocol.decoding.model_dump(exclude={"num_answers"}),
-            "precision": protocol.precision,
-        }
+        return self._asked(
+            prompt=self.protocol.prompt,
+            stated_prompt=self.claim.protocol.prompt,
+            decoding=self.protocol.decoding.model_dump(exclude={"num_answers"}),
+        )
 
     @property
     def expected(self) -> tuple[Reading, ...]:
         """See `Plan.expected`."""
-        protocol = self.protocol
-        dataset = protocol.dataset.model_dump(exclude={"split"})
-        return self._readings(
-            Observed(
-                checkpoint=protocol.checkpoint.model_dump(),
-                dataset={**dataset, "columns": self.run.columns.model_dump()},
-                split={"split": protocol.dataset.split},
-                image=protocol.image.model_dump(exclude_none=True) if protocol.image else None,
-                prompt={"prompt": protocol.prompt},
-                decoding=decoding_facts(protocol.decoding.model_dump()),
-                precision={"precision": protocol.precision},
-                metric={"family": protocol.metric},
-                scored=protocol.dataset.images if self.sample is None else self.sample,
-                seed=self.seed,
-                candidate=self.candidate,
-            )
+        return self._expected(
+            prompt={"prompt": self.protocol.prompt},
+            decoding=decoding_facts(self.protocol.decoding.model_dump()),
         )
 
 
