@@ -12,7 +12,7 @@ from pytest_claims import meter
 from pytest_claims.evaluation.running import RunningScore
 from pytest_claims.evidence import Output
 from pytest_claims.metrics import BUILTIN, Corpus
-from pytest_claims.metrics.running import RunningBleu
+from pytest_claims.metrics.running import RunningBleu, RunningMean
 from tests.builders import put
 from tests.running import plain
 
@@ -49,6 +49,36 @@ def test_the_running_score_ends_at_the_score() -> None:
     assert (running.n, running.value) == (400, score.value)
     assert running.standard_error == pytest.approx(score.interval.standard_error, rel=1e-9)
     assert str(running) == f"BLEU-4 {100 * score.value:.2f} ± {100 * 1.959964 * score.interval.standard_error:.2f}"
+
+
+@pytest.mark.parametrize("metric", ["vqa_accuracy", "exact_match", "accuracy"])
+def test_the_running_mean_ends_at_the_score(metric: str) -> None:
+    """The same of answers, by the claim's own metric."""
+    draw = random.Random(1)  # noqa: S311 - test data
+    answers = [draw.choice(("yes", "Two.", "a dog", "2")) for _ in range(300)]
+    given = [[draw.choice(("yes", "2", "the dog", "two")) for _ in range(10)] for _ in range(300)]
+    running = RunningMean(metric)
+    for start, end in ((0, 1), (1, 8), (8, 100), (100, 300)):
+        running.add(answers[start:end], given[start:end])
+    score = BUILTIN[metric].score(Corpus(answers, given))
+    assert score.interval is not None
+    assert running.n == 300
+    assert running.value == pytest.approx(score.value, rel=1e-12)
+    assert running.standard_error == pytest.approx(score.interval.standard_error, rel=1e-9)
+    half = 100 * 1.959964 * score.interval.standard_error
+    assert str(running) == f"{metric} {100 * score.value:.2f} ± {half:.2f}"
+
+
+def test_answers_that_have_no_running_score() -> None:
+    """A metric that is no mean of rows shows nothing, nor does one that cannot score the references; the run goes on."""
+    for metric in ("accuracy_top5", "vqa_accuracy"):
+        score = RunningScore(metric)
+        for number in range(20):
+            score.add(Output(id=str(number), text="yes", references=("yes",)))
+            assert score.told(1e6) == ""
+    score = RunningScore("exact_match")
+    score.add(Output(id="a", text="Yes.", references=("yes",)))
+    assert score.told(1e6) == "exact_match 100.00"
 
 
 def test_no_score_before_there_is_one() -> None:

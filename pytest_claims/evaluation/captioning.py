@@ -18,4 +18,5 @@ if TYPE_CHECKING:
 
 def evaluate(plan: CaptioningPlan, bench: Bench) -> Evidence:
     """The evidence of a plan: the captions of its images, or the answers to its questions; see `kept.evaluate`."""
-    return kept.evaluate(plan, bench, lambda: bench.prepare(plan), lambda _: RunningScore(shown=plan.noun == "caption"))
+    shown = None if plan.noun == "caption" else plan.claim.reported.metric  # BLEU says nothing of answers of one word
+    return kept.evaluate(plan, bench, lambda: bench.prepare(plan), lambda _: RunningScore(shown))

@@ -6,7 +6,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from pytest_claims.metrics.running import RunningBleu
+from pytest_claims.errors import MetricError
+from pytest_claims.metrics.running import ROWS, RunningBleu, RunningMean
 
 if TYPE_CHECKING:
     from pytest_claims.evidence import Output
@@ -14,43 +15,51 @@ if TYPE_CHECKING:
 SHARE = 0.008
 """The part of the elapsed time that the running score may cost. If that is not enough, it covers fewer images, and says so."""
 CHUNK = 8
-"""How many captions are scored before the time is looked at."""
+"""How many outputs are scored before the time is looked at."""
 
 
 class RunningScore:
-    """BLEU-4 of the captions so far. Captions are scored when the score is shown, and only as far as `SHARE` allows.
+    """The score of the outputs so far. Outputs are scored when the score is shown, and only as far as `SHARE` allows.
 
     Args:
-        shown: whether there is a score. BLEU says nothing of answers of one word.
+        metric: the metric that is shown, a name of `metrics.running.ROWS`; None: BLEU-4. With any other name, nothing is shown.
     """
 
-    def __init__(self, *, shown: bool = True) -> None:
-        self._shown = shown
+    def __init__(self, metric: str | None = None) -> None:
         self._waiting: deque[Output] = deque()
-        self._bleu = RunningBleu()
+        self._score: RunningBleu | RunningMean | None = None
+        if metric is None:
+            self._score = RunningBleu()
+        elif metric in ROWS:
+            self._score = RunningMean(metric)
         self._spent = 0.0
 
-    def add(self, caption: Output) -> None:
-        """Take a caption into account the next time the score is shown."""
-        if self._shown:
-            self._waiting.append(caption)
+    def add(self, output: Output) -> None:
+        """Take an output into account the next time the score is shown."""
+        if self._score is not None:
+            self._waiting.append(output)
 
     def told(self, elapsed: float) -> str:
-        """The score as text, such as `BLEU-4 30.39 ± 4.71`; empty before any caption was scored.
+        """The score as text, such as `BLEU-4 30.39 ± 4.71`; empty before any output was scored.
 
         Args:
             elapsed: the seconds since the run began.
         """
-        if not self._shown:
+        if self._score is None:
             return ""
-        if not self._bleu.n:
+        if isinstance(self._score, RunningBleu) and not self._score.n:
             # The first caption with punctuation compiles the tokenizer's patterns, which the final score needs anyway.
             RunningBleu().add(["a dog runs ."], [["it is a dog, running."]])
         while self._waiting and self._spent < SHARE * elapsed:
             started = time.perf_counter()
             chunk = [self._waiting.popleft() for _ in range(min(CHUNK, len(self._waiting)))]
-            self._bleu.add([caption.text for caption in chunk], [caption.references for caption in chunk])
+            try:
+                self._score.add([output.text for output in chunk], [output.references for output in chunk])
+            except MetricError:  # the final score says what is wrong
+                self._score = None
+                self._waiting.clear()
+                return ""
             self._spent += time.perf_counter() - started
-        if not self._bleu.n:
+        if not self._score.n:
             return ""
-        return f"{self._bleu} of {self._bleu.n:,}" if self._waiting else str(self._bleu)
+        return f"{self._score} of {self._score.n:,}" if self._waiting else str(self._score)

@@ -1,4 +1,4 @@
-"""BLEU-4 while captions are still being made: the sums of `Bleu`, image by image, and the interval by the delta method."""
+"""A score while outputs are still being made, with its interval: BLEU-4 from the sums of `Bleu`, or the mean of rows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 
 from pytest_claims.metrics.bleu import CLOSEST, Bleu, statistics
 from pytest_claims.metrics.corpus import Corpus
+from pytest_claims.metrics.matching import equal, equal_normalised
+from pytest_claims.metrics.vqa import per_answer_values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -64,3 +66,58 @@ class RunningBleu:
         """`BLEU-4 30.39 ± 4.71`, in percent; the half-width of the 95 % interval over images."""
         error = self.standard_error
         return f"BLEU-4 {100 * self.value:.2f}" + (f" ± {100 * Z * error:.2f}" if error is not None else "")
+
+
+ROWS: Mapping[str, Callable[[Corpus], Sequence[float]]] = {
+    "vqa_accuracy": per_answer_values,
+    "exact_match": equal_normalised,
+    "accuracy": equal,
+}
+"""The value of each row, by the metric that is the mean of them."""
+
+
+class RunningMean:
+    """A metric of `ROWS` over the rows that were added so far. After the last row it is what the metric gives for all of them.
+
+    Args:
+        metric: its name.
+    """
+
+    def __init__(self, metric: str) -> None:
+        self._metric = metric
+        self._sum = 0.0
+        self._squares = 0.0
+        self.n = 0
+        """How many rows were added."""
+
+    def add(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+        """Add rows.
+
+        Args:
+            hypotheses: one output per row.
+            references: one or more references per row.
+
+        Raises:
+            MetricError: the metric does not score such references.
+        """
+        values = ROWS[self._metric](Corpus(hypotheses, references))
+        self._sum += sum(values)
+        self._squares += sum(value * value for value in values)
+        self.n += len(values)
+
+    @property
+    def value(self) -> float:
+        """The mean so far, 0 to 1; 0 before the first row."""
+        return self._sum / self.n if self.n else 0.0
+
+    @property
+    def standard_error(self) -> float | None:
+        """As in `Interval`, without a correction for a finite population; None below two rows."""
+        if self.n < 2:
+            return None
+        return math.sqrt(max(0.0, self._squares - self._sum**2 / self.n) / (self.n * (self.n - 1)))
+
+    def __str__(self) -> str:
+        """`vqa_accuracy 64.13 ± 2.86`, in percent; the half-width of the 95 % interval over rows."""
+        error = self.standard_error
+        return f"{self._metric} {100 * self.value:.2f}" + (f" ± {100 * Z * error:.2f}" if error is not None else "")
