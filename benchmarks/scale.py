@@ -4,6 +4,7 @@
     python -m benchmarks.scale driver               # what the driver does for a call and for a caption, in processor time
     python -m benchmarks.scale simulate --call 400 --caption 700      # with these two figures, in microseconds
     python -m benchmarks.scale memory --rows 100000 1000000           # what `predictions` holds in memory
+    python -m benchmarks.scale images --rows 5000 100000              # what reading a data set of images holds
 
 `actors` runs the shipped Flickr30k claim on a random-weight BLIP-2 of 54 M parameters in float32, one thread per actor, with
 evidence in memory: all that a run does but for starting actors and loading. It starts a cluster of three logical CPUs for both
@@ -23,6 +24,7 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
+import os
 import random
 import subprocess
 import sys
@@ -352,6 +354,71 @@ def memory(options: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
+READ = """
+import json, pathlib, re, sys, time
+from pytest_claims.sources import data
+from pytest_claims.spec.models import Columns, Dataset
+import datasets
+def now(what):
+    return int(re.search(what + r":\\s*([0-9]+)", pathlib.Path("/proc/self/status").read_text())[1])
+before, file = now("RssAnon"), pathlib.Path(sys.argv[1])
+started = time.process_time()
+split = data.load(Dataset(id=file.name, images=int(sys.argv[2])), Columns(references="references", id="id"), [file.parent])
+print(json.dumps({"seconds": time.process_time() - started, "before": before, "after": now("RssAnon"), "peak": now("VmHWM")}))
+"""
+
+
+def images(options: argparse.Namespace) -> str:
+    """Print what reading a data set of tiny images takes, with all that the protocol observes of it."""
+    lines = [
+        f"`python -m benchmarks.scale images`, PNGs of 8 × 8 pixels in a Parquet file, two references. {rounds.machine()}.\n",
+        "| rows | file | processor time | peak memory, mapped files included | held afterwards | bytes a row |",
+        "| --- |" + " --- |" * 5,
+    ]
+    for count in options.rows:
+        with tempfile.TemporaryDirectory() as temporary:
+            file = _tiny_images(Path(temporary) / "data.parquet", count)
+            done = subprocess.run(
+                [sys.executable, "-c", READ, str(file), str(count)],
+                stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT, env={**os.environ, "HF_HOME": temporary},
+            )  # fmt: skip
+            found, size = json.loads(done.stdout.splitlines()[-1]), file.stat().st_size
+        held = found["after"] - found["before"]
+        lines.append(
+            f"| {count:,} | {size / 1e6:,.0f} MB | {found['seconds']:,.1f} s | {found['peak'] / 1024:,.0f} MiB | "
+            f"{held / 1024:,.0f} MiB | {held * 1024 / count:,.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def _tiny_images(file: Path, count: int) -> Path:
+    """A file of images, of which a thousand differ; the references of all differ."""
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    generator = random.Random(0)  # noqa: S311 - seeded on purpose
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    schema = pa.schema([("id", pa.string()), ("image", image), ("references", pa.list_(pa.string()))])
+    pictures = []
+    for _ in range(1000):
+        content = io.BytesIO()
+        Image.frombytes("RGB", (8, 8), generator.randbytes(192)).save(content, "PNG")
+        pictures.append({"bytes": content.getvalue(), "path": None})
+    words = ("dog", "cat", "red", "table", "runs")
+    with pq.ParquetWriter(file, schema) as writer:
+        for start in range(0, count, 1000):
+            numbers = range(start, min(start + 1000, count))
+            texts = [
+                [f"number {number} " + " ".join(generator.choices(words, k=9)) for _ in "ab"] for number in numbers
+            ]
+            ids = [f"{number:012}" for number in numbers]
+            writer.write_table(pa.table([ids, pa.array(pictures[: len(ids)], image), texts], schema=schema))
+    return file
+
+
 def _released(folder: Path, count: int) -> Path:
     from tests.builders import changed, claim, predictions, write
 
@@ -402,8 +469,11 @@ def main() -> None:
     part.add_argument("--rates", type=float, nargs="+", default=[1, 5, 10, 20], help="images a second of an actor")
     part.set_defaults(run=simulated)
     part = parts.add_parser("memory", help="what `predictions` holds in memory")
-    part.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    part.add_argument("--rows", type=int, nargs="+", default=[5_000, 100_000, 1_000_000])
     part.set_defaults(run=memory)
+    part = parts.add_parser("images", help="what reading a data set of images holds in memory")
+    part.add_argument("--rows", type=int, nargs="+", default=[5_000, 100_000, 1_000_000])
+    part.set_defaults(run=images)
     for name, part in parts.choices.items():
         part.add_argument("--write", action="store_true", help="also replace this section of docs/scale.md")
         part.set_defaults(name=name)

@@ -11,8 +11,8 @@ import pickle
 import tempfile
 import threading
 from array import array
-from bisect import bisect_right
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from itertools import chain, islice
 from operator import eq, itemgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
@@ -231,6 +231,63 @@ class Sorter(Generic[T]):
             return iter(self._held)
         runs = (chain.from_iterable(map(self._file.read, run)) for run in self._runs)
         return heapq.merge(*runs, iter(self._held), key=_KEY)
+
+
+class Table(Mapping[str, T]):
+    """Values by name, from a file, in the order of the names. Of each block, memory holds the first name.
+
+    Args:
+        rows: name, number and value of each entry, sorted; of entries with one name, the last counts.
+    """
+
+    def __init__(self, rows: Iterable[tuple[str, int, T]]) -> None:
+        self._file, self._ends = _File(), array("Q")
+        self._firsts: list[str] = []
+        block: list[tuple[str, T]] = []
+        for name, _, value in rows:
+            if block and block[-1][0] == name:
+                block.pop()
+            elif len(block) >= BLOCK:
+                self._write(block)
+                block = []
+            block.append((name, value))
+        self._write(block)
+        self.names: Lazy[str] = Column(_Spooled(self._file, self._ends), itemgetter(0))
+        """All names, sorted."""
+
+    def _write(self, block: list[tuple[str, T]]) -> None:
+        self._file.write(tuple(block))
+        self._firsts.append(block[0][0])
+        self._ends.append(len(block) + (self._ends[-1] if self._ends else 0))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __getitem__(self, name: str) -> T:
+        number = bisect_right(self._firsts, name) - 1
+        if number >= 0:
+            block: Sequence[tuple[str, T]] = self._file.read(number)
+            place = bisect_left(block, name, key=itemgetter(0))
+            if place < len(block) and block[place][0] == name:
+                return block[place][1]
+        raise KeyError(name)
+
+
+def by_name(entries: Iterable[tuple[str, T]]) -> Mapping[str, T]:
+    """A mapping of any number of entries: a `dict` while they are few, else a `Table`. The last of equal names counts."""
+    given = iter(entries)
+    few = list(islice(given, KEEP + 1))
+    if len(few) <= KEEP:
+        return dict(few)
+    sorter: Sorter[tuple[str, int, T]] = Sorter()
+    for number, (name, value) in enumerate(chain(few, given)):
+        sorter.add((name, number, value))
+        if number == KEEP:
+            few.clear()
+    return Table(sorter.rows())
 
 
 def kept(given: Iterable[T]) -> Sequence[T]:

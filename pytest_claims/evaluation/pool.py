@@ -83,7 +83,7 @@ def of_split(split: Split, *, by_image: bool) -> Pool:
     Raises:
         EvaluationError: there are fewer than two candidates.
     """
-    images = split.ids
+    images = tuple(split.ids)
     texts = [text for name in images for text in split.references[name]]
     text_ids = [f"{name}#{place}" for name in images for place in range(len(split.references[name]))]
     queries = images if by_image else text_ids

@@ -6,6 +6,8 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +17,10 @@ from pytest_claims.evidence import per_image
 from pytest_claims.progress import silent
 from pytest_claims.sources import coco, hub, pictures, repository, vqa
 from pytest_claims.sources.quiet import datasets_quiet
+from pytest_claims.spool import Sorter, Table, by_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from PIL.Image import Image
 
@@ -41,7 +44,7 @@ class Split:
     """The rows as a `datasets.Dataset`, with images not decoded."""
     columns: Columns
     index: Mapping[str, int]
-    """The number of the row of each id."""
+    """The number of the row of each id. This and the other mappings are dicts, or, of many rows, read from a temporary file."""
     references: Mapping[str, tuple[str, ...]]
     facts: Mapping[str, Any]
     """The facts of the dataset axis: id, revision, where, images, fingerprint and more."""
@@ -53,9 +56,9 @@ class Split:
     """Further texts of each row, such as its question, by the row's id and then by name."""
 
     @property
-    def ids(self) -> tuple[str, ...]:
+    def ids(self) -> Sequence[str]:
         """All ids, sorted."""
-        return tuple(sorted(self.index))
+        return self.index.names if isinstance(self.index, Table) else tuple(sorted(self.index))
 
     def draw(self, size: int | None, seed: int) -> tuple[str, ...]:
         """A sample of `size` ids; see the function `draw`."""
@@ -152,25 +155,50 @@ def _split(
     dataset: Dataset, columns: Columns, rows: Any, folders: tuple[Path, ...], extras: Mapping[str, str]
 ) -> Split:
     """The split with these rows, without its facts."""
-    ids = [_id(value, position, columns.id, dataset.id) for position, value in enumerate(rows[columns.id])]
-    index = {name: position for position, name in enumerate(ids)}
-    if len(index) < len(ids):
+    ids = Ids(rows, columns.id, dataset.id)
+    index = by_name((name, position) for position, name in enumerate(ids))
+    if len(index) < len(rows):
         double = next(name for name, times in Counter(ids).items() if times > 1)
         raise EvaluationError(
             f"The data set {dataset.id} has the id {double!r} more than once in column {columns.id!r}."
         )
-    references = {name: _references(value, name) for name, value in zip(ids, rows[columns.references], strict=True)}
-    further = {key: _texts(rows, column, ids) for key, column in extras.items()}
+    found = zip(ids, _values(rows, columns.references), strict=True)
+    further = zip(*(_texts(rows, column, ids) for column in extras.values()), strict=True)
     return Split(
         rows=rows,
         columns=columns,
         index=index,
-        references=references,
+        references=by_name((name, _references(value, name)) for name, value in found),
         folders=folders,
         facts={},
-        questions=dict(zip(ids, _texts(rows, columns.question, ids), strict=True)) if columns.question else {},
-        extras={name: {key: texts[n] for key, texts in further.items()} for n, name in enumerate(ids) if further},
+        questions=by_name(zip(ids, _texts(rows, columns.question, ids), strict=True)) if columns.question else {},
+        extras=by_name((name, dict(zip(extras, texts, strict=True))) for name, texts in zip(ids, further, strict=True))
+        if extras
+        else {},
     )
+
+
+AT_ONCE = 1000
+"""How many values of a column are read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The ids of rows in their order, read each time that they are asked for."""
+
+    rows: Any
+    column: str
+    shown: str
+
+    def __iter__(self) -> Iterator[str]:
+        for position, value in enumerate(_values(self.rows, self.column)):
+            yield _id(value, position, self.column, self.shown)
+
+
+def _values(rows: Any, column: str) -> Iterator[Any]:
+    only = rows.select_columns([column])
+    for start in range(0, len(only), AT_ONCE):
+        yield from only[start : start + AT_ONCE][column]
 
 
 def check_columns(
@@ -203,20 +231,31 @@ def _fingerprint(split: Split) -> tuple[str, str]:
         order of the ids. Then a text about the rows that are equal to another row in all but the id ("" if there are none).
     """
     total = hashlib.sha256()
-    seen: dict[str, str] = {}
-    twice: list[tuple[str, str]] = []
-    for name in split.ids:
+    alike: Sorter[tuple[bytes, int, str]] = Sorter()
+    column = split.columns.image
+    images = split.rows.select_columns([column])  # so that the other columns are not read with each image
+    for number, name in enumerate(split.ids):
         try:
-            picture = split.digest(name)
+            picture = pictures.digest(images[split.index[name]][column], name, split.folders)
         except (EvaluationError, NotAttempted):
             picture = ABSENT  # if the image is drawn, captioning reports what is wrong
         question = [split.questions[name]] if split.questions else []
         content = json.dumps([list(split.references[name]), picture, *question])
         total.update(json.dumps([name, content]).encode())
-        if picture != ABSENT and (first := seen.setdefault(content, name)) != name:
-            twice.append((first, name))
-    words = f"{len(twice):,} rows are there twice, such as {twice[0][0]} and {twice[0][1]}" if twice else ""
-    return total.hexdigest()[:16], words
+        if picture != ABSENT:
+            alike.add((hashlib.sha256(content.encode()).digest(), number, name))
+    return total.hexdigest()[:16], _twice(alike)
+
+
+def _twice(alike: Sorter[tuple[bytes, int, str]]) -> str:
+    """How many rows are equal to an earlier one, and the first of them; "" if none. Equal rows have equal first fields."""
+    count, first = 0, (0, "", "")
+    for _, group in groupby(alike.rows(), itemgetter(0)):
+        (_, _, original), *others = group
+        for _, number, name in others:
+            first = min(first, (number, original, name)) if count else (number, original, name)
+            count += 1
+    return f"{count:,} rows are there twice, such as {first[1]} and {first[2]}" if count else ""
 
 
 def _id(value: Any, position: int, column: str, shown: str) -> str:
@@ -229,12 +268,11 @@ def _id(value: Any, position: int, column: str, shown: str) -> str:
     return str(value)
 
 
-def _texts(rows: Any, column: str, ids: Sequence[str]) -> tuple[str, ...]:
-    found = tuple(rows[column])
-    for name, value in zip(ids, found, strict=True):
+def _texts(rows: Any, column: str, ids: Iterable[str]) -> Iterator[str]:
+    for name, value in zip(ids, _values(rows, column), strict=True):
         if not isinstance(value, str):
             raise EvaluationError(f"Row {name}: expected text in column {column!r}, got {_short(value)}.")
-    return found
+        yield value
 
 
 def _references(value: Any, name: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_claims import spool
 from pytest_claims.errors import EvaluationError, NotAttempted
 from pytest_claims.sources import pictures
 from pytest_claims.sources.data import Split, load
@@ -186,6 +187,38 @@ def test_the_fingerprint(tmp_path: Path) -> None:
         found.append(load(stated(id=f"{number}.parquet"), Columns(), [tmp_path]).facts["fingerprint"])
     assert found[0] == found[1]
     assert len(set(found)) == 5
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_many_rows_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copies: int) -> None:
+    """Beyond what memory should hold, ids, texts, images, draws, fingerprint and equal rows are those of a smaller limit."""
+    content = [{**row, "filename": f"{n}-{row['filename']}"} for n in range(copies) for row in rows(9)][::-1]
+    parquet(tmp_path, content)
+    columns = Columns(question="split")
+    expected = load(stated(where=None), columns, [tmp_path], extras={"why": "split"})
+    monkeypatch.setattr(spool, "KEEP", 4)
+    monkeypatch.setattr(spool, "BLOCK", 2)
+    found = load(stated(where=None), columns, [tmp_path], extras={"why": "split"})
+    assert not isinstance(found.index, dict)
+    assert (found.facts, found.ids) == (expected.facts, expected.ids)
+    assert ("duplicates" in found.facts) == (copies == 2)
+    for name in ("index", "references", "questions", "extras"):
+        mine, theirs = getattr(found, name), getattr(expected, name)
+        assert list(mine) == sorted(theirs)
+        assert [mine[key] for key in theirs] == list(theirs.values())
+    for wrong in ("", "zzz", "0-0"):
+        assert wrong not in found.index
+    assert found.draw(5, 3) == expected.draw(5, 3)
+    assert [found.digest(name) for name in found.ids] == [expected.digest(name) for name in expected.ids]
+
+
+def test_an_id_that_stands_far_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id that stands twice is refused, also if its rows are not in memory at the same time."""
+    monkeypatch.setattr(spool, "KEEP", 2)
+    monkeypatch.setattr(spool, "BLOCK", 2)
+    content = rows(9)
+    parquet(tmp_path, [*content, content[0]])
+    assert "more than once in column 'filename'" in refused(stated(where=None), tmp_path)
 
 
 COLUMNS = "its columns: filename, split, caption, image."
