@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, field_validator
 
 from pytest_claims.errors import nearest
+from pytest_claims.spec.decoding import RANK
 from pytest_claims.spec.models import Columns, GeneratingRun
 from pytest_claims.spec.values import Text  # noqa: TC001 - pydantic reads it
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_claims.spec.load import Claim
+    from pytest_claims.spec.models import Protocol
 
 QUESTION = "question"
 """The place of the question in a template, and the column of questions where neither the paper nor the run names one."""
@@ -44,6 +46,17 @@ class AnsweringRun(GeneratingRun):
 def filled(template: str, question: str) -> str:
     """The prompt of a row: the template with the row's question. Braces in the question stay as they are."""
     return template.replace(PLACE, question)
+
+
+def given_by(run: AnsweringRun, settings: Protocol) -> tuple[str, ...]:
+    """What a metric can read of the answers: a closed list is ranked as a whole.
+
+    Args:
+        run: the section run.
+        settings: what is run here: the protocol with the overrides of the section run.
+    """
+    closed = settings.decoding is not None and settings.decoding.strategy == RANK
+    return (*run.gives, "ranked") if closed else run.gives
 
 
 def of_run(run: AnsweringRun) -> Iterator[tuple[tuple[str, ...], str]]:

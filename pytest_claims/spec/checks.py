@@ -108,7 +108,8 @@ def of_protocol(
     if protocol.decoding:
         yield from ((("protocol", *path), text) for path, text in decoding.of_paper(protocol.decoding))
     if reported and info:
-        for text in given.problem(reported.metric, run.evaluator, run.gives, metrics):
+        gives = answering.given_by(run, settings) if isinstance(run, answering.AnsweringRun) else run.gives
+        for text in given.problem(reported.metric, run.evaluator, gives, metrics):
             yield ("reported", "metric"), text
     if isinstance(run, derived.DerivedRun):
         yield from ((("run", *path), text) for path, text in derived.of_run(run, reported))

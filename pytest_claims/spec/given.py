@@ -21,7 +21,7 @@ NEEDS: Mapping[str, str] = {
 
 GIVEN_BY: Mapping[str, tuple[str, ...]] = {
     "text": ("captioning", "answering", "predictions of texts"),
-    "ranked": ("retrieval", "predictions of lists"),
+    "ranked": ("retrieval", "answering with a closed list", "predictions of lists"),
     "counts": ("parameters",),
     "derived": ("derived",),
 }

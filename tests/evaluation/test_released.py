@@ -122,7 +122,7 @@ def test_a_metric_that_needs_something_else(tmp_path: Path) -> None:
     assert (verdict.status, verdict.measured) == (Status.ERROR, None)
     assert verdict.reason.endswith(
         "top2 needs a ranking for each row, and the labels of the evaluator predictions have none; expected an evaluator "
-        "that gives it: retrieval, predictions of lists."
+        "that gives it: retrieval, answering with a closed list, predictions of lists."
     )
     names["run__predictions"]["output"] = "ranking"
     with pytest.raises(SpecError, match="the evaluator predictions gives no equal, which needs a text for each row"):

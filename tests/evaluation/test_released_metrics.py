@@ -102,13 +102,6 @@ def test_a_claim(
             ["a"],
             "recall_at_1 needs a ranking for each row, and the answers of the evaluator",
         ),
-        (
-            "accuracy",
-            "ranking",
-            ["a", "b"],
-            ["a"],
-            "accuracy needs a text for each row, and the rankings of the evaluator",
-        ),
     ],
 )
 def test_no_number(tmp_path: Path, metric: str, output: str, ours: object, theirs: object, text: str) -> None:

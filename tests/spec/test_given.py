@@ -14,7 +14,7 @@ from pytest_claims.spec import METRICS, loads
 from pytest_claims.spec.given import GIVEN_BY, NEEDS
 from pytest_claims.spec.hooked import HookedRun
 from pytest_claims.spec.load import RUNS
-from tests.builders import captioning, claim, parameters, predictions, yaml_of
+from tests.builders import captioning, changed, claim, parameters, predictions, yaml_of
 
 if TYPE_CHECKING:
     from pytest_claims.spec import Claim
@@ -68,7 +68,10 @@ def captioned(metric: str) -> Document:
             captioned("recall_at_5"),
             "the evaluator captioning gives no recall_at_5, which needs a ranking for each row; expected accuracy, ",
         ),
-        (captioned("recall_at_5"), "or an evaluator that gives it: retrieval, predictions of lists"),
+        (
+            captioned("recall_at_5"),
+            "or an evaluator that gives it: retrieval, answering with a closed list, predictions of lists",
+        ),
         (
             captioned("accuracy_top5"),
             "gives no accuracy_top5, which needs a ranking for each row, did you mean 'accuracy'?",
@@ -91,6 +94,19 @@ def test_a_metric_of_another_evaluator(document: Document, text: str) -> None:
 def test_a_metric_of_the_evaluator() -> None:
     """A ranking has recall, also where a plugin gives it."""
     assert read(ranked("recall_at_5"))[0].reported.metric == "recall_at_5"
+
+
+def test_a_closed_list_is_ranked() -> None:
+    """Answers of a closed list have a ranking, answers that are generated have none."""
+    document = changed(
+        captioned("accuracy_top5"),
+        run__evaluator="answering",
+        protocol__prompt="Question: {question} Answer:",
+        protocol__decoding={"strategy": "rank", "answers": "a.txt", "num_answers": 9, "length_penalty": 0.0},
+    )
+    assert read(document)[0].reported.metric == "accuracy_top5"
+    document["protocol"]["decoding"] = {"strategy": "beam", "num_beams": 5, "max_new_tokens": 10}
+    assert "the evaluator answering gives no accuracy_top5, which needs a ranking for each row" in found(document)
 
 
 def test_the_needs_are_those_of_the_metrics() -> None:
