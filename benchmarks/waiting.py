@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
-POLICIES = {"ACTIVE": "spin", "": "PyTorch's default", "PASSIVE": "sleep"}
+POLICIES = {"": "spin (PyTorch's default)", "PASSIVE": "sleep"}
 
 
 def main() -> None:
