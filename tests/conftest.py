@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import jinja2
-import numpy
+import numpy.fft
 import pydantic
 import pytest
 import yaml
