@@ -103,7 +103,7 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
     hypotheses, references = captions(options.images, options.references, seed=0)
-    tokenize("load nltk and compile the pattern")
+    tokenize("a T-shirt: loads nltk and compiles the pattern")
 
     no_java = missing("pycocoevalcap", java=True)
     no_sacrebleu = missing("sacrebleu")

@@ -110,17 +110,13 @@ def _same(evidence: Evidence) -> Iterator[str]:
     if noun == "caption":
         rows, most, of = evidence.outputs, MAX_SAME, "images"
     else:
-        commonest = Counter(map(_first, evidence.outputs)).most_common(1)[0][0].strip().lower()
-        rows = tuple(o for o in evidence.outputs if commonest not in (text.strip().lower() for text in o.references))
+        commonest = _folded(Counter(map(_first, evidence.outputs)).most_common(1)[0][0])
+        rows = tuple(o for o in evidence.outputs if commonest not in map(_folded, o.references))
         most, of = MAX_SAME_CLOSED, "rows whose references say something else"
     if len(rows) < MIN_SAME:
         return
     text, times = _majority(rows)
-    if noun in CLOSED:
-        given, right = _constant_of(evidence.outputs)[1:]
-        if given <= right + MARGIN * len(evidence.outputs):
-            return
-    if times > most * len(rows):
+    if times > most * len(rows) and not (noun in CLOSED and _nearly_right(evidence.outputs)):
         subject = f"One {noun}" if noun != "ranking" else "One first candidate"
         yield f"{subject} stands for {times:,} of {len(rows):,} {of} (more than {most:.0%}): {text[:80]!r}."
 
@@ -137,18 +133,24 @@ def _constant(evidence: Evidence) -> Iterator[str]:
     total = len(evidence.outputs)
     if evidence.noun not in CLOSED or total < MIN_SAME:
         return
-    text, given, right = _constant_of(evidence.outputs)
+    text, given = _majority(evidence.outputs, _said)
     if given > MAX_SAME_CLOSED * total:
+        right = _right(evidence.outputs, text)
         yield (
             f"One {evidence.noun} stands for {given:,} of {total:,} rows: {text[:80]!r}. To give it always is right in "
             f"{right:,} of them ({right / total:.1%}): a model that does not look gets as much."
         )
 
 
-def _constant_of(outputs: Sequence[Output]) -> tuple[str, int, int]:
-    """What more than half of the rows say, if they do, how many say it, and for how many it is right."""
-    text, given = _majority(outputs, lambda output: _folded(_first(output)))
-    return text, given, sum(text in _agreed(output) for output in outputs)
+def _nearly_right(outputs: Sequence[Output]) -> bool:
+    """Whether the commonest output is hardly given more often than it is right."""
+    text, given = _majority(outputs, _said)
+    return given <= _right(outputs, text) + MARGIN * len(outputs)
+
+
+def _right(outputs: Sequence[Output], text: str) -> int:
+    """For how many rows a text is right."""
+    return sum(text in _agreed(output) for output in outputs)
 
 
 def _agreed(output: Output) -> Iterator[str]:
@@ -156,6 +158,10 @@ def _agreed(output: Output) -> Iterator[str]:
     own = Counter(map(_folded, output.references))
     most = max(own.values(), default=0)
     return (text for text, times in own.items() if times == most)
+
+
+def _said(output: Output) -> str:
+    return _folded(_first(output))
 
 
 def _first(output: Output) -> str:

@@ -48,7 +48,8 @@ class RunningScore:
         if self._score is None:
             return ""
         if isinstance(self._score, RunningBleu) and not self._score.n:
-            # The first caption with punctuation compiles the tokenizer's patterns, which the final score needs anyway.
+            # The first hyphen or number imports nltk and compiles the tokenizer's pattern. Nearly every data set has one, and
+            # its time would use up the share of many images.
             RunningBleu().add(["a dog runs ."], [["it is a dog, running."]])
         while self._waiting and self._spent < SHARE * elapsed:
             started = time.perf_counter()

@@ -64,8 +64,7 @@ class RunningBleu:
 
     def __str__(self) -> str:
         """`BLEU-4 30.39 ± 4.71`, in percent; the half-width of the 95 % interval over images."""
-        error = self.standard_error
-        return f"BLEU-4 {100 * self.value:.2f}" + (f" ± {100 * Z * error:.2f}" if error is not None else "")
+        return _told("BLEU-4", self.value, self.standard_error)
 
 
 ROWS: Mapping[str, Callable[[Corpus], Sequence[float]]] = {
@@ -119,5 +118,8 @@ class RunningMean:
 
     def __str__(self) -> str:
         """`vqa_accuracy 64.13 ± 2.86`, in percent; the half-width of the 95 % interval over rows."""
-        error = self.standard_error
-        return f"{self._metric} {100 * self.value:.2f}" + (f" ± {100 * Z * error:.2f}" if error is not None else "")
+        return _told(self._metric, self.value, self.standard_error)
+
+
+def _told(name: str, value: float, error: float | None) -> str:
+    return f"{name} {100 * value:.2f}" + (f" ± {100 * Z * error:.2f}" if error is not None else "")
