@@ -6,17 +6,19 @@ import hashlib
 import io
 import json
 import os
-import subprocess
-import sys
 import threading
 import urllib.parse
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from tests import forked
 from tests.running import LEAN
 from tests.shapes import MODEL, rows
+
+if TYPE_CHECKING:
+    import subprocess
 
 FLICKR_COMMIT = "f" * 40
 MODEL_COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -232,12 +234,15 @@ class Hub:
         return Handler
 
 
-def run(folder: Path, *options: str, **environment: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+def run(
+    folder: Path, *options: str, torch: bool = True, **environment: str
+) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
     """Run pytest as a user does, in a process of its own, since HF_* are read at import.
 
     Args:
         folder: holds `claims/`, gets `home/`, which is HF_HOME.
         options: of pytest.
+        torch: the run imports torch.
         environment: more of it, over the one of this process without its HF_* and proxies.
 
     Returns:
@@ -248,11 +253,14 @@ def run(folder: Path, *options: str, **environment: str) -> tuple[subprocess.Com
         for key, value in os.environ.items()
         if not key.startswith(("HF_", "HUGGING", "PYTEST_", "TRANSFORMERS_")) and "proxy" not in key.lower()
     }
-    process = subprocess.run(
-        [sys.executable, "-m", "pytest", "claims", "--claims-report=v.json", "-p", "no:cacheprovider",
-         "--claims-device=cpu", "--import-mode=importlib", *LEAN, *options],
-        cwd=folder, capture_output=True, text=True, check=False, timeout=300,
-        env={**kept, "HF_HOME": str(folder / "home"), "HF_TOKEN": TOKEN, "OMP_NUM_THREADS": "1", **environment},
+    process = forked.pytest(
+        "claims", "--claims-report=v.json", "-p", "no:cacheprovider", "--claims-device=cpu", "--import-mode=importlib",
+        *LEAN, *options,
+        folder=folder,
+        torch=torch,
+        environment={
+            **kept, "HF_HOME": str(folder / "home"), "HF_TOKEN": TOKEN, "OMP_NUM_THREADS": "1", **environment,
+        },
     )  # fmt: skip
     report = folder / "v.json"
     assert report.exists(), process.stdout + process.stderr

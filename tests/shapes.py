@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,19 +71,25 @@ def write_claim(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def warm(tmp_path_factory: pytest.TempPathFactory) -> None:
+def warm() -> None:
     """One evaluation before the first pytester run.
 
     pytester forgets the modules that were first imported during a run, and torch and transformers cannot be imported twice: so
     everything that an evaluation imports must be there before.
     """
+    _evaluate_once()
+
+
+@cache
+def _evaluate_once() -> None:
+    """For pytest, `warm` is another fixture in each module that imports it."""
     from pytest_claims.bench import Bench
     from pytest_claims.run import Session
     from pytest_claims.settings import Settings
     from pytest_claims.spec import load
     from pytest_claims.verdict import Status
 
-    path = write_claim(tmp_path_factory.mktemp("warm"), count=2)
-    (claim,) = load(path)
-    verdict = Session(Settings(data=(SHAPES,)), Bench(), {}).verify(claim)
+    with tempfile.TemporaryDirectory() as folder:
+        (claim,) = load(write_claim(Path(folder), count=2))
+        verdict = Session(Settings(data=(SHAPES,)), Bench(), {}).verify(claim)
     assert verdict.status is not Status.ERROR, verdict.reason

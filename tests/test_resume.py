@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_claims.store import seal
+from tests import forked
 from tests.running import LEAN, without_timings
 from tests.shapes import SHAPES, torch, warm, write_claim
 
@@ -68,14 +69,9 @@ sys.meta_path.insert(0, Refuse())
 
 def child(folder: Path, *options: str, plugin: str = PLUGIN, **variables: str) -> tuple[int, str]:
     """Run pytest on `folder`/claims in a process of its own: exit code and output."""
-    done = subprocess.run(
-        command(folder, plugin, *options),
-        cwd=folder,
-        env={**environment(folder), **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    options = tuple(command(folder, plugin, *options)[3:])
+    together = {**environment(folder), **variables}
+    done = forked.pytest(*options, folder=folder, environment=together, torch=plugin != WITHOUT_TORCH)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -20,97 +20,96 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFTEST = """
-try:
-    from pytest_claims.counting import counter
-except ImportError:  # a release that has no bounds
-    counter = None
-else:
-    counter.MEMORY = 2**30
+from pytest_claims.counting import counter
+
+counter.MEMORY = 2**30
 
 def pytest_runtest_setup(item):
-    if counter is not None:
-        counter.DEADLINE = {deadline} if item.name == "attack" else 100
+    counter.DEADLINE = 2 if item.name in ("layers", "depths", "encoder") else 100
 """
-"""Bounds that a test can wait for. The code is the same. The honest claim has time on a busy machine."""
+"""Bounds that a test can wait for. The code is the same. A claim that ends by itself has time on a busy machine."""
 
-SIZE = {"metric": "total_parameters", "value": str(OPT_TOTAL), "unit": "count"}
-CLAIMS = parameters(
-    claim("attack", **SIZE, tolerance__partial="50%", run__config__path="attack.json"),
-    claim("honest", **SIZE, tolerance__partial=0, run__config__path="honest.json"),
-    protocol__metric="parameter-count",
-)
+RESNET = {"model_type": "resnet", "architectures": ["ResNetBackbone"]}
+DETR = {"model_type": "detr", "architectures": ["DetrModel"], "use_timm_backbone": False, "backbone": "acme/backbone"}
+PRETRAINED = {"use_pretrained_backbone": True, "backbone_kwargs": {"use_pretrained_backbone": True}}
+
+ATTACKS: dict[str, dict[str, Any]] = {
+    "layers": small_opt(num_hidden_layers=10**6),
+    "depths": {"model_type": "swin", "architectures": ["SwinModel"], "depths": [10**7], "num_heads": [3]},
+    "encoder": {"model_type": "bart", "architectures": ["BartModel"], "encoder_layers": 10**7, "d_model": 16},
+    "listed": {"model_type": "gemma2", "architectures": ["Gemma2ForCausalLM"], "num_hidden_layers": 10**9},
+    "backbone": DETR,
+    "pretrained": {**DETR, **PRETRAINED},
+}
+"""One configuration each; after them an honest one is counted."""
 
 TIME = "the configuration was not counted within 2 s, and counting it was stopped. Expected a model of at most some thousand"
 MEMORY = "Expected a model that can be built, without its weights, in 1 GiB of memory."
+LINUX = sys.platform.startswith("linux")
+"""Other systems do not bound the memory of a process."""
 
 
-def attack(folder: Path, config: dict[str, Any], *, deadline: float = 2) -> str:
-    """Count `config` and after it an honest one; gives the reason for the error that the first must be.
+@pytest.fixture(scope="module")
+def reasons(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Why each of `ATTACKS` is an error, as it must be.
 
-    The hub that it may ask for a backbone is a server on loopback, which must see no request.
+    The claims run one after another, and the honest one, the last, must pass. The hub that may be asked for a backbone is a
+    server on loopback, which must see no request.
     """
+    folder = tmp_path_factory.mktemp("attacks")
     claims = folder / "claims"
     claims.mkdir()
-    (folder / "conftest.py").write_text(CONFTEST.format(deadline=deadline))
-    write(claims / "paper.yaml", CLAIMS)
-    (claims / "attack.json").write_text(json.dumps(config))
-    (claims / "honest.json").write_text(json.dumps(small_opt()))
-    resnet = {"model_type": "resnet", "architectures": ["ResNetBackbone"]}
-    with Hub({"models/acme/backbone": Served({"config.json": json.dumps(resnet).encode()})}) as server:
-        process, records = hub.run(folder, HF_ENDPOINT=server.url)
+    (folder / "conftest.py").write_text(CONFTEST)
+    configs = {name: config for name, config in ATTACKS.items() if LINUX or name != "listed"} | {"honest": small_opt()}
+    size = {"metric": "total_parameters", "value": str(OPT_TOTAL), "unit": "count"}
+    made = [claim(name, **size, tolerance__partial=0, run__config__path=f"{name}.json") for name in configs]
+    write(claims / "paper.yaml", parameters(*made, protocol__metric="parameter-count"))
+    for name, config in configs.items():
+        (claims / f"{name}.json").write_text(json.dumps(config))
+    with Hub({"models/acme/backbone": Served({"config.json": json.dumps(RESNET).encode()})}) as server:
+        process, records = hub.run(folder, torch=False, HF_ENDPOINT=server.url)
     assert server.log == []
     assert process.returncode == 1
-    assert records["honest"]["verdict"]["status"] == "pass"
-    assert records["attack"]["verdict"]["status"] == "error"
-    reason: str = records["attack"]["evidence"]["reason"]
-    path = f"{claims / 'attack.json'}: "
-    assert reason.startswith(path)
-    return reason.removeprefix(path)  # the folder's name says what the test looks for
+    assert set(records) == set(configs)
+    assert records.pop("honest")["verdict"]["status"] == "pass"
+    found = {}
+    for name, record in records.items():
+        assert record["verdict"]["status"] == "error"
+        path = f"{claims / name}.json: "
+        assert record["evidence"]["reason"].startswith(path)
+        found[name] = record["evidence"]["reason"].removeprefix(path)  # the folder's name says what the test looks for
+    return found
 
 
-def test_keep_the_machine_busy_with_a_million_layers(tmp_path: Path) -> None:
+def test_keep_the_machine_busy_with_a_million_layers(reasons: dict[str, str]) -> None:
     """A million layers would take an hour: counting ends at the deadline, as an error, and the next claim is counted."""
-    assert TIME in attack(tmp_path, small_opt(num_hidden_layers=10**6))
+    assert TIME in reasons["layers"]
 
 
-def test_fill_the_memory_with_a_list_of_layers(tmp_path: Path) -> None:
+@pytest.mark.skipif(not LINUX, reason="the system does not bound the memory of a process as Linux does")
+def test_fill_the_memory_with_a_list_of_layers(reasons: dict[str, str]) -> None:
     """A configuration whose constructor lists its layers, a thousand million of them, fills no more than the bound."""
-    config = {"model_type": "gemma2", "architectures": ["Gemma2ForCausalLM"], "num_hidden_layers": 10**9}
-    if not sys.platform.startswith("linux"):
-        pytest.skip("the system does not bound the memory of a process as Linux does")
-    assert MEMORY in attack(tmp_path, config, deadline=100)
+    assert MEMORY in reasons["listed"]
 
 
-def test_keep_the_machine_busy_with_depths(tmp_path: Path) -> None:
+def test_keep_the_machine_busy_with_depths(reasons: dict[str, str]) -> None:
     """A depth that stands in a list is bounded like a number of layers."""
-    config = {"model_type": "swin", "architectures": ["SwinModel"], "depths": [10**7], "num_heads": [3]}
-    assert TIME in attack(tmp_path, config)
+    assert TIME in reasons["depths"]
 
 
-def test_keep_the_machine_busy_with_encoder_layers(tmp_path: Path) -> None:
+def test_keep_the_machine_busy_with_encoder_layers(reasons: dict[str, str]) -> None:
     """The layers of an encoder, under their own name, are bounded too."""
-    config = {"model_type": "bart", "architectures": ["BartModel"], "encoder_layers": 10**7, "d_model": 16}
-    assert TIME in attack(tmp_path, config)
+    assert TIME in reasons["encoder"]
 
 
-def test_make_counting_fetch_a_backbone_by_name(tmp_path: Path) -> None:
+def test_make_counting_fetch_a_backbone_by_name(reasons: dict[str, str]) -> None:
     """A backbone that is a name on the hub is not asked for: the error says that there is no network."""
-    config = {
-        "model_type": "detr",
-        "architectures": ["DetrModel"],
-        "use_timm_backbone": False,
-        "backbone": "acme/backbone",
-    }
-    assert "offline" in attack(tmp_path, config, deadline=100).lower()
+    assert "offline" in reasons["backbone"].lower()
 
 
-def test_make_counting_fetch_a_pretrained_backbone(tmp_path: Path) -> None:
+def test_make_counting_fetch_a_pretrained_backbone(reasons: dict[str, str]) -> None:
     """A backbone with weights of the hub's or timm's is not fetched."""
-    config = {
-        "model_type": "detr", "architectures": ["DetrModel"], "use_timm_backbone": False, "backbone": "acme/backbone",
-        "use_pretrained_backbone": True, "backbone_kwargs": {"use_pretrained_backbone": True},
-    }  # fmt: skip
-    assert "offline" in attack(tmp_path, config, deadline=100).lower()
+    assert "offline" in reasons["pretrained"].lower()
 
 
 def test_leave_a_process_behind(tmp_path: Path) -> None:

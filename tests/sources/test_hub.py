@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 
 NAME = "Salesforce/blip2-opt-2.7b"
 CLAIM = "blip2-opt-2.7b-flickr30k-bleu4"
-COUNT = 100
+COUNT = 50
 LONG = 24 * 2**20
 """Bytes of a file that breaks off after the first of the 10 MB pieces in which huggingface_hub writes."""
 
 
 def shipped(folder: Path, *, images: int | None = None, precision: str = "float16") -> None:
-    """The shipped Flickr30k claim in `folder`/claims: byte for byte, or with another number of images."""
+    """The shipped Flickr30k claim in `folder`/claims: byte for byte, or with another number of images and half the sample."""
     text = (BLIP2 / "flickr30k.yaml").read_text(encoding="utf-8")
     if images is not None:
         text = text.replace("images: 1000", f"images: {images}").replace("float16", precision)
+        text = text.replace("size: 100", f"size: {COUNT}").replace("min_sample: 100", f"min_sample: {COUNT}")
     path = folder / "claims" / "flickr30k.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")
@@ -57,9 +58,10 @@ def test_the_shipped_claim_on_stand_ins_offline(tmp_path: Path) -> None:
     It is withheld, since the rows are not the paper's 1,000. A copy that says how many there are is a proxy, for its sample.
     """
     shipped(tmp_path)
-    text = (tmp_path / "claims" / "flickr30k.yaml").read_text(encoding="utf-8")
+    text = (tmp_path / "claims" / "flickr30k.yaml").read_text(encoding="utf-8").replace(CLAIM, "copy")
+    text = text.replace("images: 1000", f"images: {COUNT + 4}").replace("size: 100", f"size: {COUNT}")
     (tmp_path / "claims" / "copy.yaml").write_text(
-        text.replace("images: 1000", f"images: {COUNT + 4}").replace(CLAIM, "copy"), encoding="utf-8"
+        text.replace("min_sample: 100", f"min_sample: {COUNT}"), encoding="utf-8"
     )
     stand_ins(tmp_path)
     process, records = hub.run(tmp_path, HF_HUB_OFFLINE="1")
@@ -105,7 +107,7 @@ def test_a_dry_run_on_stand_ins(tmp_path: Path) -> None:
     assert needs["checkpoint"] == (
         f"{NAME} at {MODEL_COMMIT[:12]}: Blip2ForConditionalGeneration, 1,029,056 parameters"
     )
-    assert needs["data set"].startswith("nlphuji/flickr30k: 104 images, 5 references each, ")
+    assert needs["data set"].startswith(f"nlphuji/flickr30k: {COUNT + 4} images, 5 references each, ")
     assert needs["memory"].startswith("2.1 MB for the weights; cpu has ")
     assert needs["download"] == "nothing"
     assert needs["time"].endswith(" by the size of the model alone")
