@@ -5,6 +5,7 @@
     python -m benchmarks.scale simulate --call 400 --caption 700      # with these two figures, in microseconds
     python -m benchmarks.scale memory --rows 100000 1000000           # what `predictions` holds in memory
     python -m benchmarks.scale images --rows 5000 100000              # what reading a data set of images holds
+    python -m benchmarks.scale model --rows 5000 200000               # what a run of a model holds, resumed and replayed
 
 `actors` runs the shipped Flickr30k claim on a random-weight BLIP-2 of 54 M parameters in float32, one thread per actor, with
 evidence in memory: all that a run does but for starting actors and loading. It starts a cluster of three logical CPUs for both
@@ -391,7 +392,7 @@ def images(options: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
-def _tiny_images(file: Path, count: int) -> Path:
+def _tiny_images(file: Path, count: int, *, names: Sequence[str] = ("id", "image", "references")) -> Path:
     """A file of images, of which a thousand differ; the references of all differ."""
     import io
 
@@ -401,7 +402,7 @@ def _tiny_images(file: Path, count: int) -> Path:
 
     generator = random.Random(0)  # noqa: S311 - seeded on purpose
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    schema = pa.schema([("id", pa.string()), ("image", image), ("references", pa.list_(pa.string()))])
+    schema = pa.schema(list(zip(names, (pa.string(), image, pa.list_(pa.string())), strict=True)))
     pictures = []
     for _ in range(1000):
         content = io.BytesIO()
@@ -417,6 +418,48 @@ def _tiny_images(file: Path, count: int) -> Path:
             ids = [f"{number:012}" for number in numbers]
             writer.write_table(pa.table([ids, pa.array(pictures[: len(ids)], image), texts], schema=schema))
     return file
+
+
+def model(options: argparse.Namespace) -> str:
+    """Print what a captioning run of so many rows takes: half of it, the other half, and its replay."""
+    lines = [
+        f"`python -m benchmarks.scale model`, BLEU-4, images of 8 × 8 pixels, two references, evidence. {rounds.machine()}.\n",
+        "| rows | phase | status | processor time | peak memory, mapped files included | the same without them | evidence |",
+        "| --- |" + " --- |" * 6,
+    ]
+    for count in options.rows:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            _large_claim(folder, count)
+            told = {"run": "first half", "resume": "second half, score", "replay": "replay, score"}
+            seen = []
+            for phase, words in told.items():
+                done = subprocess.run(
+                    [sys.executable, "-m", "benchmarks.large_run", str(folder), phase, str(count)],
+                    stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT,
+                    env={**os.environ, "HF_HOME": temporary, "XDG_STATE_HOME": temporary, "OMP_NUM_THREADS": "1"},
+                )  # fmt: skip
+                found = json.loads(done.stdout.splitlines()[-1])
+                seen.append((found["digest"], found["value"]))
+                size = sum(file.stat().st_size for file in folder.glob("evidence/*/*.jsonl"))
+                peak, anonymous = (f"{found[name] / 1024:,.0f} MiB" for name in ("peak", "anonymous"))
+                lines.append(
+                    f"| {count:,} | {words} | {found['status']} | {found['seconds']:,.1f} s | {peak} | {anonymous} | "
+                    f"{size / 1e6:,.0f} MB |"
+                )
+                print(lines[-1], found["reason"][:200], file=sys.stderr, flush=True)
+            if seen[1][1] != seen[2][1] or seen[1][1] is None:
+                raise SystemExit(f"The replay scores {seen[2][1]}, the run {seen[1][1]}.")
+    return "\n".join(lines)
+
+
+def _large_claim(folder: Path, count: int) -> None:
+    from tests.builders import captioning, claim, write
+
+    (folder / "claims").mkdir()
+    _tiny_images(folder / "claims" / "rows.parquet", count, names=("filename", "image", "caption"))
+    document = captioning(claim(tolerance={"pass": 5, "partial": 40}), images=count)
+    write(folder / "claims" / "large.yaml", document)
 
 
 def _released(folder: Path, count: int) -> Path:
@@ -474,6 +517,9 @@ def main() -> None:
     part = parts.add_parser("images", help="what reading a data set of images holds in memory")
     part.add_argument("--rows", type=int, nargs="+", default=[5_000, 100_000, 1_000_000])
     part.set_defaults(run=images)
+    part = parts.add_parser("model", help="what a run of a model holds in memory")
+    part.add_argument("--rows", type=int, nargs="+", default=[5_000, 60_000, 200_000, 1_000_000])
+    part.set_defaults(run=model)
     for name, part in parts.choices.items():
         part.add_argument("--write", action="store_true", help="also replace this section of docs/scale.md")
         part.set_defaults(name=name)

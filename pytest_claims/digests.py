@@ -30,10 +30,15 @@ def of_json(value: Any) -> str:
     return of(json.dumps(value, sort_keys=True))
 
 
-def of_json_list(items: Iterable[Any]) -> str:
-    """What `of_json` gives for the list of these items, of which a few hundred are held at once."""
+def of_json_list(items: Iterable[Any], *, compact: bool = False) -> str:
+    """What `of_json` gives for the list of these items, of which a few hundred are held at once.
+
+    Args:
+        items: the items.
+        compact: write no spaces between the values.
+    """
     total = hashlib.sha256()
-    for piece in _list_pieces(items):
+    for piece in _list_pieces(items, (",", ":") if compact else (", ", ": ")):
         total.update(piece)
     return total.hexdigest()
 
@@ -53,12 +58,12 @@ AT_ONCE = 256
 """How many items of a list are written as JSON at once."""
 
 
-def _list_pieces(items: Iterable[Any]) -> Iterator[bytes]:
+def _list_pieces(items: Iterable[Any], separators: tuple[str, str] = (", ", ": ")) -> Iterator[bytes]:
     rest, before = iter(items), "["
     while block := list(islice(rest, AT_ONCE)):
-        yield f"{before}{json.dumps(block, sort_keys=True)[1:-1]}".encode()
-        before = ", "
-    yield b"]" if before == ", " else b"[]"
+        yield f"{before}{json.dumps(block, sort_keys=True, separators=separators)[1:-1]}".encode()
+        before = separators[0]
+    yield b"[]" if before == "[" else b"]"
 
 
 def of_file(path: Path) -> str:

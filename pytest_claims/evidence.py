@@ -58,35 +58,58 @@ class Output:
         return self.text or ", ".join(self.ranked[:FEW]) + more
 
 
-class Released(Column[Output]):
-    """Outputs that somebody released. Each is made when it is asked for; the rows may be in a file.
+OutputRow = tuple[str, str, tuple[str, ...], tuple[str, ...], "Mapping[str, str] | None", int | None, bool]
+"""An output as a spool keeps it: id, text, references, ranking, extras (None: there are none), tokens, truncated."""
 
-    Args:
-        rows: the fields of each output that a released one has: id, text, references, ranking, extras (None: there are none).
-    """
+
+class Outputs(Column[Output]):
+    """Outputs of which each is made when it is asked for. Their rows may be in a file."""
 
     __slots__ = ()
 
-    def __init__(self, rows: Sequence[ReleasedRow]) -> None:
-        super().__init__(rows, _released)
+    def __init__(self, rows: Sequence[OutputRow]) -> None:
+        super().__init__(rows, output_of)
 
     def column(self, name: str) -> Column[Any]:
         """See `column`."""
         return Column(self._rows, itemgetter(("id", "text", "references", "ranked").index(name)))
 
 
-ReleasedRow = tuple[str, str, tuple[str, ...], tuple[str, ...], "Mapping[str, str] | None"]
-"""The fields of a released output: id, text, references, ranking, extras (None: there are none)."""
+def output_of(row: OutputRow) -> Output:
+    """The output that a row is made of."""
+    name, text, references, ranked, extras, tokens, truncated = row
+    return Output(
+        id=name,
+        text=text,
+        references=references,
+        ranked=ranked,
+        extras=extras or {},
+        tokens=tokens,
+        truncated=truncated,
+    )
 
 
-def _released(row: ReleasedRow) -> Output:
-    name, text, references, ranked, extras = row
-    return Output(id=name, text=text, references=references, ranked=ranked, extras=extras or {})
+def row_of(output: Output) -> OutputRow:
+    """The row that an output is made of again."""
+    extras = output.extras or None
+    return output.id, output.text, output.references, output.ranked, extras, output.tokens, output.truncated
+
+
+def size_of(row: OutputRow) -> int:
+    """About how many bytes the texts of a row take."""
+    name, text, references, ranked, extras, *_ = row
+    more = (*extras, *extras.values()) if extras else ()
+    return sum(map(len, (name, text, *references, *ranked, *more)))
+
+
+def outputs_of(rows: Sequence[OutputRow]) -> Sequence[Output]:
+    """The outputs of rows: a tuple if the rows are in memory, else `Outputs`."""
+    return tuple(map(output_of, rows)) if isinstance(rows, tuple) else Outputs(rows)
 
 
 def column(outputs: Sequence[Output], name: Literal["id", "text", "references", "ranked"]) -> Sequence[Any]:
-    """One field of all outputs. Those of `Released` are read when they are asked for, without making the outputs."""
-    return outputs.column(name) if isinstance(outputs, Released) else [getattr(output, name) for output in outputs]
+    """One field of all outputs. Those of `Outputs` are read when they are asked for, without making the outputs."""
+    return outputs.column(name) if isinstance(outputs, Outputs) else [getattr(output, name) for output in outputs]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +187,7 @@ class Evidence:
 
     basis: Basis
     outputs: Sequence[Output] = ()
-    """The outputs, sorted by id, so that no later step depends on the order of evaluation: a tuple, or `Released`."""
+    """The outputs, sorted by id, so that no later step depends on the order of evaluation: a tuple, or `Outputs`."""
     noun: Noun = "caption"
     """What an output is called. It is a property of the evaluator (`Plan.noun`)."""
     images: int | None = None

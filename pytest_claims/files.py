@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pytest_claims.errors import EvaluationError, NotAttempted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 CLAIM_SUFFIXES = (".yaml", ".yml")
 """The suffixes of claim files."""
@@ -127,14 +127,14 @@ def is_local(identifier: str) -> bool:
     return identifier.count("/") != 1 or identifier.startswith(".") or identifier.endswith(DATA_SUFFIXES)
 
 
-def write_whole(path: Path, data: bytes, *, private: bool = False, keep: bool = False) -> None:
+def write_whole(path: Path, data: bytes | Iterable[bytes], *, private: bool = False, keep: bool = False) -> None:
     """Write a file atomically: afterwards it has the whole new content, or the old one.
 
     The content is written to a temporary file and synced to the disk. Then the temporary file is renamed.
 
     Args:
         path: the file; a symbolic link of that name is replaced, not followed.
-        data: the content.
+        data: the content, whole or in pieces.
         private: only the user may read the file.
         keep: an existing file is kept unchanged; of several writers the first wins.
 
@@ -145,7 +145,7 @@ def write_whole(path: Path, data: bytes, *, private: bool = False, keep: bool = 
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         with os.fdopen(os.open(new, flags, 0o600 if private else 0o666), "wb") as file:
-            file.write(data)
+            file.writelines((data,) if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
         if keep:

@@ -10,12 +10,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pytest_claims.errors import EvaluationError
-from pytest_claims.evidence import Basis
+from pytest_claims.evidence import Basis, outputs_of, row_of
+from pytest_claims.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pytest_claims.evidence import Evidence, Output
+    from pytest_claims.evidence import Evidence, Output, OutputRow
     from pytest_claims.metrics import Score
 
 MAX_EMPTY = 0.01
@@ -80,28 +81,25 @@ def _problems(evidence: Evidence) -> Iterator[str]:
     outputs, total, noun = evidence.outputs, len(evidence.outputs), evidence.noun
     if evidence.images is not None and total != evidence.images:
         yield f"{evidence.images:,} images gave {total:,} {noun}s."
-    empty = [output for output in outputs if not output.shown.strip()]
-    if len(empty) > MAX_EMPTY * total:
-        yield f"{_share(empty, total)} {noun}s are empty (more than {MAX_EMPTY:.0%}), the first that of {empty[0].id}."
+    empty = _Found(outputs, lambda output: not output.shown.strip())
+    if empty.count > MAX_EMPTY * total:
+        yield f"{empty} {noun}s are empty (more than {MAX_EMPTY:.0%}), the first that of {empty.first.id}."
     yield from _same(evidence)
-    cut = [output for output in outputs if output.truncated]
-    if len(cut) > MAX_CUT * total:
-        yield (
-            f"{_share(cut, total)} {noun}s were cut at the length limit (more than {MAX_CUT:.0%}), the first that of "
-            f"{cut[0].id}."
-        )
-    marked = [output for output in outputs if any(mark in output.text for mark in PLACEHOLDERS)]
-    if marked:
-        first = marked[0]
-        yield f"{_share(marked, total)} {noun}s hold special tokens, the first that of {first.id}: {first.text[:80]!r}."
+    cut = _Found(outputs, lambda output: output.truncated)
+    if cut.count > MAX_CUT * total:
+        yield f"{cut} {noun}s were cut at the length limit (more than {MAX_CUT:.0%}), the first that of {cut.first.id}."
+    marked = _Found(outputs, lambda output: any(mark in output.text for mark in PLACEHOLDERS))
+    if marked.count:
+        first = marked.first
+        yield f"{marked} {noun}s hold special tokens, the first that of {first.id}: {first.text[:80]!r}."
     told = evidence.observed.prompt or {}
     prompt = str(told.get("text", told.get("prompt")) or "").strip().lower()
-    prompted = [output for output in outputs if prompt and output.text.lower().startswith(prompt)]
-    if len(prompted) > MAX_PROMPTED * total:
-        yield f"{_share(prompted, total)} {noun}s begin with the prompt, the first that of {prompted[0].id}."
-    twice = [output for output in outputs if len(set(output.ranked)) < len(output.ranked)]
-    if twice:
-        yield f"{_share(twice, total)} {noun}s rank something twice, the first that of {twice[0].id}."
+    prompted = _Found(outputs, lambda output: bool(prompt) and output.text.lower().startswith(prompt))
+    if prompted.count > MAX_PROMPTED * total:
+        yield f"{prompted} {noun}s begin with the prompt, the first that of {prompted.first.id}."
+    twice = _Found(outputs, lambda output: len(set(output.ranked)) < len(output.ranked))
+    if twice.count:
+        yield f"{twice} {noun}s rank something twice, the first that of {twice.first.id}."
 
 
 def _same(evidence: Evidence) -> Iterator[str]:
@@ -111,7 +109,11 @@ def _same(evidence: Evidence) -> Iterator[str]:
         rows, most, of = evidence.outputs, MAX_SAME, "images"
     else:
         commonest = _folded(Counter(map(_first, evidence.outputs)).most_common(1)[0][0])
-        rows = tuple(o for o in evidence.outputs if commonest not in map(_folded, o.references))
+        wrong: Spool[OutputRow] = Spool()
+        for output in evidence.outputs:
+            if commonest not in map(_folded, output.references):
+                wrong.add(row_of(output))
+        rows = outputs_of(wrong.rows())
         most, of = MAX_SAME_CLOSED, "rows whose references say something else"
     if len(rows) < MIN_SAME:
         return
@@ -182,5 +184,15 @@ def _majority(rows: Sequence[Output], of: Callable[[Output], str] = _first) -> t
     return held, sum(text == held for text in map(of, rows))
 
 
-def _share(outputs: Sequence[Output], total: int) -> str:
-    return f"{len(outputs):,} of {total:,}"
+class _Found:
+    """The outputs of which something holds: how many they are, and the first. Of many rows, the others are not held."""
+
+    def __init__(self, outputs: Sequence[Output], holds: Callable[[Output], bool]) -> None:
+        self.first, self.count, self._of = outputs[0], 0, len(outputs)
+        for output in filter(holds, outputs):
+            if not self.count:
+                self.first = output
+            self.count += 1
+
+    def __str__(self) -> str:
+        return f"{self.count:,} of {self._of:,}"

@@ -13,7 +13,7 @@ import threading
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from operator import eq, itemgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -116,6 +116,12 @@ class _File:
             ) from None
         self._starts.append(self._starts[-1] + len(data))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What pickle keeps, so that rows can be sent to another process: the content of the file."""
+        with self._lock:
+            self._file.seek(0)
+            return _restored, (self._file.read(), self._starts)
+
     def read(self, number: int) -> Sequence[Any]:
         """A block. The last one is kept: sequences over the same rows, read side by side, read it once."""
         last, block = self._last
@@ -128,6 +134,14 @@ class _File:
         block = pickle.loads(data)  # noqa: S301 - the file has no name: only this process can have written it
         self._last = (number, block)
         return block  # type: ignore[no-any-return]
+
+
+def _restored(content: bytes, starts: array[int]) -> _File:
+    file = _File()
+    file._file.write(content)
+    file._file.flush()
+    file._starts = starts
+    return file
 
 
 class _Spooled(Lazy[T]):
@@ -252,7 +266,9 @@ class Table(Mapping[str, T]):
                 block = []
             block.append((name, value))
         self._write(block)
-        self.names: Lazy[str] = Column(_Spooled(self._file, self._ends), itemgetter(0))
+        self.entries: Lazy[tuple[str, T]] = _Spooled(self._file, self._ends)
+        """All names with their values, sorted by name."""
+        self.names: Lazy[str] = Column(self.entries, itemgetter(0))
         """All names, sorted."""
 
     def _write(self, block: list[tuple[str, T]]) -> None:
@@ -276,18 +292,79 @@ class Table(Mapping[str, T]):
         raise KeyError(name)
 
 
-def by_name(entries: Iterable[tuple[str, T]]) -> Mapping[str, T]:
-    """A mapping of any number of entries: a `dict` while they are few, else a `Table`. The last of equal names counts."""
-    given = iter(entries)
-    few = list(islice(given, KEEP + 1))
-    if len(few) <= KEEP:
-        return dict(few)
+class _Mapped(Mapping[str, T]):
+    """`compute` of each value of a mapping. It is computed anew for each that is asked for."""
+
+    __slots__ = ("_compute", "_values")
+
+    def __init__(self, values: Mapping[str, Any], compute: Callable[[Any], T]) -> None:
+        self._values, self._compute = values, compute
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __getitem__(self, name: str) -> T:
+        return self._compute(self._values[name])
+
+
+def by_name(entries: Iterable[tuple[str, T]], size: Callable[[T], int] = lambda _: 0) -> Mapping[str, T]:
+    """A mapping of any number of entries: a `dict` while they are few, else a `Table`. The last of equal names counts.
+
+    Args:
+        entries: names with values.
+        size: about how many bytes a value takes; see `Spool.add`.
+    """
+    few: dict[str, T] | None = {}
     sorter: Sorter[tuple[str, int, T]] = Sorter()
-    for number, (name, value) in enumerate(chain(few, given)):
-        sorter.add((name, number, value))
-        if number == KEEP:
-            few.clear()
-    return Table(sorter.rows())
+    held = 0
+    for number, (name, value) in enumerate(entries):
+        if few is None:
+            sorter.add((name, number, value), size(value))
+            continue
+        few[name] = value
+        held += size(value)
+        if len(few) > KEEP or held > KEEP_BYTES:
+            for place, (key, own) in enumerate(few.items(), number + 1 - len(few)):
+                sorter.add((key, place, own), size(own))
+            few = None
+    return Table(sorter.rows()) if few is None else few
+
+
+def names(values: Mapping[str, Any]) -> Sequence[str]:
+    """The names of a mapping that `by_name` gave, sorted."""
+    return values.names if isinstance(values, Table) else tuple(sorted(values))
+
+
+def entries(values: Mapping[str, T]) -> Iterable[tuple[str, T]]:
+    """The names of a mapping that `by_name` gave, each with its value, sorted by name."""
+    return values.entries if isinstance(values, Table) else ((name, values[name]) for name in sorted(values))
+
+
+def values(given: Mapping[str, Any], compute: Callable[[Any], T]) -> Sequence[T]:
+    """`compute` of each value of a mapping that `by_name` gave, in the order of the names: a tuple while they are few."""
+    if isinstance(given, Table):
+        return Column(given.entries, lambda entry: compute(entry[1]))
+    return tuple(compute(given[name]) for name in sorted(given))
+
+
+def mapped(given: Mapping[str, Any], compute: Callable[[Any], T]) -> Mapping[str, T]:
+    """`compute` of each value of a mapping that `by_name` gave, by name: a `dict` while they are few."""
+    return (
+        _Mapped(given, compute) if isinstance(given, Table) else {name: compute(value) for name, value in given.items()}
+    )
+
+
+def first_twice(given: Iterable[str]) -> tuple[int, str] | None:
+    """The first item that occurred before, and its position; None if there is none."""
+    sorter: Sorter[tuple[str, int]] = Sorter()
+    for position, name in enumerate(given):
+        sorter.add((name, position))
+    seconds = (group[1] for _, rows in groupby(sorter.rows(), itemgetter(0)) if len(group := list(islice(rows, 2))) > 1)
+    found = min(seconds, key=itemgetter(1), default=None)
+    return None if found is None else (found[1], found[0])
 
 
 def kept(given: Iterable[T]) -> Sequence[T]:

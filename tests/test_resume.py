@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pytest_claims import spool
 from pytest_claims.store import seal
 from tests import forked
 from tests.running import LEAN, without_timings
@@ -163,6 +164,23 @@ def test_a_run_killed_inside_a_write_goes_on(
     assert evidence["notes"][0] == "A torn last line was dropped from the evidence: a run was killed while it wrote it."
     if after:
         assert re.match(rf"{after} of {COUNT} from evidence of 2", evidence["provenance"]["captions"])
+
+
+def test_rows_in_files_give_the_same(
+    claims: Path, finished: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more rows than memory holds, a run that goes on after a kill, its audit and its replay give the same as of few."""
+    code, _ = child(claims, STOP=f"torn:{COUNT // 2}")
+    assert code == -9
+    monkeypatch.setattr(spool, "KEEP", 3)
+    monkeypatch.setattr(spool, "BLOCK", 2)
+    audited = f"Audit: 3 of {COUNT} captions were generated again, and none differs from the evidence."
+    for options in ((), ("--claims-audit=3",), ("--claims-audit=3", "--claims-replay", "--claims-accept-replay")):
+        result, found = run(pytester, *options)
+        assert result.ret == 0
+        assert captions(claims) == captions(finished)
+        assert essence(found) == essence(records(finished))
+        assert (audited in found[0]["evidence"]["notes"]) == bool(options)
 
 
 @pytest.mark.skipif(not KILLS, reason="takes minutes: tox -e kill")

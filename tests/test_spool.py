@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import tempfile
 import tracemalloc
@@ -131,3 +132,36 @@ def test_memory_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     peak(2_000)
     few, many = peak(5_000), peak(20_000)
     assert (many - few) / 15_000 < 20, "a row takes about 250 bytes"
+
+
+def test_a_mapping_by_name(keep: int) -> None:
+    """Names, entries, values and computed values of a mapping are those of a dict, sorted; also in another process."""
+    given = {f"{n * 7 % 40:03}": n for n in range(40)}
+    entries = [("000", -1), *given.items()]
+    made = spool.by_name(entries)
+    assert isinstance(made, dict) == (keep >= 40)
+    double = spool.mapped(made, lambda value: 2 * value)
+    for found in (made, pickle.loads(pickle.dumps(made)), spool.by_name(entries, lambda _: 1)):  # noqa: S301 - our own
+        assert dict(found) == given
+        assert list(spool.names(found)) == sorted(given)
+        assert list(spool.entries(found)) == sorted(given.items())
+        assert spool.values(found, str) == tuple(str(given[name]) for name in sorted(given))
+    assert (dict(double), len(double), "nobody" in double) == ({name: 2 * n for name, n in given.items()}, 40, False)
+
+
+def test_large_values_go_to_the_file_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few values of many bytes are not kept in memory either."""
+    monkeypatch.setattr(spool, "KEEP_BYTES", 100)
+    made = spool.by_name([("b", "x" * 60), ("a", "y" * 60)], len)
+    assert not isinstance(made, dict)
+    assert list(made.items()) == [("a", "y" * 60), ("b", "x" * 60)]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [("", None), ("abc", None), ("abcb", (3, "b")), ("zaza", (2, "z")), ("abcdefghaab", (8, "a"))],
+)
+def test_the_first_that_is_there_twice(keep: int, names: str, expected: tuple[int, str] | None) -> None:
+    """The first name that stands in an earlier place too is found, with its place."""
+    del keep
+    assert spool.first_twice(names) == expected

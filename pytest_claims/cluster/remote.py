@@ -51,9 +51,7 @@ class Remote:
         self._by: Counter[tuple[str, int]] = Counter()
         """How many captions each actor made, by its machine and its process."""
         self._first = self._load(len(ids))
-        self.recipe: Recipe = replace(
-            self._first.recipe, references={name: self.split.references[name] for name in ids}
-        )
+        self.recipe: Recipe = replace(self._first.recipe, references=self.split.references_of(ids))
         self.changes: Changes = self._first.changes
 
     # --- loading ---

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from pytest_claims import text
 from pytest_claims.errors import EvaluationError
+from pytest_claims.evidence import column
 from pytest_claims.store import recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from pytest_claims.bench import Bench
     from pytest_claims.evaluation.executor import Prepared
@@ -35,13 +36,16 @@ def replayed(setup: Prepared, bench: Bench, found: Replayed) -> Evidence:
                 f"Audit: the evidence is not of this model and data: {key} is {evidence!r}, here {here!r}."
             )
     elsewhere = recipe.differences(theirs, ours)
-    outputs = {output.id: output for output in found.evidence.outputs}
-    drawn = bench.store.key.draw(found.evidence.digest, setup.recipe.observed.seed or 0, outputs, bench.audit or 0)
+    made = found.evidence.outputs
+    seed = setup.recipe.observed.seed or 0
+    drawn = bench.store.key.draw(found.evidence.digest, seed, column(made, "id"), bench.audit or 0)
+    chosen = frozenset(drawn)
+    outputs = {output.id: output for output in made if output.id in chosen}
     for name in drawn:
         if setup.split.digest(name) != found.image_digests[name]:
             raise EvaluationError(f"Audit: the evidence has {text.a(setup.recipe.noun)} of another image for {name}.")
     why = "; ".join(f"{key}: {evidence!r}, here {here!r}" for key, (evidence, here) in elsewhere.items())
-    note = _compare(setup, bench, outputs, drawn, f" The evidence was made otherwise: {why}." if why else "")
+    note = _compare(setup, bench, outputs, len(made), f" The evidence was made otherwise: {why}." if why else "")
     return replace(found.evidence, notes=(*found.evidence.notes, note))
 
 
@@ -51,19 +55,27 @@ def reused(setup: Prepared, bench: Bench, evidence: Evidence, folder: Folder) ->
     Raises:
         EvaluationError: an output differs. The message names the ids.
     """
-    if not folder.reused:
+    reused = folder.reused
+    if not reused:
         note = f"Audit: nothing to do, every {setup.recipe.noun} was generated in this run."
     else:
-        outputs = {name: folder.output(name) for name in folder.reused}
-        seed = evidence.observed.seed or 0
-        drawn = bench.store.key.draw(evidence.digest, seed, outputs, bench.audit or 0)
-        note = _compare(setup, bench, outputs, drawn, "")
+        drawn = bench.store.key.draw(evidence.digest, evidence.observed.seed or 0, reused, bench.audit or 0)
+        note = _compare(setup, bench, {name: reused[name] for name in drawn}, len(reused), "")
     return replace(evidence, notes=(*evidence.notes, note))
 
 
-def _compare(setup: Prepared, bench: Bench, outputs: Mapping[str, Output], drawn: Sequence[str], why: str) -> str:
+def _compare(setup: Prepared, bench: Bench, outputs: Mapping[str, Output], total: int, why: str) -> str:
+    """A sentence about outputs of the evidence, after they were generated again.
+
+    Args:
+        setup: generates them.
+        bench: shows the progress.
+        outputs: the outputs that were drawn, by id.
+        total: of how many.
+        why: what may explain a difference.
+    """
     again: dict[str, Output] = {}
-    noun = setup.recipe.noun
+    noun, drawn = setup.recipe.noun, sorted(outputs)
     with bench.progress(len(drawn), "audit") as bar:
         for output, _ in setup.caption(drawn):
             again[output.id] = output
@@ -76,6 +88,4 @@ def _compare(setup: Prepared, bench: Bench, outputs: Mapping[str, Output], drawn
             f"Audit: {len(wrong):,} of {len(drawn):,} {noun}s differ from the evidence: {names}. Of {first} the evidence says "
             f"{outputs[first].shown!r}, generated again it is {again[first].shown!r}.{why}"
         )
-    return (
-        f"Audit: {len(drawn):,} of {len(outputs):,} {noun}s were generated again, and none differs from the evidence."
-    )
+    return f"Audit: {len(drawn):,} of {total:,} {noun}s were generated again, and none differs from the evidence."

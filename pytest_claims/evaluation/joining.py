@@ -14,7 +14,7 @@ from pytest_claims.spool import Sorter, Spool
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from pytest_claims.evidence import ReleasedRow
+    from pytest_claims.evidence import OutputRow
 
 _Prediction = tuple[str, int, str, tuple[str, ...], "Mapping[str, str] | None"]
 """Id, number of the row in the file, text, ranking, extras."""
@@ -92,13 +92,13 @@ def _size(*texts: str) -> int:
     return sum(map(len, texts))
 
 
-def join(ours: Predictions, theirs: References) -> Sequence[ReleasedRow]:
+def join(ours: Predictions, theirs: References) -> Sequence[OutputRow]:
     """The predictions with their references, sorted by id.
 
     Raises:
         EvaluationError: an id is in one of the files only, has two predictions or two lists of references, or no reference.
     """
-    spool: Spool[ReleasedRow] = Spool()
+    spool: Spool[OutputRow] = Spool()
     problems = _Problems(ours, theirs)
     for predictions, references in _side_by_side(_by_id(ours.sorted), _by_id(theirs.sorted)):
         problems.look(predictions, references)
@@ -106,7 +106,7 @@ def join(ours: Predictions, theirs: References) -> Sequence[ReleasedRow]:
             continue
         (name, _, text, ranked, own), (_, _, first, _, extras) = predictions[0], references[0]
         texts = first if len(references) == 1 else tuple(text for row in references for text in row[2])
-        row = (name, text, texts, ranked, {**(extras or {}), **(own or {})} or None)
+        row = (name, text, texts, ranked, {**(extras or {}), **(own or {})} or None, None, False)
         spool.add(row, _size(name, text, *texts, *ranked))
     problems.report()
     return spool.rows()

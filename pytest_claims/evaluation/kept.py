@@ -64,8 +64,8 @@ def evaluate(
     setup = prepare()
     with bench.store.open(setup.recipe, setup.split.digest, batch=setup.batch_size, say=bench.say) as folder:
         missing, watched = folder.missing, watch(setup)
-        for name in folder.reused:
-            watched.add(folder.output(name))
+        for output in folder.reused.values():
+            watched.add(output)
         started = time.perf_counter()
         total = len(setup.recipe.references)
         with bench.progress(total, plan.claim.id, unit=f" {unit}", done=total - len(missing), note=watched.told) as bar:

@@ -11,7 +11,7 @@ from pytest_claims.protocol import RetrievalPlan
 from pytest_claims.sources import data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_claims.protocol import CheckpointPlan
     from pytest_claims.sources.data import Split
@@ -48,7 +48,7 @@ class Pool:
         """The ids of all candidates."""
         return self.text_ids if self.by_image else self.images
 
-    def draw(self, size: int | None, seed: int) -> tuple[str, ...]:
+    def draw(self, size: int | None, seed: int) -> Sequence[str]:
         """A sample of the queries, sorted; all of them if `size` is None. See `Split.draw`."""
         return data.draw(self.queries, size, seed)
 

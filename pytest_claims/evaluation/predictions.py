@@ -13,7 +13,7 @@ from pytest_claims import digests, files, machine, text
 from pytest_claims.errors import EvaluationError
 from pytest_claims.evaluation import rows
 from pytest_claims.evaluation.joining import Predictions, References, join
-from pytest_claims.evidence import Basis, Evidence, Released, per_image
+from pytest_claims.evidence import Basis, Evidence, column, outputs_of, per_image
 from pytest_claims.protocol import Observed
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_claims.bench import Bench
-    from pytest_claims.evidence import ReleasedRow
+    from pytest_claims.evidence import OutputRow
     from pytest_claims.protocol import PredictionsPlan
     from pytest_claims.spec import PredictionsRun
 
@@ -42,18 +42,18 @@ def evaluate(plan: PredictionsPlan, _bench: Bench | None = None) -> Evidence:
         raise EvaluationError(
             f"{run.references.path} holds {len(found):,} {text.row(run.noun)}s, the protocol says {stated.images:,}."
         )
-    outputs = Released(found)
+    outputs = outputs_of(found)
     return Evidence(
         basis=Basis.RESCORED,
         noun=run.noun,
-        outputs=tuple(outputs) if isinstance(found, tuple) else outputs,
+        outputs=outputs,
         observed=Observed(
             dataset={
                 "id": stated.id,
                 "revision": stated.revision,
                 "where": stated.where,
                 "images": len(found),
-                "references": per_image(outputs.column("references")),
+                "references": per_image(column(outputs, "references")),
                 "fingerprint": digests.of_json_list((name, own) for name, _, own, *_ in found)[: digests.SHORT],
             },
             scored=len(found),
@@ -71,7 +71,7 @@ def evaluate(plan: PredictionsPlan, _bench: Bench | None = None) -> Evidence:
 
 def _joined(
     run: PredictionsRun, predictions_path: Path, references_path: Path
-) -> tuple[Sequence[ReleasedRow], tuple[str, str]]:
+) -> tuple[Sequence[OutputRow], tuple[str, str]]:
     """The predictions with their references, and the digests of the two files. Both have the same ids."""
     ours = rows.File(
         path=run.predictions.path,

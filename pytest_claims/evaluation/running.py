@@ -16,6 +16,8 @@ SHARE = 0.008
 """The part of the elapsed time that the running score may cost. If that is not enough, it covers fewer images, and says so."""
 CHUNK = 8
 """How many outputs are scored before the time is looked at."""
+WAITING = 50_000
+"""How many outputs are held that wait to be scored: where nobody watches, none ever is."""
 
 
 class RunningScore:
@@ -32,12 +34,16 @@ class RunningScore:
             self._score = RunningBleu()
         elif metric in ROWS:
             self._score = RunningMean(metric)
+        self._left_out = False
+        """Whether an output came while too many waited. It is never scored."""
         self._spent = 0.0
 
     def add(self, output: Output) -> None:
         """Take an output into account the next time the score is shown."""
-        if self._score is not None:
+        if self._score is not None and len(self._waiting) < WAITING:
             self._waiting.append(output)
+        else:
+            self._left_out = True
 
     def told(self, elapsed: float) -> str:
         """The score as text, such as `BLEU-4 30.39 ± 4.71`; empty before any output was scored.
@@ -63,4 +69,4 @@ class RunningScore:
             self._spent += time.perf_counter() - started
         if not self._score.n:
             return ""
-        return f"{self._score} of {self._score.n:,}" if self._waiting else str(self._score)
+        return f"{self._score} of {self._score.n:,}" if self._waiting or self._left_out else str(self._score)

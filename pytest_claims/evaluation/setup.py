@@ -145,7 +145,7 @@ def prepare(plan: CaptioningPlan, bench: Bench) -> Setup:
             "decoder": decoder.name,
             "versions": machine.versions(),
         },
-        references={name: split.references[name] for name in ids},
+        references=split.references_of(ids),
         population=rows if len(ids) < rows else None,
         noun=plan.noun,
     )

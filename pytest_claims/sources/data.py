@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import digests, libraries
+from pytest_claims import digests, libraries, spool
 from pytest_claims.errors import EvaluationError, NotAttempted, first_line, nearest
 from pytest_claims.evidence import per_image
 from pytest_claims.progress import silent
@@ -58,11 +57,18 @@ class Split:
     @property
     def ids(self) -> Sequence[str]:
         """All ids, sorted."""
-        return self.index.names if isinstance(self.index, Table) else tuple(sorted(self.index))
+        return spool.names(self.index)
 
-    def draw(self, size: int | None, seed: int) -> tuple[str, ...]:
+    def draw(self, size: int | None, seed: int) -> Sequence[str]:
         """A sample of `size` ids; see the function `draw`."""
-        return draw(self.ids, size, seed)
+        ids = self.ids
+        return ids if size is None or size >= len(ids) else draw(ids, size, seed)
+
+    def references_of(self, ids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """The references of ids that were drawn, by id."""
+        if isinstance(self.references, Table) and len(ids) == len(self.references):
+            return self.references
+        return by_name(((name, self.references[name]) for name in ids), _length)
 
     def absent(self, ids: Sequence[str]) -> tuple[str, ...]:
         """The ids whose row names an image file that does not exist. Images that exist but are broken do not count."""
@@ -94,7 +100,7 @@ class Split:
         return pictures.digest(self.rows[self.index[name]][self.columns.image], name, self.folders)
 
 
-def draw(ids: Sequence[str], size: int | None, seed: int) -> tuple[str, ...]:
+def draw(ids: Sequence[str], size: int | None, seed: int) -> Sequence[str]:
     """A sample of `size` ids, sorted; all ids if `size` is None or at least their number.
 
     The sample consists of the ids with the smallest SHA-256 of seed and id. So it is drawn without replacement, does not depend
@@ -102,8 +108,10 @@ def draw(ids: Sequence[str], size: int | None, seed: int) -> tuple[str, ...]:
     """
     if size is None or size >= len(ids):
         return tuple(sorted(ids))
-    ranked = sorted(ids, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
-    return tuple(sorted(ranked[:size]))
+    ranked: Sorter[tuple[bytes, str]] = Sorter()
+    for name in ids:
+        ranked.add((hashlib.sha256(f"{seed}:{name}".encode()).digest(), name))
+    return spool.names(by_name((name, None) for _, name in islice(ranked.rows(), size)))
 
 
 def load(
@@ -158,7 +166,7 @@ def _split(
     ids = Ids(rows, columns.id, dataset.id)
     index = by_name((name, position) for position, name in enumerate(ids))
     if len(index) < len(rows):
-        double = next(name for name, times in Counter(ids).items() if times > 1)
+        _, double = spool.first_twice(ids) or (0, "")
         raise EvaluationError(
             f"The data set {dataset.id} has the id {double!r} more than once in column {columns.id!r}."
         )
@@ -168,7 +176,7 @@ def _split(
         rows=rows,
         columns=columns,
         index=index,
-        references=by_name((name, _references(value, name)) for name, value in found),
+        references=by_name(((name, _references(value, name)) for name, value in found), _length),
         folders=folders,
         facts={},
         questions=by_name(zip(ids, _texts(rows, columns.question, ids), strict=True)) if columns.question else {},
@@ -266,6 +274,10 @@ def _id(value: Any, position: int, column: str, shown: str) -> str:
             f"got {_short(value)}."
         )
     return str(value)
+
+
+def _length(texts: Sequence[str]) -> int:
+    return sum(map(len, texts))
 
 
 def _texts(rows: Any, column: str, ids: Iterable[str]) -> Iterator[str]:

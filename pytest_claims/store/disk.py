@@ -12,6 +12,7 @@ from pytest_claims.files import reason as reason
 from pytest_claims.files import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from pytest_claims.strict_json import Source
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 MAX_FACTS = 1_000_000
 """The most bytes of `plan.json` and of `run.json`. Both usually have a few kilobytes."""
 
-MAX_LINES = 500_000_000
-"""The most bytes of a `.jsonl` file. The captions of 5,000 images of COCO have 3 MB."""
+MAX_LINES = 20_000_000_000
+"""The most bytes of a `.jsonl` file, which is read line by line. The captions of 5,000 images of COCO have 3 MB."""
 
 MAX_LINE = 4_000_000
 """The most bytes of a line."""
@@ -42,6 +43,33 @@ def read(path: Path, limit: int) -> bytes | None:
     if len(data) > limit:
         raise EvaluationError(f"{shown(path)}: more than {limit:,} bytes are refused.")
     return data
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file with their ends, one after the other. A line of more than `MAX_LINE` bytes comes in pieces.
+
+    Raises:
+        EvaluationError: the file is not there, not plain, too large, or not readable.
+    """
+    try:
+        with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
+            if os.fstat(file.fileno()).st_size > MAX_LINES:
+                raise EvaluationError(f"{shown(path)}: more than {MAX_LINES:,} bytes are refused.")
+            while line := file.readline(MAX_LINE + 2):
+                yield line
+    except FileNotFoundError:
+        raise EvaluationError(f"{shown(path)}: is missing.") from None
+    except OSError as error:
+        raise EvaluationError(f"{shown(path)}: {reason(error)}.") from None
+
+
+def holds(path: Path, pieces: Iterable[bytes]) -> bool:
+    """Whether a file has exactly the content that these pieces make up."""
+    try:
+        with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
+            return all(file.read(len(piece)) == piece for piece in pieces) and not file.read(1)
+    except OSError:
+        return False
 
 
 def parse(text: bytes, where: Source) -> dict[str, Any]:

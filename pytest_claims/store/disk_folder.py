@@ -9,10 +9,14 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import files
+from pytest_claims import files, spool
 from pytest_claims.errors import EvaluationError
+from pytest_claims.evidence import row_of, size_of
 from pytest_claims.files import shown
 from pytest_claims.store import disk
 from pytest_claims.store.folder import Folder, Provenance, now, with_head
@@ -31,17 +35,30 @@ from pytest_claims.store.format import (
 from pytest_claims.strict_json import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from pytest_claims.evidence import Evidence, Output
+    from pytest_claims.evidence import Evidence, Output, OutputRow
     from pytest_claims.git import Head
+    from pytest_claims.spool import Sorter
     from pytest_claims.store.recipe import Recipe
     from pytest_claims.store.seal import Key
 
 
 _DONE = {"caption": "captioned", "answer": "answered", "label": "labelled", "ranking": "ranked"}
 """What a run did to an image, by what its output is called."""
+
+
+@dataclass(slots=True)
+class _Left:
+    """What earlier runs left in the file of outputs."""
+
+    lines: Sorter[tuple[str, int, OutputRow, str, bytes]]
+    """Id, number, row, digest of the image, and the line itself."""
+    foreign: int = 0
+    """How many lines no run of this user wrote, or are there twice."""
+    changed: int = 0
+    torn: bool = False
 
 
 class DiskFolder(Folder):
@@ -60,8 +77,8 @@ class DiskFolder(Folder):
         self.path = path
         self._key = key
         self._batch = batch
-        self._lines: dict[str, bytes] = {}
-        """The lines of the file by image id, in the order of the file."""
+        self._ordered, self._last = True, ""
+        """Whether the lines of the file are in the order of their ids; the id of the last line."""
         self._run: RunFile | None = None
         """The `run.json` of an earlier run, if it is sealed by this user and complete."""
         self._started = self._when = now()
@@ -87,17 +104,14 @@ class DiskFolder(Folder):
             self.path.mkdir(exist_ok=True)
             for left in self.path.glob(f".*{files.UNFINISHED}"):
                 left.unlink()  # a killed run left it; no running process needs it, since this one has the lock
-            self._settle(PLAN, _whole(content))
-            references = self.recipe.references
-            lines = (ReferencesLine(id=name, references=list(references[name])) for name in sorted(references))
-            self._settle(REFERENCES, b"".join(_line(line.model_dump()) for line in lines))
+            self._settle(PLAN, lambda: (_whole(content),))
+            self._settle(REFERENCES, self._references)
             self._read_lines(image_digest)
             run = self._read_run()
-            self.reused = tuple(sorted(self._lines))
             if run is not None:
                 self._started = str(run.started_at)
                 self._when = run.created_at or self._started
-            if run is None or self.missing:
+            if run is None or len(self) < len(self.recipe.references):
                 # Until `finish`, `run.json` says that the run is not complete.
                 self._write_run(None, {}, None)
             elif run.created_at is not None:
@@ -105,45 +119,63 @@ class DiskFolder(Folder):
         if self._key.note:
             self.notes.append(self._key.note)
 
-    def _settle(self, name: str, data: bytes) -> None:
+    def _settle(self, name: str, pieces: Callable[[], Iterable[bytes]]) -> None:
         """Replace a file, unless it has exactly the content that the recipe determines."""
-        try:
-            found = disk.read(self.path / name, len(data))
-        except EvaluationError:
-            found = None
-        if found != data:
-            files.write_whole(self.path / name, data)
+        if not disk.holds(self.path / name, pieces()):
+            files.write_whole(self.path / name, pieces())
+
+    def _references(self) -> Iterator[bytes]:
+        for name, texts in spool.entries(self.recipe.references):
+            yield _line(ReferencesLine(id=name, references=list(texts)).model_dump())
 
     def _read_lines(self, image_digest: Callable[[str], str]) -> None:
         path = self.path / CAPTIONS
-        foreign = changed = 0
+        left = _Left(spool.Sorter())
         try:
-            data = disk.read(path, disk.MAX_LINES) or b""
+            for number, text in enumerate(disk.lines(path) if os.path.lexists(path) else ()):
+                left.torn = not text.endswith(b"\n")
+                if not left.torn:
+                    self._sort(left, number, text)
         except EvaluationError:
-            data, foreign = b"", 1  # not a plain file, or larger than any run makes it
-        *whole, torn = data.split(b"\n")
-        for text in whole:
-            line = self._ours(text)
-            if line is None or line.id in self._lines:
-                foreign += 1
-            elif line.image != image_digest(line.id):
-                changed += 1
-            else:
-                self._outputs[line.id] = line.output(self.recipe.references[line.id])
-                self._lines[line.id] = text + b"\n"
-        if foreign:
+            left.foreign += 1  # not a plain file, or larger than any run makes it
+        self._old = spool.by_name(
+            self._current(left, image_digest), lambda kept: size_of(kept[0]) + len(kept[1])
+        )  # fmt: skip
+        if left.foreign:
             aside = self._set_aside(path)
             self.notes.append(
-                f"Evidence that no run of this user wrote is not used ({foreign:,} lines of {CAPTIONS}); it was set aside as "
-                f"{aside}."
+                f"Evidence that no run of this user wrote is not used ({left.foreign:,} lines of {CAPTIONS}); it was set aside "
+                f"as {aside}."
             )
-        if torn:
+        if left.torn:
             self.notes.append("A torn last line was dropped from the evidence: a run was killed while it wrote it.")
-        if changed:
+        if left.changed:
             done = _DONE[self.recipe.noun]
-            self.notes.append(f"{changed:,} images changed since they were {done}, and are {done} again.")
-        if foreign or torn or changed:
-            files.write_whole(path, b"".join(self._lines.values()))
+            self.notes.append(f"{left.changed:,} images changed since they were {done}, and are {done} again.")
+        if left.foreign or left.torn or left.changed:
+            files.write_whole(path, (line for _, line in self._entries()))
+            self._ordered, self._last = True, max(spool.names(self._old)[-1:], default="")
+
+    def _sort(self, left: _Left, number: int, text: bytes) -> None:
+        """Sort a whole line of the file in, if it is ours."""
+        line = self._ours(text[:-1])
+        if line is None:
+            left.foreign += 1
+            return
+        row = row_of(line.output(self.recipe.references[line.id]))
+        left.lines.add((line.id, number, row, line.image, text), size_of(row) + len(text))
+        self._ordered, self._last = self._ordered and self._last < line.id, line.id
+
+    @staticmethod
+    def _current(left: _Left, image_digest: Callable[[str], str]) -> Iterator[tuple[str, tuple[OutputRow, bytes]]]:
+        """The first line of each id whose image has not changed, in the order of the ids."""
+        for name, group in groupby(left.lines.rows(), itemgetter(0)):
+            (_, _, row, image, text), *others = group
+            left.foreign += len(others)
+            if image == image_digest(name):
+                yield name, (row, text)
+            else:
+                left.changed += 1
 
     def _ours(self, text: bytes) -> OutputLine | None:
         """The values of a line, if this user's runs wrote it under this plan; else None."""
@@ -176,8 +208,8 @@ class DiskFolder(Folder):
         data = _line(self._sealed(OutputLine.of(output, image_digest).values()))
         with self._writing():
             self._write(data)
-            self._outputs[output.id] = output
-            self._lines[output.id] = data
+            self._keep(output, data)
+            self._ordered, self._last = self._ordered and self._last < output.id, output.id
             self._unsynced += 1
             if self._unsynced >= self._batch:
                 self._sync()
@@ -218,13 +250,13 @@ class DiskFolder(Folder):
             created, facts = now(), with_head(provenance, head)
             with self._writing():
                 self._sync()
-                if list(self._lines) != sorted(self._lines):
+                if not self._ordered:
                     # The order in which images were ready has no meaning. Sorted, two runs can be compared line by line.
-                    files.write_whole(self.path / CAPTIONS, b"".join(self._lines[name] for name in sorted(self._lines)))
+                    files.write_whole(self.path / CAPTIONS, (line for _, line in self._entries()))
                     self.close()  # the open descriptor belongs to the replaced file
                 self._write_run(created, facts, head)
-        if self.reused:
-            facts[f"{self.recipe.noun}s"] = f"{len(self.reused)} of {len(self._lines)} from evidence of {self._when}"
+        if self._old:
+            facts[f"{self.recipe.noun}s"] = f"{len(self._old)} of {len(self)} from evidence of {self._when}"
         return self._evidence(created, facts)
 
     def _write_run(self, created: str | None, provenance: Provenance, head: Head | None) -> None:
@@ -253,12 +285,10 @@ class DiskFolder(Folder):
             yield
         except OSError as error:
             why, kept = disk.reason(error), ""
-            if self._lines and (self.path / CAPTIONS).is_file():
+            if len(self) and (self.path / CAPTIONS).is_file():
                 total = len(self.recipe.references)
-                kept = (
-                    f" {len(self._lines):,} of {total:,} {self.recipe.noun}s are kept; the next run goes on from them."
-                )
-            elif self._lines:
+                kept = f" {len(self):,} of {total:,} {self.recipe.noun}s are kept; the next run goes on from them."
+            elif len(self):
                 why = "it vanished while the claim ran"
             raise EvaluationError(f"The evidence folder {shown(self.path)} cannot be written: {why}.{kept}") from None
 

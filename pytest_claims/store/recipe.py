@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import digests
+from pytest_claims import digests, spool
 from pytest_claims.nested import flat
 from pytest_claims.protocol import facts_of
 from pytest_claims.store.format import PLAN, SCHEMA, PlanFile, read
@@ -63,7 +63,7 @@ def plan_digest(content: Mapping[str, Any]) -> str:
 
 def references_digest(references: Mapping[str, tuple[str, ...]]) -> str:
     """SHA-256 over the ids and their references, in the order of the ids."""
-    return digests.of(canonical([[name, list(references[name])] for name in sorted(references)]))
+    return digests.of_json_list(([name, list(texts)] for name, texts in spool.entries(references)), compact=True)
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

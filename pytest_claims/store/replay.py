@@ -10,11 +10,12 @@ import os
 import re
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import text
+from pytest_claims import spool, text
 from pytest_claims.errors import EvaluationError, NotAttempted
-from pytest_claims.evidence import Basis, Evidence
+from pytest_claims.evidence import Basis, Evidence, outputs_of, row_of, size_of
 from pytest_claims.files import shown
 from pytest_claims.protocol import Observed
 from pytest_claims.store import disk
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from pytest_claims.evidence import Output
+    from pytest_claims.evidence import OutputRow
     from pytest_claims.protocol import CheckpointPlan
     from pytest_claims.spec import Noun
     from pytest_claims.store.seal import Key
@@ -200,17 +201,23 @@ def _load(path: Path, content: Mapping[str, Any], run: RunFile, others: str, key
     digest = plan_digest(content)
     sealed = key is not None and key.holds(digest, _object(path / RUN))
     references = _references(path, content)
-    outputs: dict[str, Output] = {}
-    image_digests: dict[str, str] = {}
-    for values, where in _lines(path / CAPTIONS):
-        line = read(OutputLine, values, where)
-        sealed = sealed and key is not None and key.holds(digest, values)
-        if line.id in outputs:
-            raise EvaluationError(f"{where}: {text.row(noun)} {line.id!r} has {text.a(noun)} already.")
-        if line.id not in references:
-            raise EvaluationError(f"{where}: {text.row(noun)} {line.id!r} is not one of the plan's.")
-        outputs[line.id] = line.output(references[line.id])
-        image_digests[line.id] = line.image
+    count = 0
+
+    def lines() -> Iterator[tuple[str, tuple[OutputRow, str]]]:
+        nonlocal count, sealed
+        for values, where in _lines(path / CAPTIONS):
+            line = read(OutputLine, values, where)
+            sealed = sealed and key is not None and key.holds(digest, values)
+            if line.id not in references:
+                raise EvaluationError(f"{where}: {text.row(noun)} {line.id!r} is not one of the plan's.")
+            count += 1
+            yield line.id, (row_of(line.output(references[line.id])), line.image)
+
+    found = spool.by_name(lines(), lambda own: size_of(own[0]))
+    if len(found) < count:
+        name, where = _twice(path / CAPTIONS)
+        raise EvaluationError(f"{where}: {text.row(noun)} {name!r} has {text.a(noun)} already.")
+    outputs = outputs_of(spool.values(found, itemgetter(0)))
     if len(outputs) < len(references) or run.created_at is None:
         raise EvaluationError(
             f"{shown(path / CAPTIONS)}:{len(outputs)}: {len(outputs):,} of {len(references):,} {noun}s: the run was not "
@@ -219,7 +226,7 @@ def _load(path: Path, content: Mapping[str, Any], run: RunFile, others: str, key
     where = "" if sealed else ": nothing was generated here"
     evidence = Evidence(
         basis=Basis.REPRODUCED,
-        outputs=tuple(outputs[name] for name in sorted(outputs)),
+        outputs=outputs,
         noun=noun,
         images=content["images"],
         population=content["population"],
@@ -230,34 +237,43 @@ def _load(path: Path, content: Mapping[str, Any], run: RunFile, others: str, key
         created_at=run.created_at,
         replayed=not sealed,
     )
+    image_digests = spool.mapped(found, itemgetter(1))
     return Replayed(evidence=evidence, plan=content, image_digests=image_digests, sealed=sealed)
 
 
-def _references(path: Path, content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    references: dict[str, tuple[str, ...]] = {}
-    for values, where in _lines(path / REFERENCES):
-        line = read(ReferencesLine, values, where)
-        if line.id in references:
-            raise EvaluationError(f"{where}: image {line.id!r} has references already.")
-        references[line.id] = tuple(line.references)
+def _references(path: Path, content: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
+    count = 0
+
+    def lines() -> Iterator[tuple[str, tuple[str, ...]]]:
+        nonlocal count
+        for values, where in _lines(path / REFERENCES):
+            line = read(ReferencesLine, values, where)
+            count += 1
+            yield line.id, tuple(line.references)
+
+    references = spool.by_name(lines(), lambda texts: sum(map(len, texts)))
+    if len(references) < count:
+        name, where = _twice(path / REFERENCES)
+        raise EvaluationError(f"{where}: image {name!r} has references already.")
     if references_digest(references) != content["references"] or len(references) != content["images"]:
         raise EvaluationError(f"{shown(path / REFERENCES)}:1: the references are not those that the plan names.")
     return references
 
 
+def _twice(path: Path) -> tuple[str, str]:
+    """The first id of a file that stands in an earlier line too, with the file and the line."""
+    position, name = spool.first_twice(str(values["id"]) for values, _ in _lines(path)) or (0, "")
+    return name, Source(shown(path), position + 1).where
+
+
 def _lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """The values of each line, with the file and the line number."""
-    data = disk.read(path, disk.MAX_LINES)
-    if data is None:
-        raise EvaluationError(f"{shown(path)}: is missing.")
-    *whole, last = data.split(b"\n")
-    for number, line in enumerate(whole, 1):
-        where = Source(shown(path), number)
-        yield disk.parse(line, where), where.where
-    if last:
-        raise EvaluationError(
-            f"{shown(path)}:{len(whole) + 1}: the last line is torn: a run was killed while it wrote it."
-        )
+    name = shown(path)
+    for number, line in enumerate(disk.lines(path), 1):
+        where = Source(name, number)
+        if not line.endswith(b"\n") and len(line) <= disk.MAX_LINE:
+            raise EvaluationError(f"{where.where}: the last line is torn: a run was killed while it wrote it.")
+        yield disk.parse(line.removesuffix(b"\n"), where), where.where
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ kept outside any repository. A caption without a valid seal is not used, but gen
 from __future__ import annotations
 
 import hashlib
+import heapq
 import hmac
 import os
 import secrets
@@ -48,11 +49,12 @@ class Key:
 
     def draw(self, digest: str, seed: int, ids: Iterable[str], size: int) -> tuple[str, ...]:
         """A sample of `size` ids, sorted. It is always the same for this user, and nobody else can predict it."""
-        ranked = sorted(
+        chosen = heapq.nsmallest(
+            size,
             ids,
             key=lambda name: hmac.new(self.secret, f"audit:{digest}:{seed}:{name}".encode(), hashlib.sha256).digest(),
         )
-        return tuple(sorted(ranked[:size]))
+        return tuple(sorted(chosen))
 
 
 def path() -> Path:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pytest_claims import files, git
+from pytest_claims import files, git, spool
 from pytest_claims.errors import EvaluationError, NotAttempted
 from pytest_claims.evidence import Evidence, Output
 from pytest_claims.protocol import Observed
@@ -33,6 +33,13 @@ ASKED = {
     "prompt": "a photo of",
     "decoding": {"num_beams": 5},
 }
+
+
+@pytest.fixture(autouse=True, params=[50_000, 1], ids=["in memory", "in a file"])
+def keep(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything here holds wherever rows are: in memory, or, of more rows than that holds, in temporary files."""
+    monkeypatch.setattr(spool, "KEEP", request.param)
+    monkeypatch.setattr(spool, "BLOCK", 2)
 
 
 @pytest.fixture(autouse=True)
@@ -160,7 +167,7 @@ def test_what_a_caption_has_not() -> None:
         replace(made, outputs=(replace(more, ranked=()), *made.outputs[1:])).digest,
     )
     with store().open(replace(recipe(), noun="answer"), picture) as folder:
-        assert folder.reused == NAMES
+        assert tuple(folder.reused) == NAMES
         again = folder.finish({})
     assert (again.digest, again.outputs) == (made.digest, made.outputs)
     assert again.provenance == {"answers": f"4 of 4 from evidence of {made.created_at}"}
@@ -181,7 +188,7 @@ def test_a_file_cut_anywhere_is_gone_on_with() -> None:
         (place() / "captions.jsonl").write_bytes(whole[:cut])
         with store().open(recipe(), picture) as folder:
             kept = sum(start <= cut for start in starts) - 1
-            assert folder.reused == NAMES[:kept]
+            assert tuple(folder.reused) == NAMES[:kept]
             assert folder.missing == NAMES[kept:]
             say(folder, *reversed(folder.missing))
             found = folder.finish({})
@@ -256,7 +263,7 @@ def test_lines_of_another_plan_are_not_used() -> None:
         pass
     shutil.copy(place(decoding={"num_beams": 1}) / "captions.jsonl", place() / "captions.jsonl")
     with store().open(recipe(), picture) as folder:
-        assert folder.reused == ()
+        assert tuple(folder.reused) == ()
 
 
 def test_a_forged_time_or_provenance_is_not_used() -> None:
@@ -279,7 +286,7 @@ def test_another_picture_is_captioned_again() -> None:
         return "another" if name in "bc" else picture(name)
 
     with store().open(recipe(), changed) as folder:
-        assert folder.reused == ("a", "d")
+        assert tuple(folder.reused) == ("a", "d")
         assert json.loads((place() / "run.json").read_bytes())["created_at"] is None
         say(folder, *folder.missing)
         found = folder.finish({})
@@ -395,7 +402,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_written(monkeypatch: pytest
     )
     assert (place() / "captions.jsonl").read_bytes() == b"".join(whole.splitlines(keepends=True)[:2])
     with store().open(recipe(), picture) as folder:
-        assert folder.reused == ("a", "b")
+        assert tuple(folder.reused) == ("a", "b")
         assert folder.notes == []
 
 
@@ -417,7 +424,7 @@ def test_a_limit_of_the_system_on_file_size_is_like_a_full_disk() -> None:
         "from them.\n"
     ), done.stderr
     with store().open(recipe(), picture) as folder:
-        assert folder.reused == ("a", "b")
+        assert tuple(folder.reused) == ("a", "b")
 
 
 def test_a_folder_that_cannot_be_made_ends_the_claim() -> None:
@@ -453,7 +460,7 @@ def test_a_second_run_waits_and_then_has_nothing_to_do() -> None:
     def second() -> None:
         inside.wait()
         with store().open(recipe(), picture, say=say_and_wait) as folder:
-            seen.append(folder.reused)
+            seen.append(tuple(folder.reused))
 
     thread = threading.Thread(target=second)
     thread.start()
@@ -483,7 +490,7 @@ def test_the_lock_of_a_dead_process_is_no_obstacle() -> None:
     done = subprocess.run([sys.executable, "-c", script, str(Path(__file__).parents[2])], check=False)
     assert done.returncode == -9
     with store().open(recipe(), picture) as folder:
-        assert folder.reused == ("a",)
+        assert tuple(folder.reused) == ("a",)
 
 
 def test_without_a_folder_evidence_lives_in_memory(state: Path) -> None:
