@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import itertools
 import json
 import os
 import random
@@ -364,7 +365,8 @@ def now(what):
     return int(re.search(what + r":\\s*([0-9]+)", pathlib.Path("/proc/self/status").read_text())[1])
 before, file = now("RssAnon"), pathlib.Path(sys.argv[1])
 started = time.process_time()
-split = data.load(Dataset(id=file.name, images=int(sys.argv[2])), Columns(references="references", id="id"), [file.parent])
+stated, columns = Dataset(id=file.name, images=int(sys.argv[2])), Columns(references="references", id="id")
+split = data.load(stated, columns, [file.parent], streaming=sys.argv[3] == "streamed")
 print(json.dumps({"seconds": time.process_time() - started, "before": before, "after": now("RssAnon"), "peak": now("VmHWM")}))
 """
 
@@ -373,20 +375,20 @@ def images(options: argparse.Namespace) -> str:
     """Print what reading a data set of tiny images takes, with all that the protocol observes of it."""
     lines = [
         f"`python -m benchmarks.scale images`, PNGs of 8 × 8 pixels in a Parquet file, two references. {rounds.machine()}.\n",
-        "| rows | file | processor time | peak memory, mapped files included | held afterwards | bytes a row |",
-        "| --- |" + " --- |" * 5,
+        "| rows | file | read | processor time | peak memory, mapped files included | held afterwards | bytes a row |",
+        "| --- |" + " --- |" * 6,
     ]
-    for count in options.rows:
+    for count, how in itertools.product(options.rows, ("unpacked", "streamed")):
         with tempfile.TemporaryDirectory() as temporary:
             file = _tiny_images(Path(temporary) / "data.parquet", count)
             done = subprocess.run(
-                [sys.executable, "-c", READ, str(file), str(count)],
+                [sys.executable, "-c", READ, str(file), str(count), how],
                 stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT, env={**os.environ, "HF_HOME": temporary},
             )  # fmt: skip
             found, size = json.loads(done.stdout.splitlines()[-1]), file.stat().st_size
         held = found["after"] - found["before"]
         lines.append(
-            f"| {count:,} | {size / 1e6:,.0f} MB | {found['seconds']:,.1f} s | {found['peak'] / 1024:,.0f} MiB | "
+            f"| {count:,} | {size / 1e6:,.0f} MB | {how} | {found['seconds']:,.1f} s | {found['peak'] / 1024:,.0f} MiB | "
             f"{held / 1024:,.0f} MiB | {held * 1024 / count:,.0f} |"
         )
     return "\n".join(lines)

@@ -36,6 +36,7 @@ def verify(
     device: str = "auto",
     executor: str = "local",
     actor_cpus: int | None = None,
+    streaming: bool = False,
     evidence: str | os.PathLike[str] | None = None,
     metrics: Iterable[Metric] = (),
     evaluators: Iterable[Evaluator] = (),
@@ -56,6 +57,7 @@ def verify(
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         executor: `local` or `ray`, as `--claims-executor`.
         actor_cpus: the CPUs of each actor, as `--claims-actor-cpus`.
+        streaming: read data sets of Parquet files where they lie, as `--claims-streaming`.
         evidence: the folder where evidence is kept and found again; None: it is kept in memory.
         metrics: metrics of your own, which pytest takes from the hook `pytest_claims_metrics`.
         evaluators: evaluators of your own, which pytest takes from the hook `pytest_claims_evaluators`.
@@ -82,6 +84,7 @@ def verify(
         "claims_device": device,
         "claims_executor": executor,
         "claims_actor_cpus": None if actor_cpus is None else str(actor_cpus),
+        "claims_streaming": streaming,
         "claims_evidence": None if evidence is None else str(Path(evidence)),
     }
     return _verdicts(*prepare(file, named, metrics, evaluators))
@@ -124,6 +127,7 @@ def prepare(
         evidence=lambda: chosen.evidence,
         executor=cluster.executor(chosen),
         evaluators=known.evaluators,
+        streaming=chosen.streaming,
     )
     return claims, Session(chosen, bench, known.metrics, supplied=known.supplied)
 

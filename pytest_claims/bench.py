@@ -80,6 +80,7 @@ class Bench:
         audit: how many captions that come from evidence are generated again.
         executor: captions the images elsewhere; None: in this process.
         evaluators: those that plugins add, by name.
+        streaming: data sets of Parquet files are read where they lie.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Bench:
         say: Callable[[str], object] = unheard,
         executor: Executor | None = None,
         evaluators: Mapping[str, Hooked] | None = None,
+        streaming: bool = False,
     ) -> None:
         self.progress = progress
         self._root = evidence
@@ -101,6 +103,7 @@ class Bench:
         self.say = say
         self.executor = executor
         self.evaluators = evaluators or {}
+        self.streaming = streaming
         self._evidence: dict[str, Evidence] = {}
         self._loaded: tuple[tuple[object, ...], Loaded] | None = None
         self._split: tuple[tuple[object, ...], Split] | None = None
@@ -138,7 +141,13 @@ class Bench:
     def beside(self, progress: ProgressMaker, say: Callable[[str], object]) -> Bench:
         """A bench for another thread, with the same evidence folder and executor, and nothing else in common."""
         return Bench(
-            progress, evidence=self._root, replay=self.replay, audit=self.audit, say=say, executor=self.executor
+            progress,
+            evidence=self._root,
+            replay=self.replay,
+            audit=self.audit,
+            say=say,
+            executor=self.executor,
+            streaming=self.streaming,
         )
 
     def held(self, plan: Plan) -> Evidence | None:
@@ -191,7 +200,10 @@ class Bench:
         key = (plan.folders, repr(stated), columns, tuple(plan.extras.items()))
         if self._split is None or self._split[0] != key:
             self._split = None
-            self._split = (key, data.load(stated, columns, plan.folders, self.progress, extras=plan.extras))
+            self._split = (
+                key,
+                data.load(stated, columns, plan.folders, self.progress, extras=plan.extras, streaming=self.streaming),
+            )
         return self._split[1]
 
     def thumbnails(self, plan: Plan, ids: Sequence[str]) -> list[str]:

@@ -58,6 +58,8 @@ def _options(settings: Settings) -> Iterator[str]:
         yield f"--claims-executor={settings.executor}"
     if settings.actor_cpus is not None and settings.executor != "local":
         yield f"--claims-actor-cpus={settings.actor_cpus}"
+    if settings.streaming:
+        yield "--claims-streaming"
     if settings.compare:
         yield "--claims-compare"
     if settings.max_regression is not None and settings.candidates:

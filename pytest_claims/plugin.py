@@ -97,6 +97,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a folder with data that the repository may not ship; repeatable",
     )
     add(
+        "--claims-streaming",
+        action="store_true",
+        help="read data sets of Parquet files where they lie; datasets would copy all rows into its cache first",
+    )
+    add(
         "--claims-papers",
         action="append",
         default=[],

@@ -66,6 +66,8 @@ class Settings:
     actor_cpus: int | None = None
     """The CPUs of each actor; None: as `cluster.connection.shape` chooses."""
     data: tuple[Path, ...] = ()
+    streaming: bool = False
+    """Whether data sets of Parquet files are read where they lie, and not copied into the cache of `datasets`."""
     papers: tuple[Path, ...] = ()
     """The folders with sources of papers, which citations are checked against."""
     base: str | None = None
@@ -126,6 +128,7 @@ def read(option: Callable[[str], Any], ini: Callable[[str], Any], folder: Path) 
         executor=executor,
         actor_cpus=_actor_cpus(option("claims_actor_cpus"), ini("claims_actor_cpus"), executor),
         data=tuple(_folder(folder, "--claims-data", value) for value in option("claims_data")),
+        streaming=option("claims_streaming"),
         papers=tuple(_folder(folder, "--claims-papers", value) for value in option("claims_papers")),
         base=_base(option("claims_base")),
         accept_moved=option("claims_accept_moved"),
@@ -147,6 +150,7 @@ DEFAULTS: Mapping[str, Any] = {
     "claims_compare": False,
     "claims_device": "auto",
     "claims_data": (),
+    "claims_streaming": False,
     "claims_papers": (),
     "claims_replay": False,
     "claims_accept_replay": False,

@@ -94,6 +94,7 @@ def session_of(config: pytest.Config) -> Session:
             say=console.say(config),
             executor=cluster.executor(chosen),
             evaluators=extensions.evaluators,
+            streaming=chosen.streaming,
         )
         config.add_cleanup(bench.close)
         session = Session(

@@ -18,7 +18,7 @@ from pytest_claims import spool
 from pytest_claims.store import seal
 from tests import forked
 from tests.running import LEAN, without_timings
-from tests.shapes import SHAPES, torch, warm, write_claim
+from tests.shapes import SHAPES, datasets, torch, warm, write_claim
 
 __all__ = ["warm"]  # a fixture of this module
 
@@ -181,6 +181,25 @@ def test_rows_in_files_give_the_same(
         assert captions(claims) == captions(finished)
         assert essence(found) == essence(records(finished))
         assert (audited in found[0]["evidence"]["notes"]) == bool(options)
+
+
+def test_a_streamed_data_set_gives_the_same(
+    claims: Path, finished: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folder, captions and verdicts are those of the unpacked data set, also if half of the captions come from there."""
+    from pytest_claims.sources import parquet
+
+    monkeypatch.setattr(parquet, "BATCH", 5)
+    code, _ = child(claims, STOP=f"torn:{COUNT // 2}")
+    assert code == -9
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", pytester.path / "none")
+    result, found = run(pytester, "--claims-streaming", "--claims-audit=3")
+    assert result.ret == 0
+    assert captions(claims) == captions(finished)
+    assert [path.name for path in claims.glob("e/*")] == [path.name for path in finished.glob("e/*")]
+    assert essence(found) == essence(records(finished))
+    assert "--claims-streaming" in found[0]["evidence"]["command"]
+    assert not (pytester.path / "none").exists()
 
 
 @pytest.mark.skipif(not KILLS, reason="takes minutes: tox -e kill")

@@ -138,7 +138,7 @@ class Remote:
 
     def caption(self, ids: Sequence[str]) -> Iterator[tuple[Output, str]]:
         """See `Prepared.caption`."""
-        work = Work(ids)
+        work = Work(self.split.in_order(ids))
         try:
             while not work.finished:
                 self._hand_out(work)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +20,7 @@ from pytest_claims.spec import RANK
 from pytest_claims.store import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
 
     import torch
@@ -74,6 +75,8 @@ class Setup:
         """
         image_digests: dict[str, str] = {}
         ends = token_ids(self.config.eos_token_id)
+        if isinstance(ids, Sequence):  # an actor's come one after the other, in the order that the driver chose
+            ids = self.split.in_order(ids)
         for name, tokens in self.decoder.decode(pixels(self.loaded, self.split, ids, image_digests)):
             yield self._output(name, tokens, ends), image_digests.pop(name)
 

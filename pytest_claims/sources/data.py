@@ -1,4 +1,4 @@
-"""Reads a claim's data set with `datasets`: images and references by id."""
+"""Reads a claim's data set: images and references by id."""
 
 from __future__ import annotations
 
@@ -7,32 +7,23 @@ import json
 from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from operator import itemgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import digests, libraries, spool
-from pytest_claims.errors import EvaluationError, NotAttempted, first_line, nearest
+from pytest_claims import spool
+from pytest_claims.errors import EvaluationError, NotAttempted, nearest
 from pytest_claims.evidence import per_image
 from pytest_claims.progress import silent
-from pytest_claims.sources import coco, hub, pictures, repository, vqa
-from pytest_claims.sources.quiet import datasets_quiet
-from pytest_claims.spool import Sorter, Table, by_name
+from pytest_claims.sources import parquet, pictures, tables
+from pytest_claims.spool import Sorter, Spool, Table, by_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from PIL.Image import Image
 
     from pytest_claims.progress import ProgressMaker
     from pytest_claims.spec.models import Columns, Dataset
-
-LOADERS: Mapping[str, str] = {
-    ".parquet": "parquet",
-    ".json": "json",
-    ".jsonl": "json",
-    ".csv": "csv",
-    ".arrow": "arrow",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +44,8 @@ class Split:
     """The question about each image, by the row's id; empty if the claim names no column of questions."""
     extras: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Further texts of each row, such as its question, by the row's id and then by name."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """The digest of each image's bytes (or `ABSENT`), where rows are streamed; else empty, and read when it is asked for."""
 
     @property
     def ids(self) -> Sequence[str]:
@@ -88,6 +81,8 @@ class Split:
             EvaluationError: the image cannot be decoded. The message names the id.
         """
         value = self.rows[self.index[name]][self.columns.image]
+        if self.digests and self._read_digest(value, name) != self.digest(name):
+            raise EvaluationError(f"Image {name} has changed since the data set was read.")
         return pictures.decode(value, name, self.folders)
 
     def digest(self, name: str) -> str:
@@ -97,7 +92,24 @@ class Split:
             NotAttempted: the image file is missing.
             EvaluationError: the image cannot be read. The message names the id.
         """
-        return pictures.digest(self.rows[self.index[name]][self.columns.image], name, self.folders)
+        if self.digests and (known := self.digests[name]) != ABSENT:
+            return known
+        return self._read_digest(self.rows[self.index[name]][self.columns.image], name)
+
+    def _read_digest(self, value: Any, name: str) -> str:
+        return pictures.digest(value, name, self.folders)
+
+    def in_order(self, ids: Sequence[str]) -> Sequence[str]:
+        """Ids in the order in which their rows are read fastest: that of the file if rows are streamed, else as they are."""
+        if not self.digests:
+            return ids
+        placed: Sorter[tuple[int, str]] = Sorter()
+        for name in ids:
+            placed.add((self.index[name], name))
+        found: Spool[str] = Spool()
+        for _, name in placed.rows():
+            found.add(name)
+        return found.rows()
 
 
 def draw(ids: Sequence[str], size: int | None, seed: int) -> Sequence[str]:
@@ -121,6 +133,7 @@ def load(
     progress: ProgressMaker = silent,
     *,
     extras: Mapping[str, str] | None = None,
+    streaming: bool = False,
 ) -> Split:
     """Read the split of a data set.
 
@@ -130,18 +143,22 @@ def load(
         folders: the folders that a local data set may lie in.
         progress: makes a progress bar for a download.
         extras: further columns of texts, by the names that they have in `Split.extras`.
+        streaming: read the rows of Parquet files where they lie, and unpack nothing.
 
     Raises:
         NotAttempted: the data are not available on this machine.
         EvaluationError: the data are not as the claim says.
     """
-    rows, home, commit = _rows(dataset, folders, progress)
+    rows, home, commit = tables.rows(dataset, folders, progress, streaming=streaming)
     check_columns(dataset, columns, rows.column_names, extras=extras or {})
     for column, wanted in (dataset.where or {}).items():
-        rows = rows.select([position for position, value in enumerate(rows[column]) if value == wanted])
+        rows = rows.select([position for position, value in enumerate(_values(rows, column)) if value == wanted])
     if not len(rows):
         raise EvaluationError(f"The data set {dataset.id} has no rows left in split {dataset.split!r} after filtering.")
     split = _split(dataset, columns, rows, (home, *folders) if home else tuple(folders), extras or {})
+    if isinstance(rows, parquet.Rows):
+        ids = Ids(rows, columns.id, dataset.id)
+        split = replace(split, digests=by_name(_digests(split, ids)))
     fingerprint, duplicates = _fingerprint(split)
     return replace(
         split,
@@ -203,7 +220,23 @@ class Ids:
             yield _id(value, position, self.column, self.shown)
 
 
+def _digests(split: Split, ids: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The digest of each image, in the order of the rows."""
+    for name, value in zip(ids, _values(split.rows, split.columns.image), strict=True):
+        yield name, _digest_of(value, name, split)
+
+
+def _digest_of(value: Any, name: str, split: Split) -> str:
+    try:
+        return pictures.digest(value, name, split.folders)
+    except (EvaluationError, NotAttempted):
+        return ABSENT  # if the image is drawn, captioning reports what is wrong
+
+
 def _values(rows: Any, column: str) -> Iterator[Any]:
+    if isinstance(rows, parquet.Rows):
+        yield from rows.values(column)
+        return
     only = rows.select_columns([column])
     for start in range(0, len(only), AT_ONCE):
         yield from only[start : start + AT_ONCE][column]
@@ -243,10 +276,7 @@ def _fingerprint(split: Split) -> tuple[str, str]:
     column = split.columns.image
     images = split.rows.select_columns([column])  # so that the other columns are not read with each image
     for number, name in enumerate(split.ids):
-        try:
-            picture = pictures.digest(images[split.index[name]][column], name, split.folders)
-        except (EvaluationError, NotAttempted):
-            picture = ABSENT  # if the image is drawn, captioning reports what is wrong
+        picture = split.digests.get(name) or _digest_of(images[split.index[name]][column], name, split)
         question = [split.questions[name]] if split.questions else []
         content = json.dumps([list(split.references[name]), picture, *question])
         total.update(json.dumps([name, content]).encode())
@@ -297,68 +327,3 @@ def _references(value: Any, name: str) -> tuple[str, ...]:
 def _short(value: object, limit: int = 80) -> str:
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _rows(dataset: Dataset, folders: Sequence[Path], progress: ProgressMaker) -> tuple[Any, Path | None, str | None]:
-    """The rows, the folder that relative paths in them start from, and the commit (None if not from the hub)."""
-    with libraries.importing():
-        import datasets
-
-    path = hub.locate(dataset.id, folders, "dataset")
-    repo = hub.find(dataset.id, dataset.revision, "dataset") if path is None else None
-    fetched = hub.fetch(repo, repository.data_files(repo), progress) if repo else None
-    try:
-        with datasets_quiet():
-            plain = None
-            if path is not None and path.suffix == ".json":
-                plain = coco.rows(path, dataset.split) or vqa.rows(path)
-            if plain is not None:
-                rows = datasets.Dataset.from_list(plain)
-            elif path is not None and not path.is_dir():
-                loader = LOADERS.get(path.suffix.lower())
-                if loader is None:
-                    raise EvaluationError(
-                        f"The data set {dataset.id}: expected a folder or a file that ends in {', '.join(LOADERS)}."
-                    )
-                files_by_split = {dataset.split: str(path)}
-                cache = _cache([path], progress)
-                rows = datasets.load_dataset(loader, data_files=files_by_split, split=dataset.split, cache_dir=cache)
-            elif path is not None:
-                rows = datasets.load_dataset(
-                    "imagefolder", data_dir=str(path), split=dataset.split, cache_dir=_cache(_all(path), progress)
-                )
-            else:
-                # With the snapshot's folder instead of the id, `datasets` reads the same files online and offline, and does
-                # not ask the hub again.
-                cache = _cache(_all(Path(str(fetched))), progress)
-                rows = datasets.load_dataset(str(fetched), split=dataset.split, cache_dir=cache)
-    except (ValueError, OSError, RecursionError, datasets.exceptions.DatasetsError) as error:
-        raise EvaluationError(f"The data set {dataset.id} cannot be read: {first_line(error)}.") from None
-    image = [name for name, feature in rows.features.items() if isinstance(feature, datasets.Image)]
-    for name in image:
-        # `datasets` would rotate images by their EXIF orientation, which LAVIS does not. So images are decoded later.
-        rows = rows.cast_column(name, datasets.Image(decode=False))
-    home = (path if path.is_dir() else path.parent) if path else None
-    return rows, home or fetched, repo.commit if repo else None
-
-
-def _all(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def _cache(paths: Sequence[Path], progress: ProgressMaker) -> str:
-    """The cache folder of `datasets` for these files, named by a digest of their content.
-
-    By default, `datasets` takes a file for unchanged if its name, size and time stamp are unchanged, and then returns the rows
-    of the old content.
-    """
-    import datasets
-
-    total = hashlib.sha256()
-    with progress(sum(path.stat().st_size for path in paths), "data (digest)", unit="B") as bar:
-        for path in sorted(paths):
-            total.update(str(path.resolve()).encode("utf-8", "surrogateescape") + b"\0")
-            if path.suffix.lower() not in pictures.SUFFIXES:
-                total.update(bytes.fromhex(digests.of_file(path)))
-            bar.update(path.stat().st_size)
-    return str(Path(datasets.config.HF_DATASETS_CACHE) / "pytest-claims" / total.hexdigest()[:32])
