@@ -49,7 +49,8 @@ def rows(
     fetched = hub.fetch(repo, repository.data_files(repo), progress) if repo else None
     try:
         with datasets_quiet():
-            found = _streamed(path or fetched, dataset.split) if streaming else None
+            builder = _builder(dataset.id, path, fetched)
+            found = _streamed(path, builder, dataset.split) if streaming else None
             if found is None:
                 found = _unpacked(dataset, path, fetched, progress)
     except (ValueError, OSError, RecursionError, datasets.exceptions.DatasetsError) as error:
@@ -58,18 +59,44 @@ def rows(
     return found, home or fetched, repo.commit if repo else None
 
 
-def _streamed(path: Path | None, split: str) -> parquet.Rows | None:
-    """The rows of a Parquet file, or of a folder of them; None if it is neither.
+def _builder(identifier: str, path: Path | None, fetched: Path | None) -> Any:
+    """What `datasets` makes of a folder of Parquet files or of a repository; None if the data set is neither.
 
-    `datasets` says which files of a folder are the split.
+    Of a folder beside a claim the card is not read, since it may come from a fork. That of a repository says which files are
+    which split. `datasets` would follow it, and links, to any file of this machine and to other servers.
+
+    Raises:
+        EvaluationError: a file lies elsewhere.
     """
     import datasets
 
-    if path is None or not path.is_dir():
-        return parquet.Rows(parquet.layout([path])) if path and path.suffix.lower() == ".parquet" else None
-    if not _of_parquet(path):
+    if path is not None and not (path.is_dir() and _of_parquet(path)):
         return None
-    builder: Any = datasets.load_dataset_builder(str(path))
+    if path is not None:
+        builder: Any = datasets.load_dataset_builder("parquet", data_dir=str(path))
+        home = path.resolve()
+    else:
+        builder = datasets.load_dataset_builder(str(fetched))
+        home = Path(str(fetched)).parents[1].resolve()  # in the hub's cache, a snapshot has links to files beside it
+    for file in (file for files in (builder.config.data_files or {}).values() for file in files):
+        if "://" in str(file) or not Path(file).resolve().is_relative_to(home):
+            raise EvaluationError(
+                f"The data set {identifier}: the file {str(file)!r} is refused: it is not one of its own."
+            )
+    return builder
+
+
+def _streamed(path: Path | None, builder: Any, split: str) -> parquet.Rows | None:
+    """The rows of a Parquet file, or of a folder or repository of them; None if it is neither.
+
+    `datasets` says which files of a folder are the split.
+    """
+    from datasets.packaged_modules.parquet.parquet import Parquet
+
+    if builder is None:
+        return parquet.Rows(parquet.layout([path])) if path and path.suffix.lower() == ".parquet" else None
+    if not isinstance(builder, Parquet):
+        return None
     files: Any = builder.config.data_files
     if split not in files:
         raise ValueError(f'Unknown split "{split}". Should be one of {list(files)}.')
@@ -101,15 +128,14 @@ def _unpacked(dataset: Dataset, path: Path | None, fetched: Path | None, progres
         files_by_split = {dataset.split: str(path)}
         cache = _cache([path], progress)
         found = datasets.load_dataset(loader, data_files=files_by_split, split=dataset.split, cache_dir=cache)
-    elif path is not None and not _of_parquet(path):
-        found = datasets.load_dataset(
-            "imagefolder", data_dir=str(path), split=dataset.split, cache_dir=_cache(_all(path), progress)
-        )
+    elif path is not None:
+        loader, cache = "parquet" if _of_parquet(path) else "imagefolder", _cache(_all(path), progress)
+        found = datasets.load_dataset(loader, data_dir=str(path), split=dataset.split, cache_dir=cache)
     else:
         # With the snapshot's folder instead of the id, `datasets` reads the same files online and offline, and does not ask
         # the hub again.
-        folder = Path(str(path or fetched))
-        found = datasets.load_dataset(str(folder), split=dataset.split, cache_dir=_cache(_all(folder), progress))
+        cache = _cache(_all(Path(str(fetched))), progress)
+        found = datasets.load_dataset(str(fetched), split=dataset.split, cache_dir=cache)
     for name in [name for name, feature in found.features.items() if isinstance(feature, datasets.Image)]:
         # `datasets` would rotate images by their EXIF orientation, which LAVIS does not. So images are decoded later.
         found = found.cast_column(name, datasets.Image(decode=False))

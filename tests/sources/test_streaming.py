@@ -6,6 +6,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 import datasets
+import huggingface_hub
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -49,6 +50,20 @@ def both(folder: Path, name: str, **changes: Any) -> tuple[Split, Split]:
     )
 
 
+def snapshot(folder: Path, monkeypatch: pytest.MonkeyPatch, file: Path, name: str, card: str = "") -> None:
+    """The data set some/set in the hub's cache: links to files with other names."""
+    home = folder / "hub" / "datasets--some--set"
+    commit = "0" * 40
+    (home / "blobs").mkdir(parents=True)
+    (home / "snapshots" / commit / name).parent.mkdir(parents=True)
+    (home / "snapshots" / commit / name).symlink_to(file.rename(home / "blobs" / "0123"))
+    (home / "snapshots" / commit / "README.md").write_text(card)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+
 def shuffled() -> list[dict[str, Any]]:
     """Eleven rows whose ids are in another order than the rows."""
     content = [{**row, "why": "text"} for row in rows(11)]
@@ -66,22 +81,24 @@ FEATURES = {
 
 @pytest.mark.parametrize("where", [None, {"split": "test"}, {"split": "train", "filename": "5.png"}])
 @pytest.mark.parametrize("shape", ["file", "folder", "snapshot", "features"])
-def test_the_same_rows(tmp_path: Path, shape: str, where: dict[str, Any] | None) -> None:
+def test_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str, where: dict[str, Any] | None
+) -> None:
     """Facts with the fingerprint, ids, texts, draws, images and digests are those of the unpacked data set, in any order."""
     content = shuffled()
     if shape == "folder":
         write(tmp_path / "set" / "data" / "test-00000-of-00002.parquet", content[:4])
         write(tmp_path / "set" / "data" / "test-00001-of-00002.parquet", content[4:], group=100)
         write(tmp_path / "set" / "data" / "train-00000-of-00001.parquet", content[:1])
-    elif shape == "snapshot":  # as in the hub's cache: links to files with other names
-        blob = write(tmp_path / "blobs" / "0123", content)
-        (tmp_path / "set" / "TEST" / "test").mkdir(parents=True)
-        (tmp_path / "set" / "TEST" / "test" / "0000.parquet").symlink_to(blob)
+    elif shape == "snapshot":
+        snapshot(tmp_path, monkeypatch, write(tmp_path / "0123", content), "TEST/test/0000.parquet")
     else:
         kinds = datasets.Features(FEATURES) if shape == "features" else None
         held = [{key: row[key] for key in FEATURES} for row in content] if kinds else content
         write(tmp_path / "set.parquet", held, features=kinds)
-    unpacked, streamed = both(tmp_path, "set" if shape in ("folder", "snapshot") else "set.parquet", where=where)
+    unpacked, streamed = both(
+        tmp_path, {"folder": "set", "snapshot": "some/set"}.get(shape, "set.parquet"), where=where
+    )
     assert isinstance(streamed.rows, parquet.Rows)
     assert streamed.facts == unpacked.facts
     assert streamed.ids == unpacked.ids
@@ -144,3 +161,20 @@ def test_errors_are_those_of_the_unpacked_data_set(tmp_path: Path) -> None:
             said.append(str(caught.value)[:start])
     assert said[:2] == said[2:]
     assert said[0].startswith('The data set set cannot be read: Unknown split "test".')
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_files_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streaming: bool) -> None:
+    """Neither a link in a folder, nor the card of a repository or of a folder, has other files of this machine read."""
+    other = write(tmp_path / "private" / "test.parquet", rows(3))
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "test.parquet").symlink_to(other)
+    card = "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: test\n    path: {}\n---\n"
+    snapshot(tmp_path, monkeypatch, write(tmp_path / "0123", rows(2)), "test.parquet", card.format(other))
+    for name in ("set", "some/set"):
+        with pytest.raises(EvaluationError, match=r"test.parquet' is refused: it is not one of its own\.$"):
+            load(stated(id=name), Columns(), [tmp_path], streaming=streaming)
+    (tmp_path / "set" / "test.parquet").unlink()
+    write(tmp_path / "set" / "test.parquet", rows(2))
+    (tmp_path / "set" / "README.md").write_text(card.format(other))
+    assert len(load(stated(id="set"), Columns(), [tmp_path], streaming=streaming).ids) == 2
