@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,12 +61,15 @@ def room_of(module: str) -> str:
     return module.removeprefix("pytest_claims").strip(".").partition(".")[0]
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    """The package's modules by dotted name."""
+@cache
+def modules() -> tuple[tuple[str, ast.Module], ...]:
+    """The package's modules by dotted name. They are read once."""
+    found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        yield name, ast.parse(path.read_text(encoding="utf-8"))
+        found.append((name, ast.parse(path.read_text(encoding="utf-8"))))
+    return tuple(found)
 
 
 KNOWN = {name for name, _ in modules()}
@@ -118,6 +122,7 @@ class Imports(ast.NodeVisitor):
                 self.top.add(name)
 
 
+@cache
 def imports(name: str, tree: ast.Module) -> Imports:
     """What a module imports."""
     visitor = Imports(name)

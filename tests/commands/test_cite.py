@@ -93,9 +93,10 @@ HEADERS = {
 
 @pytest.mark.parametrize(("header", "metric"), HEADERS.items())
 def test_the_metric_is_guessed_from_the_column(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], header: str, metric: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, header: str, metric: str
 ) -> None:
     """A guess has the evaluator and the family that its metric needs, and the file is valid; what is not known is a comment."""
+    monkeypatch.setattr("pytest_claims.citation.child.read", reading.read)  # our own page needs no process of its own
     path = tmp_path / "paper.html"
     path.write_text(
         f"<table><caption>Table 1: x</caption><tr><th>Model<th>{header}<tr><td>ViT-S<td>65.0</table>", encoding="utf-8"
