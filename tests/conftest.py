@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 """torch reads it when it is imported. The models are tiny: threads that wait for each other take longer than the work."""
 
+for name in [name for name in os.environ if name.startswith("TQDM_")]:
+    del os.environ[name]  # tqdm reads them when it is imported: TQDM_DISABLE=1 would show no progress to any test
+
 # Many tests start Python. What it compiles, and what pytest rewrites of this package, is kept, whatever the environment says.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
