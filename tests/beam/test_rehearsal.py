@@ -58,6 +58,17 @@ def test_the_shapes_of_steps_are_few(found: Rehearsal) -> None:
     assert steps == {((8, 32, 5, 80), 128), ((8, 32, 5, 80), 192)}
 
 
+def test_a_step_allocates_little(found: Rehearsal) -> None:
+    """For each hypothesis, a step's tensors have 100 kB a layer, 120 kB beside the layers, and 440 kB of the search."""
+    hypotheses = 8 * 5
+    bytes_of = dict.fromkeys((phases.STEPS, phases.SEARCH), 0.0)
+    for kernel in found.kernels:
+        if kernel.phase in bytes_of:
+            bytes_of[kernel.phase] += kernel.allocated / found.steps / hypotheses
+    assert 0 < bytes_of[phases.STEPS] <= 2 * 100_000 + 120_000
+    assert 0 < bytes_of[phases.SEARCH] <= 440_000
+
+
 def test_the_memory_budget_holds() -> None:
     """As many images as are chosen for a GPU's memory fit into it, with all that is computed on the way."""
     memory = 3 * 10**9
