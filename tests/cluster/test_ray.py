@@ -28,6 +28,7 @@ from pytest_claims.spec import load
 from pytest_claims.store.disk_folder import DiskFolder
 from pytest_claims.verdict import Status
 from tests.cluster import processes
+from tests.evaluation.test_closed import ANSWERER, ranking
 from tests.running import LEAN
 from tests.shapes import SHAPES, rows, write_claim
 
@@ -110,12 +111,15 @@ class Run:
         evidence: the folder for evidence.
         executor: where images are captioned; None: here.
         audit: as `--claims-audit`.
+        data: as `--claims-data`.
     """
 
-    def __init__(self, claim: Claim, evidence: Path, executor: Any = None, *, audit: int | None = None) -> None:
+    def __init__(
+        self, claim: Claim, evidence: Path, executor: Any = None, *, audit: int | None = None, data: Path = SHAPES
+    ) -> None:
         self.said: list[str] = []
         bench = Bench(evidence=lambda: evidence, executor=executor, say=self.said.append, audit=audit)
-        self.verdict: Verdict = Session(Settings(data=(SHAPES,), audit=audit), bench, {}).verify(claim)
+        self.verdict: Verdict = Session(Settings(data=(data,), audit=audit), bench, {}).verify(claim)
         self.folder = evidence
 
     @property
@@ -270,6 +274,16 @@ def test_captions_are_those_of_one_process(cluster: Any, claim: Claim, local: Ru
     told = "\n".join(found.said)
     assert ": 2 actors, each with 1 CPU, float32" in told
     assert "images: the actors read them (2 machines asked)" in told
+
+
+def test_ranked_answers_are_those_of_one_process(cluster: Any, tmp_path: Path) -> None:
+    """A closed list of answers, ranked by actors: the same order, the same verdict, the same digest."""
+    claim = ranking(tmp_path)
+    here = Run(claim, tmp_path / "here", data=ANSWERER)
+    there = Run(claim, tmp_path / "there", cluster, data=ANSWERER)
+    assert there.provenance["executor"].startswith("ray")
+    assert b'"ranked"' in there.captions
+    assert there.equals(here)
 
 
 def test_weights_stay_and_evidence_is_used_again(cluster: Any, claim: Claim, local: Run, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_claims.bench import Bench
     from pytest_claims.evidence import Evidence
+    from pytest_claims.spec import Claim
 
 ANSWERER = SHAPES / "answering"
 TEMPLATE = "Question: {question} Short answer:"
@@ -79,11 +80,8 @@ def log_probabilities() -> dict[str, list[tuple[float, float, int]]]:
     return found
 
 
-def ranked(folder: Path, **changes: Any) -> Evidence:
-    """What the evaluator gives for the trained model, the first questions and `LISTED`."""
-    from pytest_claims import protocol
-    from pytest_claims.bench import Bench
-    from pytest_claims.settings import Settings
+def ranking(folder: Path, **changes: Any) -> Claim:
+    """A claim about the trained model, the first questions and `LISTED`."""
     from pytest_claims.spec import load
 
     rows = asked()
@@ -101,6 +99,16 @@ def ranked(folder: Path, **changes: Any) -> Evidence:
         run__batch_size=5,
     )
     (one,) = load(write(folder / "closed.yaml", file))
+    return one
+
+
+def ranked(folder: Path, **changes: Any) -> Evidence:
+    """What the evaluator gives for that claim."""
+    from pytest_claims import protocol
+    from pytest_claims.bench import Bench
+    from pytest_claims.settings import Settings
+
+    one = ranking(folder, **changes)
     found = Bench().evaluate(protocol.plan(one, Settings(data=(ANSWERER,))))
     readings = protocol.read_axes(one.protocol, found.observed, min_sample=2)
     assert not protocol.deviations(readings)
