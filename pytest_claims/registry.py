@@ -69,13 +69,13 @@ def check_needs(metric: Metric, gives: Sequence[str], evaluator: str, noun: str)
     Raises:
         EvaluationError: the metric is refused. The message says what is missing, and which evaluators give it.
     """
-    from pytest_claims.metrics.needs import NEEDS, needs_of
+    from pytest_claims.metrics.needs import needs_of
 
     for need in needs_of(metric):
         if need not in gives:
             others = ", ".join(given.GIVEN_BY[need])
             raise EvaluationError(
-                f"{metric.name} needs {NEEDS[need]}, and the {noun}s of the evaluator {evaluator} have none; expected an "
+                f"{metric.name} needs {given.NEEDS[need]}, and the {noun}s of the evaluator {evaluator} have none; expected an "
                 f"evaluator that gives it: {others}."
             )
 

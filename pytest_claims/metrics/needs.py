@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pytest_claims.metrics.base import Metric
 
-NEEDS: Mapping[str, str] = {"text": "a text for each row", "ranked": "a ranking for each row"}
-"""Everything that there is to read, in words: `Corpus.hypotheses` and `Corpus.ranked`."""
+NEEDS = ("text", "ranked")
+"""Everything that there is to read: `Corpus.hypotheses` and `Corpus.ranked`. `spec.given` has the words for it."""
 
 
 def needs_of(metric: Metric) -> tuple[str, ...]:
