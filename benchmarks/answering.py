@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import rounds  # noqa: E402 - the checkout is measured, installed or not
+from pytest_claims import libraries  # noqa: E402 - as above
 from pytest_claims.beam import BeamSearch, BeamSettings  # noqa: E402 - as above
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def main() -> None:
     if options.write and options.rounds < rounds.FEWEST:
         parser.error(f"--write needs --rounds {rounds.FEWEST} or more")
     rounds.pin(1)
+    libraries.keep_freed_memory()
     where = rounds.machine()
     work = Work(options.questions)
     alone = work.stock(1)

@@ -33,7 +33,7 @@ from torch.utils import mkldnn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import captioning, rounds, workloads
-from pytest_claims import beam
+from pytest_claims import beam, libraries
 from pytest_claims.beam import decoder, encoder, hypotheses, linear
 
 if TYPE_CHECKING:
@@ -172,6 +172,7 @@ def main() -> None:
     if options.write and options.rounds < rounds.FEWEST:
         parser.error(f"--write needs --rounds {rounds.FEWEST} or more")
     rounds.pin(1)
+    libraries.keep_freed_memory()
     where = rounds.machine()
     work = workloads.workload(options.preset, options.images)
     settings = beam.BeamSettings.from_generation_config(work.config)

@@ -15,6 +15,8 @@ d. pytest-claims' beam search. It is built once, as in a run. What that costs is
 The ways take turns (benchmarks/rounds.py). The same run measures where the time of (d) goes and its floor
 (benchmarks/phases.py). `--write` puts the result into docs/performance.md.
 
+All ways run in one process with the allocator's setting of a run (`libraries.keep_freed_memory`), which helps `generate` too.
+
 On a machine that others use, too, measure with one thread and by processor time, which is the default on a CPU: two
 threads of which one has to wait for another program also count the time in which the other one waits for it.
 
@@ -44,6 +46,7 @@ PROC = Path("/proc/self")
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import phases, rounds, workloads  # noqa: E402 - the checkout is measured, installed or not
+from pytest_claims import libraries  # noqa: E402 - as above
 from pytest_claims.beam import BeamSearch, BeamSettings, SlotBudget, caption, choose_slots  # noqa: E402 - as above
 
 if TYPE_CHECKING:
@@ -59,6 +62,7 @@ def main() -> None:
     """Measure and print."""
     options = _command_line()
     rounds.pin(options.threads)
+    libraries.keep_freed_memory()
     where = rounds.machine()
     work = workloads.workload(options.preset, options.images, device=options.device, dtype=options.dtype)
     settings = BeamSettings.from_generation_config(work.config)

@@ -5,9 +5,10 @@
 Both sides run in fresh processes, in turns, on the same 1,000 images: `pytest`, which also checks the protocol, keeps
 evidence, scores four metrics with intervals and writes a report; and the bare work, a script that imports the same
 libraries, reads the same files and runs the same search with as many images at a time, image decoding included. Both
-have one thread for PyTorch's operators and byte code that the first round has cached, and pytest loads no other plugin
-that happens to be installed. What pytest adds is the median of the rounds' ratios, in the processor time of
-the whole process, since that depends least on other programs. `--write` puts it into docs/performance.md.
+have one thread for PyTorch's operators, the same setting of the C library's allocator and byte code that the first round
+has cached, and pytest loads no other plugin that happens to be installed. What pytest adds is the median of the rounds'
+ratios, in the processor time of the whole process, since that depends least on other programs. `--write` puts it into
+docs/performance.md.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ BARE = """
 import io, sys
 import datasets, torch, transformers
 from PIL import Image
+from pytest_claims import libraries
 from pytest_claims.beam import BeamSearch, BeamSettings, choose_slots
+libraries.keep_freed_memory()
 folder = sys.argv[1]
 processor = transformers.AutoProcessor.from_pretrained(f"{folder}/model", backend="pil")
 model = transformers.AutoModelForImageTextToText.from_pretrained(f"{folder}/model").eval()

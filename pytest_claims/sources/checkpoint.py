@@ -228,6 +228,7 @@ def load(plan: CheckpointPlan, device: torch.device, progress: ProgressMaker) ->
     with transformers_quiet(), processor.loading(source.label):
         with libraries.importing():  # transformers imports a class when it is first asked for
             made_from: Any = getattr(transformers, plan.model_class)
+        libraries.set_apart()
         model, info = made_from.from_pretrained(
             str(path),
             dtype=getattr(torch, plan.protocol.precision),
