@@ -171,23 +171,24 @@ def _compared(cited: Cited, table: Table) -> list[_Fits]:
 
 def _fits(row: str, column: str, table: Table) -> list[_Fits]:
     caption = words.terms(table.caption)
-    row_terms, column_terms = words.terms(row), words.terms(column)
-    rows = {value.row: words.all_terms(value.row_path) for value in table.values}
-    columns = {(value.column, value.column_path): words.all_terms(value.column_path) for value in table.values}
-    in_rows, in_columns = frozenset().union(*rows.values()), frozenset().union(*columns.values())
-    row_fits = {place: words.fit(row_terms, found, caption, in_rows) for place, found in rows.items()}
-    column_fits = {place: words.fit(column_terms, found, caption, in_columns) for place, found in columns.items()}
+    rows = {value.row: value.row_path for value in table.values}
+    columns = {(value.column, value.column_path): value.column_path for value in table.values}
+    in_rows, in_columns = (frozenset().union(*map(words.all_terms, paths.values())) for paths in (rows, columns))
+    row_fits = {place: words.fit(row, found, caption, in_rows) for place, found in rows.items()}
+    column_fits = {place: words.fit(column, found, caption, in_columns) for place, found in columns.items()}
     return [_Fits(value, row_fits[value.row], column_fits[value.column, value.column_path]) for value in table.values]
 
 
 def _meant(cells: Iterable[_Fits]) -> list[_Fits]:
-    """The cells that the words lead to: those that all words fit, and of these the ones without a word more."""
+    """The cells that the words lead to: those that all words fit, of these the ones without a word more, then in that order."""
     meant = [cell for cell in cells if cell.whole]
-    for exact in (
+    for better in (
         [cell for cell in meant if cell.row.exact],
         [cell for cell in meant if cell.column.exact],
+        [cell for cell in meant if cell.row.ordered],
+        [cell for cell in meant if cell.column.ordered],
     ):
-        meant = [cell for cell in meant if cell in exact] or meant
+        meant = [cell for cell in meant if cell in better] or meant
     return meant
 
 

@@ -88,13 +88,32 @@ def _tokens(text: str) -> tuple[str, ...]:
 @lru_cache(maxsize=20_000)
 def terms(text: str) -> frozenset[str]:
     """The words of a header or of a citation's row or column that tell it from others."""
+    return frozenset(_ordered(text))
+
+
+@lru_cache(maxsize=20_000)
+def _ordered(text: str) -> tuple[str, ...]:
+    """`terms` as they follow one another."""
     if len(text) <= 2_000:
         text = _CITED.sub(" ", text)
     found = tokens(text)
     if found in _ALONE:
-        return frozenset(_ALONE[found])
-    same = {_SAME.get(token, token) for token in found}
-    return frozenset(same - _EMPTY) or frozenset(same)
+        return _ALONE[found]
+    same = tuple(_SAME.get(token, token) for token in found)
+    return tuple(token for token in same if token not in _EMPTY) or same
+
+
+def in_order(cited: str, headers: Iterable[str]) -> bool:
+    """Whether the words that a citation shares with a header follow one another as there, in each of some headers.
+
+    The headers themselves may stand in any order. `Image → Text` and `Text → Image` have the same words.
+    """
+    for header in headers:
+        rest = iter(_ordered(cited))
+        # `in` goes on behind the word before
+        if not all(word in rest for word in _ordered(header) if word in terms(cited)):
+            return False
+    return True
 
 
 def all_terms(texts: Iterable[str]) -> frozenset[str]:
@@ -112,6 +131,8 @@ class Fit:
     """The header has no word more."""
     whole: bool
     """Every word of the citation stands in the header, or in the caption."""
+    ordered: bool
+    """The words stand in the header's order."""
 
     @property
     def rank(self) -> tuple[bool, float, bool]:
@@ -119,20 +140,22 @@ class Fit:
         return self.whole, self.covered, self.exact
 
 
-def fit(cited: frozenset[str], header: frozenset[str], caption: frozenset[str], others: frozenset[str]) -> Fit:
-    """Compare the words of a citation with those of one header.
+def fit(cited: str, headers: tuple[str, ...], caption: frozenset[str], others: frozenset[str]) -> Fit:
+    """Compare the words of a citation with those of one row's or one column's headers.
 
     Args:
         cited: the citation's words.
-        header: the header's.
+        headers: the headers.
         caption: the caption's, which belong to every header.
         others: those of all headers of the table. A word that some header has tells them apart, so that it must stand in
             this one, whether or not the caption has it too.
     """
-    shared = cited & header
-    missing = cited - header
+    wanted, header = terms(cited), all_terms(headers)
+    shared = wanted & header
+    missing = wanted - header
     return Fit(
-        covered=len(shared) / len(cited) if cited else 0.0,
-        exact=header <= cited,
+        covered=len(shared) / len(wanted) if wanted else 0.0,
+        exact=header <= wanted,
         whole=bool(shared) and not (missing & others) and missing <= caption,
+        ordered=in_order(cited, headers),
     )

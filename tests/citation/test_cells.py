@@ -203,6 +203,22 @@ def test_words_that_fit_several_cells() -> None:
     assert look(tables, "BLIP-2 OPT-2.7B", "CIDEr", "43.7", "Table 3").result == "misattributed"
 
 
+DIRECTIONS = r"""& \multicolumn{4}{c}{Flickr30K Zero-shot (1K test set)} \\ Model & \multicolumn{2}{c}{Image $\rightarrow$ Text}
+& \multicolumn{2}{c}{Text $\rightarrow$ Image} \\ & R@1 & R@5 & R@1 & R@5 \\ \midrule A & 97.6 & 100.0 & 89.7 & 98.1 \\"""
+
+
+@pytest.mark.parametrize("column", ["Flickr30K %s R@1", "R@1, %s", "zero-shot %s R@1"])
+def test_the_order_of_words_tells_columns_apart(column: str) -> None:
+    """Of two columns with the same words, the one with the citation's order is meant; headers themselves have no order."""
+    tables = tabular(DIRECTIONS)
+    for direction, value, other in (("Image → Text", "97.6", "89.7"), ("Text-to-Image", "89.7", "97.6")):
+        words = column % direction
+        answer = look(tables, "A", words, value)
+        assert answer.result == "confirmed"
+        assert "fit 2 cells" not in answer.sentence
+        assert look(tables, "A", words, other).result == "misattributed"
+
+
 def test_floats_and_their_captions() -> None:
     """Tables are counted by their captions, above or below, several in one float, in a figure, and from a set counter."""
     tables = from_latex(
