@@ -211,6 +211,8 @@ class Evidence:
     """When the run was completed: ISO 8601, UTC."""
     replayed: bool = False
     """Whether the evidence was read from a folder whose author is not verified (`--claims-replay`)."""
+    _digests: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    """The digest, once it was computed: outputs may be millions. `dataclasses.replace` leaves it behind."""
 
     @property
     def gives(self) -> tuple[str, ...]:
@@ -221,6 +223,11 @@ class Evidence:
     @property
     def digest(self) -> str:
         """SHA-256 over the outputs and the observed protocol. The provenance is not part of it."""
+        if not self._digests:
+            self._digests.append(self._digest())
+        return self._digests[0]
+
+    def _digest(self) -> str:
         content = {
             "basis": self.basis,
             "quantities": dict(self.quantities),
