@@ -163,7 +163,8 @@ _PATTERN = rf"""
 
 @cache
 def _tokenizer() -> RegexpTokenizer:
-    from nltk.tokenize import RegexpTokenizer  # 200 ms, so only when something is tokenised
+    # Imported here: nltk imports scipy and scikit-learn too where they are installed, which takes up to 3.8 s.
+    from nltk.tokenize import RegexpTokenizer
 
     return RegexpTokenizer(_PATTERN, flags=re.VERBOSE)
 
