@@ -1,4 +1,4 @@
-"""How the large libraries are imported: torch, transformers, datasets."""
+"""How the large libraries are imported (torch, transformers, datasets), and what such a process does with memory."""
 
 from __future__ import annotations
 
@@ -14,12 +14,8 @@ if TYPE_CHECKING:
 
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD in glibc's malloc.h
-_USERS = (
-    "mmap_threshold",
-    "trim_threshold",
-    "mmap_max",
-    "top_pad",
-)  # of GLIBC_TUNABLES; MALLOC_MMAP_THRESHOLD_ and so on
+_USERS = ("mmap_threshold", "trim_threshold", "mmap_max", "top_pad")
+"""What users can set, as GLIBC_TUNABLES names it; the variables are MALLOC_MMAP_THRESHOLD_ and so on."""
 _LARGEST = 64 * 2**20
 _KEPT = 256 * 2**20
 

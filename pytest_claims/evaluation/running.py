@@ -40,7 +40,9 @@ class RunningScore:
 
     def add(self, output: Output) -> None:
         """Take an output into account the next time the score is shown."""
-        if self._score is not None and len(self._waiting) < WAITING:
+        if self._score is None:
+            return
+        if len(self._waiting) < WAITING:
             self._waiting.append(output)
         else:
             self._left_out = True
