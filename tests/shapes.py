@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -94,4 +93,3 @@ def _evaluate_once() -> None:
         (claim,) = load(write_claim(Path(folder), count=2))
         verdict = Session(Settings(data=(SHAPES,)), Bench(), {}).verify(claim)
     assert verdict.status is not Status.ERROR, verdict.reason
-    gc.freeze()  # what the libraries have made stays: no collection needs to look at it again

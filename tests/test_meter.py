@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_claims import meter
+from pytest_claims.evaluation import running
 from pytest_claims.evaluation.running import RunningScore
 from pytest_claims.evidence import Output
 from pytest_claims.metrics import BUILTIN, Corpus
@@ -98,6 +99,15 @@ def test_the_running_score_covers_what_it_has_time_for() -> None:
     first = score.told(1e-9)
     assert first.endswith(" of 8")
     assert " of " not in score.told(1e6)
+
+
+def test_a_running_score_that_nobody_looks_at_holds_few_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where outputs wait in great number, further ones are never scored, and the score says how many it covers."""
+    monkeypatch.setattr(running, "WAITING", 50)
+    score = RunningScore()
+    for caption in captions(60):
+        score.add(caption)
+    assert score.told(1e6).endswith(" of 50")
 
 
 # --- the line --------------------------------------------------------------------------------------------------------
