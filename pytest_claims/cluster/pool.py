@@ -44,6 +44,8 @@ class Member:
     """The run for which it was asked to prepare."""
     ready: Ready | None = None
     """What it observed for that run; None as long as it loads."""
+    loaded: bool = False
+    """Whether it has the checkpoint, so that it is ready for another run at once."""
 
     @property
     def name(self) -> str:
@@ -132,7 +134,7 @@ class Pool:
                 if isinstance(answer, actors_.Site):
                     member.site = answer
                 elif isinstance(answer, actors_.Ready):
-                    self._ended = 0
+                    self._ended, member.loaded = 0, True
                 yield member, answer
 
     def _lost(self, member: Member, error: Any) -> Lost:

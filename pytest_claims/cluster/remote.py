@@ -152,7 +152,8 @@ class Remote:
                 self._pool.stop([m for m in self._pool.members.values() if work.held(m.number)])
 
     def _hand_out(self, work: Work) -> None:
-        running = [member for member in self._pool.members.values() if member.ready is not None and member.run is self]
+        # One that has the checkpoint from the run before is ready in a moment. One that loads it may take minutes.
+        sharing = sum(member.loaded for member in self._pool.members.values())
         for member in self._pool.members.values():
             if member.call is not None:
                 continue
@@ -161,7 +162,7 @@ class Remote:
                 continue
             if member.ready is None:
                 continue
-            given = work.hand_out(member.number, actors=len(running), at_once=member.ready.batch_size)
+            given = work.hand_out(member.number, actors=sharing, at_once=member.ready.batch_size)
             if given or work.held(member.number):
                 self._pool.exchange(member, [self._sent(member.ready, name) for name in given])
 

@@ -57,7 +57,7 @@ class Work:
             actor: the actor's number.
             actors: how many actors share the work.
             at_once: how many images the actor decodes at a time. It holds up to as many again, which it prepares meanwhile;
-                towards the end, an equal part of what is left.
+                towards the end, an equal part of what is left, and nothing to prepare that another actor could decode.
         """
         held = self._held.setdefault(actor, {})
         if self._suspects and not held:
@@ -67,7 +67,9 @@ class Work:
         unfinished = len(self._waiting) + sum(map(len, self._held.values()))
         decoded = min(at_once, -(-unfinished // max(1, actors)))
         # Ahead of that, half of an equal share: as in guided self-scheduling, so that what is left goes to who is ready first.
-        ahead = min(at_once, len(self._waiting) // (2 * max(1, actors)))
+        # It is a share of what is left when every actor has what it decodes; otherwise the first to ask would take their part.
+        lacking = decoded * actors - sum(min(len(names), decoded) for names in self._held.values())
+        ahead = min(at_once, max(0, len(self._waiting) - lacking) // (2 * max(1, actors)))
         room = decoded + ahead - len(held)
         return self._give(held, [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))])
 

@@ -29,17 +29,24 @@ def test_an_actor_gets_a_batch_and_one_to_prepare() -> None:
 def test_no_actor_is_left_with_the_rest() -> None:
     """Towards the end an actor holds less than its batch, so that the others have something to do."""
     work = Work(IDS)
-    slow = work.hand_out(0, actors=5, at_once=64)
-    assert len(slow) == 30  # an equal part, and half of one to prepare
+    slow = work.hand_out(0, actors=5, at_once=8)
+    assert len(slow) == 14  # a batch, and half an equal part of the 60 that are left when all have a batch
     given = []
     while work.left:
         for actor in range(1, 5):
             finish(work, actor)
-            given.append(len(work.hand_out(actor, actors=5, at_once=64)))
+            given.append(len(work.hand_out(actor, actors=5, at_once=8)))
     assert given[-4:] == sorted(given[-4:], reverse=True)
     assert given[-1] <= 2
     assert work.held(0) == slow
     assert not work.finished
+
+
+def test_the_first_to_ask_leaves_the_others_their_part() -> None:
+    """Where the actors can decode all images at once, each gets an equal part: more would wait while another has nothing."""
+    assert [len(Work(IDS[:n]).hand_out(0, actors=2, at_once=16)) for n in (32, 33, 31, 3, 1)] == [16, 16, 16, 2, 1]
+    work = Work(IDS)
+    assert [len(work.hand_out(actor, actors=5, at_once=64)) for actor in range(5)] == [20] * 5
 
 
 def test_a_caption_that_nobody_asked_for() -> None:
