@@ -373,13 +373,8 @@ def kept(given: Iterable[T]) -> Sequence[T]:
 
 
 def floats(values: Iterable[float]) -> Sequence[float]:
-    """The values as a tuple if they are few, else as an array of eight bytes each."""
-    given = iter(values)
-    few = tuple(islice(given, KEEP))
-    more = array("d", islice(given, 1))
-    if not more:
-        return few
-    result = array("d", few)
-    result.extend(more)
-    result.extend(given)
-    return result
+    """The values as a tuple if they are few, else in a temporary file."""
+    spool: Spool[float] = Spool()
+    for value in values:
+        spool.add(value)
+    return spool.rows()

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from pytest_claims.errors import MetricError
+from pytest_claims.metrics import arrays
 from pytest_claims.metrics.checks import check_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,14 +30,10 @@ LEVEL = 0.95
 """Nominal coverage of intervals."""
 
 BLOCK = 8_000_000
-"""How many counts (images times resamples) are held at once: 64 MB.
+"""How many counts (images times resamples) are held at once: 64 MB, or 32 MB where float32 is exact.
 
 Where BLAS threads share cores, few large products are several times faster than many small ones.
 """
-
-
-ROWS = 1 << 16
-"""Statistics of how many images are copied at once, beside those of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,8 +173,8 @@ def interval(
     replicates = centre + (value(sums) - centre) * shrink  # (r,)
 
     # Influence of image i: gradient · (s_i - mean); var(value) ≈ n/(n-1) · Σ influence².
-    influence = np.concatenate([(part - total / n) @ gradient(total) for part in _parts(ordered)])  # (n,)
-    error = float(np.sqrt(n / (n - 1) * np.dot(influence, influence))) * shrink
+    squares = sum(float(x @ x) for x in ((part - total / n) @ gradient(total) for part in arrays.parts(ordered)))
+    error = float(np.sqrt(n / (n - 1) * squares)) * shrink
     low, high = np.quantile(replicates, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return Interval(
         low=float(low),
@@ -203,19 +200,18 @@ def draw(ordered: NDArray[np.float64], *, resamples: int, seed: int) -> NDArray[
     rng = np.random.Generator(np.random.PCG64(seed))
     sums = np.empty((resamples, k))
     factors = _for_products(ordered)
+    at_once = max(1, arrays.ROWS // n)
     times = np.empty((min(resamples, max(1, BLOCK // n)), n), dtype=factors.dtype)  # how often each image is drawn
     for start in range(0, resamples, len(times)):
         block = times[: resamples - start]
-        # One draw of 32-bit numbers per block takes a third of the time of one draw of 64-bit numbers per resample.
-        for row, drawn in zip(block, rng.integers(0, n, size=block.shape, dtype=np.uint32), strict=True):
-            row[:] = np.bincount(drawn, minlength=n)
+        # Draws of 32-bit numbers take a third of the time of draws of 64-bit numbers. They are the same however many are drawn
+        # at once, and one draw for several resamples saves time where there are few images.
+        for first in range(0, len(block), at_once):
+            few = block[first : first + at_once]
+            for row, drawn in zip(few, rng.integers(0, n, size=few.shape, dtype=np.uint32), strict=True):
+                row[:] = np.bincount(drawn, minlength=n)
         sums[start : start + len(block)] = block @ factors  # (b, n) @ (n, k)
     return sums
-
-
-def _parts(statistics: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-    """The rows, `ROWS` at a time."""
-    return (statistics[start : start + ROWS] for start in range(0, len(statistics), ROWS))
 
 
 def _for_products(statistics: NDArray[np.float64]) -> NDArray[np.float32] | NDArray[np.float64]:
@@ -224,8 +220,12 @@ def _for_products(statistics: NDArray[np.float64]) -> NDArray[np.float32] | NDAr
     Products in float32 take a quarter of the time.
     """
     bound = statistics.shape[0] * max(float(statistics.max()), -float(statistics.min()))  # one image drawn n times
-    whole = bound < 2**24 and all(bool((part == np.rint(part)).all()) for part in _parts(statistics))
-    return statistics.astype(np.float32) if whole else statistics
+    if bound >= 2**24 or not all(bool((part == np.rint(part)).all()) for part in arrays.parts(statistics)):
+        return statistics
+    n, k = statistics.shape
+    factors = arrays.empty(n, k, np.float32)
+    factors[:] = statistics
+    return factors
 
 
 def mean_score(
@@ -259,7 +259,7 @@ def mean_score(
         counts={"sum": total, "images": n},
         interval=interval(
             corpus,
-            np.array(per_image, dtype=np.float64)[:, None],
+            _column(per_image),
             lambda sums: sums[:, 0] / n,
             lambda sums: np.full_like(sums, 1 / n),
             population=population,
@@ -268,3 +268,11 @@ def mean_score(
         ),
         per_image=per_image,
     )
+
+
+def _column(values: Sequence[float]) -> NDArray[np.float64]:
+    """The values as an array, (n, 1)."""
+    found, given = arrays.empty(len(values), 1, np.float64), iter(values)
+    for part in arrays.parts(found):
+        part[:, 0] = np.fromiter(given, dtype=np.float64, count=len(part))
+    return found

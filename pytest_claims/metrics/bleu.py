@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from pytest_claims.metrics.base import ROWS, Score, interval, signature
+from pytest_claims.metrics import arrays
+from pytest_claims.metrics.base import Score, interval, signature
 from pytest_claims.metrics.corpus import CHUNK
 from pytest_claims.spool import floats
 
@@ -94,8 +95,8 @@ class Bleu:
 
     def each(self, counts: NDArray[np.float64]) -> Iterator[float]:
         """The sentence-level BLEU of each image."""
-        for start in range(0, len(counts), ROWS):
-            yield from self.value(counts[start : start + ROWS]).tolist()
+        for part in arrays.parts(counts):
+            yield from self.value(part).tolist()
 
     def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """BLEU of each row of sums, shape (r, 10) to (r,); an image's own row gives its sentence-level BLEU."""
@@ -126,7 +127,7 @@ class Bleu:
 
 def statistics(corpus: Corpus) -> NDArray[np.float64]:
     """The counts that BLEU is computed from, per image, shape (n, 10); float64, so that sums are exact and products fast."""
-    found = np.empty((len(corpus), CLOSEST + 1))
+    found = arrays.empty(len(corpus), CLOSEST + 1, np.float64)
     pairs = zip(corpus.hypothesis_words, corpus.reference_words, strict=True)
     for start in range(0, len(corpus), CHUNK):
         found[start : start + CHUNK] = [_row(words, references) for words, references in islice(pairs, CHUNK)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from pytest_claims.errors import MetricError
+from pytest_claims.metrics import arrays
 from pytest_claims.metrics.checks import check_ids, check_ranking, check_sequence, check_text, shown
 from pytest_claims.metrics.tokens import split_units, units
 from pytest_claims.spool import Column, Lazy, Spool, kept
@@ -152,8 +153,12 @@ class Corpus:
         return np.array(sorted(range(len(self)), key=self.ids.__getitem__), dtype=np.intp)
 
     def in_order(self, rows: NDArray[T_Number]) -> NDArray[T_Number]:
-        """Rows in the order of the corpus, in the order of the ids."""
-        return rows if self.sorted else rows[self.by_id]
+        """Rows in the order of the corpus, (n, k), in the order of the ids."""
+        if self.sorted:
+            return rows
+        ordered = arrays.empty(len(rows), rows.shape[1], rows.dtype.type)
+        np.take(rows, self.by_id, axis=0, out=ordered, mode="clip")  # another mode would make a copy in memory
+        return ordered
 
     def derived(self, compute: Callable[[Corpus], T]) -> T:
         """`compute(self)`, computed once and kept: so BLEU-1 to 4 share one pass over the n-grams."""
