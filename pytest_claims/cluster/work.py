@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 A = TypeVar("A")
 
@@ -27,8 +27,11 @@ class Work:
         ids: the ids of the images, in the order in which they are handed out.
     """
 
-    def __init__(self, ids: Iterable[str]) -> None:
-        self._waiting = deque(ids)
+    def __init__(self, ids: Sequence[str]) -> None:
+        self._ids, self._next = ids, 0
+        """All images, and the first of them that no actor had yet."""
+        self._returned = deque[str]()
+        """Images of lost actors, which come first."""
         self._suspects: deque[str] = deque()
         self._tries: dict[str, int] = {}
         self._held: dict[int, dict[str, None]] = {}
@@ -39,7 +42,11 @@ class Work:
     @property
     def left(self) -> int:
         """How many images no actor has."""
-        return len(self._waiting) + len(self._suspects)
+        return self._waiting + len(self._suspects)
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._returned) + len(self._ids) - self._next
 
     @property
     def finished(self) -> bool:
@@ -64,14 +71,20 @@ class Work:
             return self._give(held, [self._suspects.popleft()])
         if any(name in self._tries for name in held) or (self._suspects and not self._waiting):
             return ()  # a suspect runs alone; an actor that could take one empties first
-        unfinished = len(self._waiting) + sum(map(len, self._held.values()))
+        unfinished = self._waiting + sum(map(len, self._held.values()))
         decoded = min(at_once, -(-unfinished // max(1, actors)))
         # Ahead of that, half of an equal share: as in guided self-scheduling, so that what is left goes to who is ready first.
         # It is a share of what is left when every actor has what it decodes; otherwise the first to ask would take their part.
         lacking = decoded * actors - sum(min(len(names), decoded) for names in self._held.values())
-        ahead = min(at_once, max(0, len(self._waiting) - lacking) // (2 * max(1, actors)))
+        ahead = min(at_once, max(0, self._waiting - lacking) // (2 * max(1, actors)))
         room = decoded + ahead - len(held)
-        return self._give(held, [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))])
+        return self._give(held, [self._take() for _ in range(min(room, self._waiting))])
+
+    def _take(self) -> str:
+        if self._returned:
+            return self._returned.popleft()
+        self._next += 1
+        return self._ids[self._next - 1]
 
     @staticmethod
     def _give(held: dict[str, None], names: Sequence[str]) -> tuple[str, ...]:
@@ -98,7 +111,7 @@ class Work:
         fresh = [name for name in names if name not in self._tries]
         if not blame:
             self._suspects.extendleft(reversed(tried))
-            self._waiting.extendleft(reversed(fresh))
+            self._returned.extendleft(reversed(fresh))
             return None
         for name in names:
             self._tries[name] = self._tries.get(name, 0) + 1
