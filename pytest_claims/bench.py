@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from pytest_claims import machine
 from pytest_claims.errors import ClaimsError
 from pytest_claims.progress import silent
-from pytest_claims.protocol import CaptioningPlan, CheckpointPlan
+from pytest_claims.protocol import CaptioningPlan, CheckpointPlan, RetrievalPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -197,12 +197,21 @@ class Bench:
         from pytest_claims.sources import data
 
         stated, columns = plan.protocol.dataset, plan.run.columns
-        key = (plan.folders, repr(stated), columns, tuple(plan.extras.items()))
+        keep = isinstance(plan, RetrievalPlan)  # it reads images in the order of its scores
+        key = (plan.folders, repr(stated), columns, tuple(plan.extras.items()), keep)
         if self._split is None or self._split[0] != key:
             self._split = None
             self._split = (
                 key,
-                data.load(stated, columns, plan.folders, self.progress, extras=plan.extras, streaming=self.streaming),
+                data.load(
+                    stated,
+                    columns,
+                    plan.folders,
+                    self.progress,
+                    extras=plan.extras,
+                    streaming=self.streaming,
+                    keep=keep,
+                ),
             )
         return self._split[1]
 
@@ -220,9 +229,11 @@ class Bench:
             except ClaimsError:
                 return ""
 
+        ordered = split.in_order(ids)
         # PIL releases the interpreter's lock while it decodes.
         with ThreadPoolExecutor(THREADS, thread_name_prefix="thumbnails") as pool:
-            return list(pool.map(small, ids))
+            made = dict(zip(ordered, pool.map(small, ordered), strict=True))
+        return [made[name] for name in ids]
 
     def device(self, plan: CheckpointPlan) -> torch.device:
         """The device that a plan runs on.

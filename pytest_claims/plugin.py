@@ -99,7 +99,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add(
         "--claims-streaming",
         action="store_true",
-        help="read data sets of Parquet files where they lie; datasets would copy all rows into its cache first",
+        help="read data sets of Parquet files where they lie, also such as do not fit on the disk",
     )
     add(
         "--claims-papers",

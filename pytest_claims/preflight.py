@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from pytest_claims.errors import ClaimsError, NotAttempted
 from pytest_claims.evaluation import retrieval_work
 from pytest_claims.evaluation.executor import Room
 from pytest_claims.protocol import CheckpointPlan, RetrievalPlan
-from pytest_claims.sources import answers, checkpoint, data, hub, own, repository
+from pytest_claims.sources import answers, checkpoint, data, hub, own, repository, shards, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -259,11 +258,12 @@ def _dataset(plan: CheckpointPlan, bench: Bench, found: Preflight) -> bool:
     stated = plan.protocol.dataset
     if files.find(stated.id, plan.folders) is None and not files.is_local(stated.id):
         repo = hub.find(stated.id, stated.revision, "dataset")
-        wanted = repository.data_files(repo)
-        missing = repo.missing(wanted)
-        if missing:
-            found.download.append(sum(file.size for file in missing))
-            found.lines.append(("data set", _remote(stated, plan.run.columns, repo, wanted)))
+        wanted = tables.files_of(stated, repo, streaming=bench.streaming)
+        if missing := sum(file.size for file in repo.missing(wanted)):
+            leave = bench.streaming and not isinstance(plan, RetrievalPlan) and shards.leave(repo, wanted)
+            found.download.append(shards.at_once(repo, wanted) if leave else missing)
+            how = f"; its {size(missing)} {shards.TOLD}" if leave else ""
+            found.lines.append(("data set", _remote(stated, plan.run.columns, repo, wanted) + how))
             return False
     found.download.append(0)
     split = bench.split(plan)
@@ -289,15 +289,15 @@ def _dataset(plan: CheckpointPlan, bench: Bench, found: Preflight) -> bool:
 
 def _remote(stated: Dataset, columns: Columns, repo: hub.Repo, wanted: tuple[hub.File, ...]) -> str:
     """The line about a data set that is not downloaded yet: its rows and columns, from the footers of the parquet files."""
-    tables = [
+    of_split = [
         file
         for file in wanted
         if file.name.endswith(".parquet") and any(stated.split in part for part in Path(file.name).parts)
     ]
-    footers = [repository.footer(repo, file) for file in tables[:32]]
+    footers = [repository.footer(repo, file) for file in of_split[:32]]
     read = [footer for footer in footers if footer is not None]
     text = f"{stated.id} at {repo.commit[:12]}"
-    if not read or len(read) < len(tables):
+    if not read or len(read) < len(of_split):
         return f"{text}: what is in it shows when it is there"
     data.check_columns(stated, columns, read[0][1])
     rows = sum(count for count, _ in read)
@@ -344,10 +344,7 @@ def _disk(found: Preflight) -> None:
     if not need:
         found.lines.extend([("download", "nothing")] if len(found.download) == len(("checkpoint", "data set")) else [])
         return
-    from huggingface_hub import constants
-
-    folder = Path(constants.HF_HUB_CACHE)
-    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+    free = hub.room()
     found.lines.append(("download", f"{size(need)}; the disk of the hub's cache has {size(free)} free"))
     if need + SPARE > free:
         raise NotAttempted(

@@ -8,6 +8,7 @@ import json
 import os
 import threading
 import urllib.parse
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +20,9 @@ from tests.shapes import MODEL, rows
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Iterator
+
+    import pytest
 
 FLICKR_COMMIT = "f" * 40
 MODEL_COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -232,6 +236,25 @@ class Hub:
                     self.close_connection = True
 
         return Handler
+
+
+@contextmanager
+def here(repos: dict[str, Served], cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """This process's huggingface_hub, turned to a local server with these repositories, and to an empty cache."""
+    from huggingface_hub import constants
+
+    from pytest_claims.sources import hub as ours
+
+    with Hub(repos) as server:
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        ours._asked.cache_clear()
+        yield server
+    ours._asked.cache_clear()
 
 
 def run(

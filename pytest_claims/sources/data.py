@@ -134,6 +134,7 @@ def load(
     *,
     extras: Mapping[str, str] | None = None,
     streaming: bool = False,
+    keep: bool = False,
 ) -> Split:
     """Read the split of a data set.
 
@@ -144,12 +145,13 @@ def load(
         progress: makes a progress bar for a download.
         extras: further columns of texts, by the names that they have in `Split.extras`.
         streaming: read the rows of Parquet files where they lie, and unpack nothing.
+        keep: see `tables.rows`.
 
     Raises:
         NotAttempted: the data are not available on this machine.
         EvaluationError: the data are not as the claim says.
     """
-    rows, home, commit = tables.rows(dataset, folders, progress, streaming=streaming)
+    rows, home, commit = tables.rows(dataset, folders, progress, streaming=streaming, keep=keep)
     check_columns(dataset, columns, rows.column_names, extras=extras or {})
     for column, wanted in (dataset.where or {}).items():
         rows = rows.select([position for position, value in enumerate(_values(rows, column)) if value == wanted])
@@ -222,6 +224,10 @@ class Ids:
 
 def _digests(split: Split, ids: Iterable[str]) -> Iterator[tuple[str, str]]:
     """The digest of each image, in the order of the rows."""
+    known = split.rows.digests(split.columns.image)
+    if known is not None:
+        yield from ((name, found or ABSENT) for name, found in zip(ids, known, strict=True))
+        return
     for name, value in zip(ids, _values(split.rows, split.columns.image), strict=True):
         yield name, _digest_of(value, name, split)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -216,24 +217,42 @@ def fetch(repo: Repo, wanted: Sequence[File], progress: ProgressMaker) -> Path:
     return repo.folder
 
 
-def _download(repo: Repo, file: File, bar: Progress) -> None:
+def fetch_to(repo: Repo, file: File, folder: Path, bar: Progress) -> Path:
+    """Download and check one file, into a folder instead of the cache; return its path. For exceptions see `fetch`."""
+    return _download(repo, file, bar, folder)
+
+
+def room() -> int:
+    """How many bytes are free on the disk of the hub's cache."""
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE)
+    return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+
+
+def _download(repo: Repo, file: File, bar: Progress, folder: Path | None = None) -> Path:
     import huggingface_hub
     from huggingface_hub import errors
 
     try:
         path = huggingface_hub.hf_hub_download(
-            repo.id, file.name, repo_type=repo.kind, revision=repo.commit, tqdm_class=_forward(bar)
+            repo.id,
+            file.name,
+            repo_type=repo.kind,
+            revision=repo.commit,
+            tqdm_class=_forward(bar),
+            local_dir=folder,
         )
     except errors.GatedRepoError:
         raise _gated(repo.id, repo.kind) from None
     except (errors.EntryNotFoundError, errors.RevisionNotFoundError) as error:
         if isinstance(error, errors.LocalEntryNotFoundError):
-            raise _stopped(repo, file, error.__cause__ or error) from None
+            raise _stopped(repo, file, error.__cause__ or error, folder) from None
         raise EvaluationError(
             f"{repo.label} has lost {file.name} at {repo.commit[:12]} while it was fetched."
         ) from None
     except trouble() as error:
-        raise _stopped(repo, file, error) from None
+        raise _stopped(repo, file, error, folder) from None
     if file.sha256 is not None and (found := digests.of_file(Path(path))) != file.sha256:
         # Delete the link and its target. Otherwise the next run would use the wrong file from the cache.
         Path(path).resolve().unlink(missing_ok=True)
@@ -242,6 +261,7 @@ def _download(repo: Repo, file: File, bar: Progress) -> None:
             f"{repo.label}: {file.name} arrived with SHA-256 {found[:12]}… and the hub states {file.sha256[:12]}…; it was "
             "removed, so run the claim again, and ask who serves the files if it happens twice."
         )
+    return Path(path)
 
 
 def _forward(bar: Progress) -> Any:
@@ -287,10 +307,11 @@ def _unreachable(label: str, error: BaseException) -> NotAttempted:
     )
 
 
-def _stopped(repo: Repo, file: File, error: BaseException) -> NotAttempted:
+def _stopped(repo: Repo, file: File, error: BaseException, folder: Path | None) -> NotAttempted:
+    kept = "the files that have arrived" if folder is None else "captions that were ready"
     return NotAttempted(
         f"The download of {repo.id} stopped at {file.name}: {_why(error)}.",
-        "Run the claim again: the files that have arrived are kept.",
+        f"Run the claim again: {kept} are kept.",
     )
 
 

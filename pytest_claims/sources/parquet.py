@@ -3,6 +3,8 @@
 `datasets` would copy all rows into its cache before the first is read. `Rows` has what a `Split` uses of a `datasets.Dataset`,
 and the same values. It reads forward: rows in their order are read once, and a step back reads a row group again from its
 start.
+
+The files may be elsewhere (`shards.py`). Then what is asked of every row (texts, and the digest of each image) is beside them.
 """
 
 from __future__ import annotations
@@ -20,13 +22,16 @@ from pytest_claims.files import shown
 from pytest_claims.spool import Lazy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 BATCH = 32
 """How many rows are read at once. 32 photographs have some 5 MB."""
 
 HELD = 8
 """How many batches are held: threads that read images ask for neighbours in another order."""
+
+DIGEST = "pytest-claims: digest of "
+"""Before the name of a column of bytes: the column of their digests in `Layout.beside`. No data set has such a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +43,29 @@ class Layout:
         ends: the number of rows up to the end of each row group, of all files.
         groups: the file of each row group, and its number there.
         features: the columns, as `datasets` reads them.
+        open: gives a file by its number, where it is not at its path.
+        beside: the same rows without columns of bytes, and with their digests, in a file on this machine.
     """
 
     paths: tuple[str, ...]
     ends: array[int]
     groups: tuple[tuple[int, int], ...]
     features: Any
+    open: Callable[[int], Any] | None = None
+    beside: Layout | None = None
+
+    def source(self, number: int) -> Any:
+        """A file, for pyarrow."""
+        return self.open(number) if self.open is not None else self.paths[number]
 
 
-def layout(paths: Sequence[Path], features: Any = None) -> Layout:
+def layout(paths: Sequence[Path], features: Any = None, *, open_: Callable[[int], Any] | None = None) -> Layout:
     """Where each row of these files lies. Only the footers are read.
 
     Args:
         paths: the files, in the order in which `datasets` reads them.
         features: the columns that the data set's card states; None: those of the first file.
+        open_: see `Layout.open`.
 
     Raises:
         ValueError, OSError: a file is no Parquet file (pyarrow's errors are of these types).
@@ -61,12 +75,12 @@ def layout(paths: Sequence[Path], features: Any = None) -> Layout:
 
     ends, groups = array("Q"), []
     for number, path in enumerate(paths):
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with pyarrow.parquet.ParquetFile(path if open_ is None else open_(number)) as file:
             features = features or datasets.Features.from_arrow_schema(file.schema_arrow)
             for group in range(file.metadata.num_row_groups):
                 groups.append((number, group))
                 ends.append((ends[-1] if ends else 0) + file.metadata.row_group(group).num_rows)
-    return Layout(tuple(map(str, paths)), ends, tuple(groups), features)
+    return Layout(tuple(map(str, paths)), ends, tuple(groups), features, open=open_)
 
 
 @dataclass(slots=True)
@@ -100,6 +114,8 @@ class Rows(Lazy[dict[str, Any]]):
         self._lock, self._cursor = threading.Lock(), _Cursor()
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self._where.open is not None:
+            return _not_here, ()
         return Rows, (self._where, self._columns, self._chosen)
 
     @property
@@ -139,17 +155,27 @@ class Rows(Lazy[dict[str, Any]]):
 
     def values(self, column: str) -> Iterator[Any]:
         """A column's values in the order of the rows."""
-        only = self.select_columns([column])
+        beside = self._where.beside
+        where = beside if beside is not None and column in beside.features else self._where
+        for rows in Rows(where, [column], self._chosen).tables():
+            yield from rows[column].to_pylist()
+
+    def digests(self, column: str) -> Iterator[str | None] | None:
+        """The digests of a column of bytes (None where a row has no bytes), if they are beside the rows; else None."""
+        beside = self._where.beside
+        if beside is None or (name := DIGEST + column) not in beside.features:
+            return None
+        return self.values(name)
+
+    def tables(self) -> Iterator[Any]:
+        """All rows in their order, as tables of pyarrow."""
         done = 0
-        while done < len(only):
-            number = only._number(done)
-            first, rows = only._batch(number)
-            if self._chosen is None:
-                found = rows.slice(number - first)[column].to_pylist()
-            else:
-                found = rows.slice(number - first, 1)[column].to_pylist()
+        while done < len(self):
+            number = self._number(done)
+            first, rows = self._batch(number)
+            found = rows.slice(number - first) if self._chosen is None else rows.slice(number - first, 1)
             done += len(found)
-            yield from found
+            yield found
 
     def _batch(self, number: int) -> tuple[int, Any]:
         """The batch that holds a row, with the number of its first row. The lock is held, or nobody else reads.
@@ -182,7 +208,7 @@ class Rows(Lazy[dict[str, Any]]):
         if cursor.file is not None:
             cursor.file.close()
         # Without buffers in advance, memory holds the pages of a batch, however large the row group is.
-        cursor.file = pyarrow.parquet.ParquetFile(self._where.paths[file], pre_buffer=False, buffer_size=1 << 20)
+        cursor.file = pyarrow.parquet.ParquetFile(self._where.source(file), pre_buffer=False, buffer_size=1 << 20)
         cursor.batches = cursor.file.iter_batches(BATCH, row_groups=[inside], columns=self._columns, use_threads=False)
         cursor.group, cursor.next = group, self._where.ends[group - 1] if group else 0
         cursor.held.clear()
@@ -200,3 +226,8 @@ class Rows(Lazy[dict[str, Any]]):
             table = datasets.table.table_cast(table, cursor.schema)
         cursor.held.append((cursor.next, cursor.next + len(table), table))
         cursor.next += len(table)
+
+
+def _not_here() -> None:
+    """In place of rows whose files only their own process has, when another process asks for them."""
+    raise ValueError("only the process that fetched these rows has them")

@@ -96,9 +96,15 @@ def stored(value: Any, name: str, folders: Sequence[Path]) -> bytes:
         raise EvaluationError(f"Image {name}: cannot be read: {first_line(error)}.") from None
 
 
+def embedded(value: Any) -> bytes | None:
+    """The bytes that a row's value holds; None if it names a file."""
+    data = value.get("bytes") if isinstance(value, dict) else value
+    return data if isinstance(data, bytes) else None
+
+
 def _content(value: Any, name: str) -> tuple[bytes | None, str]:
     """The bytes of an image and ""; or None and the name of its file."""
-    data = value.get("bytes") if isinstance(value, dict) else value if isinstance(value, bytes) else None
+    data = embedded(value)
     path = value.get("path") if isinstance(value, dict) else value
     if data is not None:
         return data, ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_claims.errors import EvaluationError, NotAttempted
@@ -73,6 +74,24 @@ def data_files(repo: Repo) -> tuple[File, ...]:
     if not found:
         raise EvaluationError(f"{repo.label} holds no data file at {repo.revision}; scripts (*.py) are never run.")
     return (*card, *found)
+
+
+def check_files(identifier: str, builder: Any, home: Path) -> None:
+    """Check that what `datasets` would read of a data set lies in its own folder. A card can name any file, and other servers.
+
+    Args:
+        identifier: the data set's id.
+        builder: what `datasets` makes of it.
+        home: the folder, with links resolved.
+
+    Raises:
+        EvaluationError: a file lies elsewhere.
+    """
+    for file in (file for files in (builder.config.data_files or {}).values() for file in files):
+        if "://" in str(file) or not Path(file).resolve().is_relative_to(home):
+            raise EvaluationError(
+                f"The data set {identifier}: the file {str(file)!r} is refused: it is not one of its own."
+            )
 
 
 def read_json(repo: Repo, name: str) -> Any:

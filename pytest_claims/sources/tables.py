@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_claims import digests, libraries
 from pytest_claims.errors import EvaluationError, first_line
-from pytest_claims.sources import coco, hub, parquet, pictures, repository, vqa
+from pytest_claims.sources import coco, hub, parquet, pictures, repository, shards, vqa
 from pytest_claims.sources.quiet import datasets_quiet
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ LOADERS: Mapping[str, str] = {
 
 
 def rows(
-    dataset: Dataset, folders: Sequence[Path], progress: ProgressMaker, *, streaming: bool = False
+    dataset: Dataset, folders: Sequence[Path], progress: ProgressMaker, *, streaming: bool = False, keep: bool = False
 ) -> tuple[Any, Path | None, str | None]:
     """The rows, the folder that relative paths in them start from, and the commit (None if not from the hub).
 
@@ -36,27 +36,76 @@ def rows(
         folders: the folders that a local data set may lie in.
         progress: makes a progress bar for a download.
         streaming: give the rows of Parquet files as `parquet.Rows`, which reads them where they lie.
+        keep: keep the files that are fetched, however large they are: the images are not read in the order of the rows.
 
     Raises:
         NotAttempted: the data are not available on this machine.
         EvaluationError: the data are not as the claim says.
     """
     with libraries.importing():
-        import datasets
+        import datasets  # noqa: F401 - its first import, which takes longest
 
     path = hub.locate(dataset.id, folders, "dataset")
     repo = hub.find(dataset.id, dataset.revision, "dataset") if path is None else None
-    fetched = hub.fetch(repo, repository.data_files(repo), progress) if repo else None
+    fetched = repo.folder if repo else None
     try:
-        with datasets_quiet():
-            builder = _builder(dataset.id, path, fetched)
-            found = _streamed(path, builder, dataset.split) if streaming else None
-            if found is None:
+        found = _streamed(dataset, path, repo, progress, keep=keep) if streaming else None
+        if found is None:
+            fetched = hub.fetch(repo, repository.data_files(repo), progress) if repo else None
+            with datasets_quiet():
+                _builder(dataset.id, path, fetched)  # refuses files of others
                 found = _unpacked(dataset, path, fetched, progress)
-    except (ValueError, OSError, RecursionError, datasets.exceptions.DatasetsError) as error:
-        raise EvaluationError(f"The data set {dataset.id} cannot be read: {first_line(error)}.") from None
+    except _errors() as error:
+        raise _unreadable(dataset, error) from None
     home = (path if path.is_dir() else path.parent) if path else None
     return found, home or fetched, repo.commit if repo else None
+
+
+def files_of(dataset: Dataset, repo: hub.Repo, *, streaming: bool) -> tuple[hub.File, ...]:
+    """The files of a repository that are read: all that hold data, or, streamed, those of the split.
+
+    Raises:
+        NotAttempted, EvaluationError: as of `rows`.
+    """
+    try:
+        found = shards.of_split(repo, dataset.split) if streaming else None
+    except _errors() as error:
+        raise _unreadable(dataset, error) from None
+    return repository.data_files(repo) if found is None else found[0]
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What is raised where data cannot be read."""
+    import datasets
+
+    return ValueError, OSError, RecursionError, datasets.exceptions.DatasetsError
+
+
+def _unreadable(dataset: Dataset, error: BaseException) -> EvaluationError:
+    return EvaluationError(f"The data set {dataset.id} cannot be read: {first_line(error)}.")
+
+
+def _streamed(
+    dataset: Dataset, path: Path | None, repo: hub.Repo | None, progress: ProgressMaker, *, keep: bool
+) -> parquet.Rows | None:
+    """The rows of a Parquet file, or of a folder or repository of them; None if it is neither.
+
+    `datasets` says which files of a folder or repository are the split.
+    """
+    if repo is not None:
+        found = shards.of_split(repo, dataset.split)
+        if found is None:
+            return None
+        files, features = found
+        if not keep and shards.leave(repo, files):
+            return shards.rows(repo, files, features, progress)
+        folder = hub.fetch(repo, files, progress)
+        return parquet.Rows(parquet.layout([folder / file.name for file in files], features))
+    if path is not None and path.is_dir():
+        with datasets_quiet():
+            builder = _builder(dataset.id, path, None)
+        return builder and parquet.Rows(parquet.layout(shards.parquet_files(builder, dataset.split)))
+    return parquet.Rows(parquet.layout([path])) if path and path.suffix.lower() == ".parquet" else None
 
 
 def _builder(identifier: str, path: Path | None, fetched: Path | None) -> Any:
@@ -78,31 +127,8 @@ def _builder(identifier: str, path: Path | None, fetched: Path | None) -> Any:
     else:
         builder = datasets.load_dataset_builder(str(fetched))
         home = Path(str(fetched)).parents[1].resolve()  # in the hub's cache, a snapshot has links to files beside it
-    for file in (file for files in (builder.config.data_files or {}).values() for file in files):
-        if "://" in str(file) or not Path(file).resolve().is_relative_to(home):
-            raise EvaluationError(
-                f"The data set {identifier}: the file {str(file)!r} is refused: it is not one of its own."
-            )
+    repository.check_files(identifier, builder, home)
     return builder
-
-
-def _streamed(path: Path | None, builder: Any, split: str) -> parquet.Rows | None:
-    """The rows of a Parquet file, or of a folder or repository of them; None if it is neither.
-
-    `datasets` says which files of a folder are the split.
-    """
-    from datasets.packaged_modules.parquet.parquet import Parquet
-
-    if builder is None:
-        return parquet.Rows(parquet.layout([path])) if path and path.suffix.lower() == ".parquet" else None
-    if not isinstance(builder, Parquet):
-        return None
-    files: Any = builder.config.data_files
-    if split not in files:
-        raise ValueError(f'Unknown split "{split}". Should be one of {list(files)}.')
-    if any(getattr(builder.config, what, None) is not None for what in ("columns", "filters")):
-        raise ValueError("its card chooses columns or rows, which is not done with --claims-streaming")
-    return parquet.Rows(parquet.layout([Path(file) for file in files[split]], builder.info.features))
 
 
 def _of_parquet(folder: Path) -> bool:

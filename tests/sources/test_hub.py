@@ -285,21 +285,9 @@ def test_a_dry_run_asks_the_hub_and_fetches_no_data(tmp_path: Path) -> None:
 @pytest.fixture
 def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """This process's huggingface_hub, turned to a local server with one repository and to an empty cache."""
-    from huggingface_hub import constants
-
-    from pytest_claims.sources import hub as ours
-
     files = model_files() | {"long.txt": bytes(LONG)}
-    with Hub({"models/acme/good": Served(files, cut={"long.txt"})}) as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        ours._asked.cache_clear()
+    with hub.here({"models/acme/good": Served(files, cut={"long.txt"})}, tmp_path / "cache", monkeypatch) as server:
         yield server
-    ours._asked.cache_clear()
 
 
 def test_progress_counts_every_byte_once(local: Hub) -> None:
