@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -204,14 +204,26 @@ def draw(ordered: NDArray[np.float64], *, resamples: int, seed: int) -> NDArray[
     times = np.empty((min(resamples, max(1, BLOCK // n)), n), dtype=factors.dtype)  # how often each image is drawn
     for start in range(0, resamples, len(times)):
         block = times[: resamples - start]
-        # Draws of 32-bit numbers take a third of the time of draws of 64-bit numbers. They are the same however many are drawn
-        # at once, and one draw for several resamples saves time where there are few images.
         for first in range(0, len(block), at_once):
-            few = block[first : first + at_once]
-            for row, drawn in zip(few, rng.integers(0, n, size=few.shape, dtype=np.uint32), strict=True):
-                row[:] = np.bincount(drawn, minlength=n)
+            _count(rng, block[first : first + at_once])
         sums[start : start + len(block)] = block @ factors  # (b, n) @ (n, k)
     return sums
+
+
+def _count(rng: np.random.Generator, times: NDArray[Any]) -> None:
+    """Draw resamples, and set how often each image is in each of them: (b, n); b is 1 where there are many images.
+
+    Draws of 32-bit numbers take a third of the time of those of 64-bit numbers. How many are drawn at once does not change
+    what is drawn.
+    """
+    n = times.shape[1]
+    if n > arrays.ROWS:
+        times[:] = 0
+        for part in arrays.parts(times[0]):  # neither the draws nor `bincount`'s result of all images are held
+            np.add.at(times[0], rng.integers(0, n, size=len(part), dtype=np.uint32), times.dtype.type(1))
+        return
+    for row, drawn in zip(times, rng.integers(0, n, size=times.shape, dtype=np.uint32), strict=True):
+        row[:] = np.bincount(drawn, minlength=n)
 
 
 def _for_products(statistics: NDArray[np.float64]) -> NDArray[np.float32] | NDArray[np.float64]:
