@@ -54,6 +54,25 @@ def of_json_object(values: Mapping[str, Any], key: str, items: Iterable[Any]) ->
     return total.hexdigest()
 
 
+class JsonObject:
+    """What `of_json` gives for a mapping, of which one entry is held at a time."""
+
+    def __init__(self) -> None:
+        self._total = hashlib.sha256(b"{")
+        self._before = ""
+
+    def add(self, key: str, value: Any) -> None:
+        """Add an entry. Keys come sorted."""
+        self._total.update(f"{self._before}{json.dumps(key)}: {json.dumps(value, sort_keys=True)}".encode())
+        self._before = ", "
+
+    def digest(self) -> str:
+        """The full digest of the entries that were added."""
+        found = self._total.copy()
+        found.update(b"}")
+        return found.hexdigest()
+
+
 AT_ONCE = 256
 """How many items of a list are written as JSON at once."""
 

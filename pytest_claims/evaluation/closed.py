@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from pytest_claims import spool
 from pytest_claims.architectures import token_ids
 from pytest_claims.errors import EvaluationError
 from pytest_claims.protocol import decoding_facts
@@ -83,7 +85,7 @@ def prepare(plan: CaptioningPlan, loaded: Loaded, config: GenerationConfig, fed:
             length_penalty=penalty,
             candidates=stated.candidates,
         ),
-        prompts={name: ids for name, (_, ids) in fed.each.items()},
+        prompts=spool.mapped(fed.each, itemgetter(1)),
         slots=plan.run.batch_size or BATCH,
     )
     facts = {
@@ -113,14 +115,16 @@ def tokens(loaded: Loaded, listed: ClosedList, fed: Fed) -> tuple[tuple[int, ...
     if loaded.language_model.config.is_encoder_decoder:
         found = [tuple(architecture.own_ids(text)) for text in listed.texts]
     else:
-        prompts = list(dict.fromkeys(text for text, _ in fed.each.values()))
-        found = [_behind(loaded, prompts[0], text) for text in listed.texts]
-        for prompt in prompts[1:]:
-            if _behind(loaded, prompt, listed.texts[0]) != found[0]:
+        first = next(iter(spool.entries(fed.each)))[1][0]
+        found = [_behind(loaded, first, text) for text in listed.texts]
+        before = first
+        for _, (prompt, _) in spool.entries(fed.each):
+            if prompt != before and _behind(loaded, prompt, listed.texts[0]) != found[0]:
                 raise EvaluationError(
-                    f"The answer {listed.texts[0]!r} has other tokens behind {prompt!r} than behind {prompts[0]!r}. End the "
+                    f"The answer {listed.texts[0]!r} has other tokens behind {prompt!r} than behind {first!r}. End the "
                     "template with a word or a sign, and without white space."
                 )
+            before = prompt
     special = set(tokenizer.all_special_ids)
     for ids, text, place in zip(found, listed.texts, listed.places, strict=True):
         if not ids or special & set(ids):

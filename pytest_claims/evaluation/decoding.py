@@ -6,12 +6,14 @@ The decoder is the project's beam search (`beam/`) if it gives the same tokens a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from pytest_claims import spool
 from pytest_claims.errors import EvaluationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import torch
     from transformers import GenerationConfig
@@ -138,9 +140,9 @@ class SharedPrefix:
 
         loaded, settings, fed = self.loaded, self.settings, self.fed
         key = _search_key(settings, fed)
-        prompts: torch.Tensor | dict[str, tuple[int, ...]] = torch.tensor([fed.shared])
+        prompts: torch.Tensor | Mapping[str, tuple[int, ...]] = torch.tensor([fed.shared])
         if fed.each:
-            prompts = {name: fed.tokens(name) for name in fed.each}
+            prompts = spool.mapped(fed.each, itemgetter(1))
 
         def build(slots: int) -> beam.BeamSearch:
             kept: beam.BeamSearch | None = loaded.searches.pop(key, None)

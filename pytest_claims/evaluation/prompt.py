@@ -11,14 +11,18 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_claims import digests
+from pytest_claims import digests, spool
 from pytest_claims.protocol import visible
 from pytest_claims.spec import PLACE, filled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_claims.sources.checkpoint import Loaded
+
+
+AT_ONCE = 10_000
+"""How many prompts are tokenised at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +34,9 @@ class Fed:
     shared: tuple[int, ...] = ()
     """The input tokens of every image: image tokens and prompt."""
     each: Mapping[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
-    """The prompt and the input tokens of each image by its id; empty if all have the same."""
+    """The prompt and the input tokens of each image by its id; empty if all have the same. As `spool.by_name` gives it."""
+    noted: tuple[int, str] | None = None
+    """`longest` and `digest`, where they were noted while the prompts were tokenised."""
 
     def prompt(self, name: str) -> str:
         """The prompt of an image."""
@@ -43,12 +49,17 @@ class Fed:
     @property
     def longest(self) -> int:
         """The number of input tokens of the image that has most."""
+        if self.noted is not None:
+            return self.noted[0]
         return max(len(tokens) for _, tokens in self.each.values()) if self.each else len(self.shared)
 
     @property
     def digest(self) -> str:
         """SHA-256 over the input tokens of all images."""
-        return _digest({name: tokens for name, (_, tokens) in self.each.items()} if self.each else self.shared)
+        if self.noted is not None:
+            return self.noted[1]
+        tokens = {name: tokens for name, (_, tokens) in self.each.items()} if self.each else self.shared
+        return digests.of_json(tokens)[: digests.SHORT]
 
 
 def observe(
@@ -90,39 +101,69 @@ def _observe_each(
     loaded: Loaded, template: str, stated: str | None, questions: Mapping[str, str]
 ) -> tuple[Fed, dict[str, Any]]:
     """See `observe`. All rows are compared; the facts hold digests of their tokens, and spell the first row that differs."""
-    architecture = loaded.architecture
-    texts = {name: filled(template, question) for name, question in questions.items()}
-    rows = architecture.feed_each(list(texts.values()))
-    fed = Fed(
-        text=template,
-        each={name: (text, tokens) for (name, text), tokens in zip(texts.items(), rows, strict=True)},
-    )
+    noted = _Noted(loaded, template, stated)
+    each = spool.by_name(noted.tokenised(questions), lambda row: len(row[0]) + 8 * len(row[1]))
+    fed = Fed(text=template, each=each, noted=(noted.longest, noted.digest()))
+    shown = noted.first or next(iter(spool.entries(questions)))[0]
     facts: dict[str, Any] = {"text": template, "ids": [fed.digest], "stated_ids": None, "stated": None}
-    shown = next(iter(questions))
     if stated is not None:
-        clean = {name: filled(stated, question) for name, question in questions.items()}
-        expected = {name: tuple(architecture.stated(text)) for name, text in clean.items()}
-        differing = [name for name in questions if fed.tokens(name) != expected[name]]
-        shown = differing[0] if differing else shown
-        facts["stated_ids"] = [_digest(expected)]
-        facts["stated"] = _spell_template(loaded, expected[shown], questions[shown])
-        if differing:
-            facts["differing"] = f"{len(differing):,} of {len(questions):,} prompts, the first that of {shown}"
-        for text in clean.values():
-            if heard := _misread(loaded, text):
-                facts["tokenizer"] = f"reads {visible(text)!r} as {visible(heard)!r}"
-                break
+        expected = loaded.architecture.stated(filled(stated, questions[shown]))
+        facts["stated_ids"] = [noted.digest(stated=True)]
+        facts["stated"] = _spell_template(loaded, expected, questions[shown])
+        if noted.differing:
+            facts["differing"] = f"{noted.differing:,} of {len(questions):,} prompts, the first that of {shown}"
+        if noted.misread:
+            facts["tokenizer"] = noted.misread
     return fed, {"prompt": _spell_template(loaded, fed.tokens(shown), questions[shown]), **facts}
+
+
+class _Noted:
+    """Tokenises the prompts of rows, `AT_ONCE` at a time, and notes what the facts hold of them.
+
+    Args:
+        loaded: the checkpoint.
+        template: the template of the run.
+        stated: that of the paper; None if it does not state one.
+    """
+
+    def __init__(self, loaded: Loaded, template: str, stated: str | None) -> None:
+        self._loaded, self._template, self._stated = loaded, template, stated
+        self._fed, self._expected = digests.JsonObject(), digests.JsonObject()
+        self.longest = self.differing = 0
+        self.first = self.misread = ""
+        """The first row whose tokens are not those of the paper's template, and what the tokenizer misread; "" if none."""
+
+    def digest(self, *, stated: bool = False) -> str:
+        """The digest of the tokens of all rows, or of those that the paper's template gives."""
+        return (self._expected if stated else self._fed).digest()[: digests.SHORT]
+
+    def tokenised(self, questions: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, tuple[int, ...]]]]:
+        """The prompt and the tokens of each row by its id, in the order of the ids."""
+        given = iter(spool.entries(questions))
+        while some := list(itertools.islice(given, AT_ONCE)):
+            texts = [filled(self._template, question) for _, question in some]
+            rows = self._loaded.architecture.feed_each(texts)
+            for (name, question), text, tokens in zip(some, texts, rows, strict=True):
+                self._fed.add(name, tokens)
+                self.longest = max(self.longest, len(tokens))
+                if self._stated is not None:
+                    self._compare(name, tokens, filled(self._stated, question))
+                yield name, (text, tokens)
+
+    def _compare(self, name: str, tokens: tuple[int, ...], clean: str) -> None:
+        expected = tuple(self._loaded.architecture.stated(clean))
+        self._expected.add(name, expected)
+        if tokens != expected:
+            self.differing += 1
+            self.first = self.first or name
+        if not self.misread and (heard := _misread(self._loaded, clean)):
+            self.misread = f"reads {visible(clean)!r} as {visible(heard)!r}"
 
 
 def _spell_template(loaded: Loaded, ids: Sequence[int], question: str) -> str:
     """Tokens of a row as readable text, with the place of the question instead of the question."""
     text, asked = spell(loaded, ids), visible(question)
     return text.replace(asked, PLACE) if asked and text.count(asked) == 1 else text
-
-
-def _digest(tokens: Any) -> str:
-    return digests.of_json(tokens)[: digests.SHORT]
 
 
 def _misread(loaded: Loaded, stated: str) -> str:

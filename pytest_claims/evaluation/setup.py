@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from pytest_claims import digests, machine
+from pytest_claims import digests, machine, spool
 from pytest_claims.architectures import token_ids
 from pytest_claims.evaluation import closed, decoding, images, prompt, reference
 from pytest_claims.evidence import Output
@@ -114,7 +114,8 @@ def prepare(plan: CaptioningPlan, bench: Bench) -> Setup:
     ids = split.draw(plan.sample, plan.seed)
     loaded = bench.checkpoint(plan, device)
     config = generation_config(plan, loaded)
-    questions = {name: split.questions[name] for name in ids} if isinstance(plan, AnsweringPlan) else None
+    asks = isinstance(plan, AnsweringPlan)
+    questions = spool.by_name(((name, split.questions[name]) for name in ids), len) if asks else None
     fed, prompt_facts = prompt.observe(loaded, plan.protocol.prompt, plan.claim.protocol.prompt, questions)
     decoder, chosen, listed = _decoder(plan, loaded, config, fed, bench.share(len(ids)))
     rows = int(split.facts["images"])

@@ -191,6 +191,33 @@ def test_one_row_that_differs_is_found() -> None:
     assert "differing" not in facts
 
 
+@pytest.mark.parametrize("template", [TEMPLATE, "a {question} of."])
+def test_many_rows_are_observed_as_few(monkeypatch: pytest.MonkeyPatch, template: str) -> None:
+    """Facts, digests, prompts and tokens do not depend on where the rows are, and how many are tokenised at once."""
+    from types import SimpleNamespace
+
+    from pytest_claims import digests, spool
+    from pytest_claims.evaluation import prompt
+
+    text = SimpleNamespace(unk_token_id=None, decode=lambda ids, **_: "".join(map(chr, ids)))
+    loaded: Any = SimpleNamespace(architecture=Odd(), processor=SimpleNamespace(tokenizer=text))
+    questions = {f"q{number:02}": ("square", "red", "blue é", "")[number * 7 % 4] for number in range(20)}
+    few, expected = prompt.observe(loaded, template, TEMPLATE, questions)
+    tokens = {name: few.tokens(name) for name in questions}
+    assert expected["ids"] == [digests.of_json(tokens)[:16]] == [few.digest]
+    assert few.longest == max(map(len, tokens.values()))
+    monkeypatch.setattr(spool, "KEEP", 3)
+    monkeypatch.setattr(spool, "BLOCK", 2)
+    monkeypatch.setattr(prompt, "AT_ONCE", 6)
+    many, facts = prompt.observe(loaded, template, TEMPLATE, spool.by_name(questions.items()))
+    assert isinstance(many.each, spool.Table)
+    assert facts == expected
+    assert (many.digest, many.longest) == (few.digest, few.longest)
+    assert [(many.prompt(name), many.tokens(name)) for name in questions] == [
+        (few.prompt(name), few.tokens(name)) for name in questions
+    ]
+
+
 def test_an_unstated_template_is_unknown(tmp_path: Path) -> None:
     """A paper that states no prompt leaves the axis unknown, whatever the run asks with."""
     opt(tmp_path / "model")
