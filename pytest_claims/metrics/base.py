@@ -271,7 +271,7 @@ def mean_score(
         counts={"sum": total, "images": n},
         interval=interval(
             corpus,
-            _column(per_image),
+            column(per_image),
             lambda sums: sums[:, 0] / n,
             lambda sums: np.full_like(sums, 1 / n),
             population=population,
@@ -282,7 +282,7 @@ def mean_score(
     )
 
 
-def _column(values: Sequence[float]) -> NDArray[np.float64]:
+def column(values: Sequence[float]) -> NDArray[np.float64]:
     """The values as an array, (n, 1)."""
     found, given = arrays.empty(len(values), 1, np.float64), iter(values)
     for part in arrays.parts(found):

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from pytest_claims.errors import MetricError
-from pytest_claims.metrics.base import LEVEL, draw
+from pytest_claims.metrics import arrays
+from pytest_claims.metrics.base import LEVEL, column, draw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,7 +72,8 @@ class Pair:
 
     def __init__(self, candidate: Corpus, reference: Corpus) -> None:
         own, other = candidate.by_id, reference.by_id
-        if [candidate.ids[i] for i in own] != [reference.ids[i] for i in other]:
+        unequal = (candidate.ids[one] != reference.ids[two] for one, two in zip(own, other, strict=False))
+        if len(own) != len(other) or any(unequal):
             raise MetricError("The two runs did not score the same images, so they cannot be paired.")
         for one, two in zip(own, other, strict=True):
             if candidate.references[one] != reference.references[two]:
@@ -102,8 +104,10 @@ class Pair:
             sums, columns = self._sums(ours, theirs, resamples, seed), ours.shape[1]
             replicates = metric.value(sums[:, :columns]) - metric.value(sums[:, columns:])  # (r,)
         elif _is_mean(candidate) and _is_mean(reference):
-            ours, theirs = (np.array(score.per_image)[:, None] for score in (candidate, reference))
-            each = ours[self.candidate.by_id] - theirs[self.reference.by_id]  # (n, 1)
+            each = self.candidate.in_order(column(candidate.per_image))  # (n, 1)
+            theirs = self.reference.in_order(column(reference.per_image))
+            for mine, other in zip(arrays.parts(each), arrays.parts(theirs), strict=True):
+                np.subtract(mine, other, out=mine)
             replicates = draw(each, resamples=resamples, seed=seed)[:, 0] / n
         else:
             return None
@@ -127,7 +131,10 @@ class Pair:
         for one, other, drawn, sums in self._drawn:
             if one is ours and other is theirs and drawn == (resamples, seed):
                 return sums
-        both = np.hstack([ours[self.candidate.by_id], theirs[self.reference.by_id]])
+        columns = ours.shape[1]
+        both = arrays.empty(len(ours), columns + theirs.shape[1], np.float64)
+        both[:, :columns] = self.candidate.in_order(ours)
+        both[:, columns:] = self.reference.in_order(theirs)
         sums = draw(both, resamples=resamples, seed=seed)
         self._drawn.append((ours, theirs, (resamples, seed), sums))
         return sums
