@@ -60,6 +60,8 @@ class Cluster:
         for node, site, reads in self._probed(shipped(plan, bench.split(plan))):
             check(site)
             (readers if reads else others).append(node)
+        if not readers and not others:
+            return "no machine of the cluster answered when it was asked"
         if not others:
             return f"the actors read them ({len(readers)} machines asked)"
         named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
@@ -86,6 +88,8 @@ class Cluster:
         for name, call in asked:
             try:
                 site, reads = ray.get(call, timeout=PROBE)
+            except ray.exceptions.TaskUnschedulableError:
+                continue  # it has left the cluster, which Ray lists for some seconds more
             except ray.exceptions.RayError as error:
                 raise EvaluationError(
                     f"The machine {name} of {connection.called()} cannot run an actor: {said(error)}. It needs the same "

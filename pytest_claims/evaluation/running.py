@@ -16,7 +16,7 @@ SHARE = 0.008
 """The part of the elapsed time that the running score may cost. If that is not enough, it covers fewer images, and says so."""
 CHUNK = 8
 """How many outputs are scored before the time is looked at."""
-WAITING = 50_000
+WAITING = 10_000
 """How many outputs are held that wait to be scored: where nobody watches, none ever is."""
 
 

@@ -16,6 +16,7 @@ import threading
 import time
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -344,6 +345,21 @@ def test_a_machine_that_reads_no_images(
     assert found.equals(local)
     assert found.provenance["images_read"].startswith("by the driver, for ")
     assert "images: the driver sends them: no machine of the cluster reads them itself" in "\n".join(found.said)
+
+
+def test_a_machine_that_has_left(cluster: Any, claim: Claim, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that died is listed for some seconds more. The plan asks the others, and is no error."""
+    from pytest_claims import protocol
+    from pytest_claims.cluster import connection
+
+    cluster.connect()
+    there = connection.nodes()
+    gone = replace(there[0], id="e" * len(there[0].id), cpus=1)
+    monkeypatch.setattr(connection, "nodes", lambda: (*there, gone))
+    plan: Any = protocol.plan(claim, Settings(data=(SHAPES,)))
+    assert cluster.access(plan, Bench()) == "the actors read them (2 machines asked)"
+    monkeypatch.setattr(connection, "nodes", lambda: (gone,))
+    assert cluster.access(plan, Bench()) == "no machine of the cluster answered when it was asked"
 
 
 def test_an_image_that_kills_its_actor(
