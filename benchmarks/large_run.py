@@ -1,11 +1,11 @@
 """A captioning run of very many rows, with a stub in place of the decoder: `python -m benchmarks.scale model` starts it.
 
-    python -m benchmarks.large_run FOLDER PHASE ROWS      # one phase, in a process of its own
+    python -m benchmarks.large_run FOLDER PHASE ROWS HOW      # one phase, in a process of its own
 
 Real are the data set, the recipe (with the tiny model of claims/shapes, which is loaded and observed), the evidence folder with
 its seals, resume, replay, audit, joining, scoring and the verdict. The stub says a caption at once, made of the row's own
 references; so what is left is what grows with the rows. Phases: `run` is ended by Ctrl-C after half of the rows, `resume` goes
-on to the end, `replay` scores the evidence without model and data.
+on to the end, `replay` scores the evidence without model and data. HOW is `streamed`, or anything else.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Stub:
         self._stop = stop
         self._setup: Any = None
 
-    def prepare(self, plan: CaptioningPlan, _bench: Bench) -> Stub:
+    def prepare(self, plan: CaptioningPlan, bench: Bench) -> Stub:
         """Load the model and read the data set, as a local run does."""
         from pytest_claims.bench import Bench
         from pytest_claims.evaluation.setup import prepare
 
-        self._setup = prepare(plan, Bench())
+        self._setup = prepare(plan, Bench(streaming=bench.streaming))
         self.recipe, self.split, self.changes = self._setup.recipe, self._setup.split, self._setup.changes
         return self
 
@@ -119,7 +119,7 @@ def status(what: str) -> int:
     return int(found[1])
 
 
-def main(folder: Path, phase: str, rows: int) -> None:
+def main(folder: Path, phase: str, rows: int, how: str) -> None:
     """Run a phase, and print what it took as JSON."""
     from pytest_claims.bench import Bench
     from pytest_claims.run import Session
@@ -130,7 +130,9 @@ def main(folder: Path, phase: str, rows: int) -> None:
     replayed = phase == "replay"
     stub: Any = None if replayed else Stub(rows // 2 if phase == "run" else None)
     settings = Settings(data=(SHAPES,), device="cpu", replay=replayed, accept_replay=replayed)
-    bench = Bench(evidence=partial(Path, folder / "evidence"), replay=replayed, executor=stub)
+    bench = Bench(
+        evidence=partial(Path, folder / "evidence"), replay=replayed, executor=stub, streaming=how == "streamed"
+    )
     bench.preflight = lambda *_, **__: _Nothing()  # type: ignore[method-assign, assignment] # the stub has no device
     memory, started, verdict = Anonymous(), time.process_time(), None
     before = memory.now()
@@ -150,4 +152,4 @@ def main(folder: Path, phase: str, rows: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4])
