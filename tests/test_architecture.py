@@ -61,19 +61,21 @@ def room_of(module: str) -> str:
     return module.removeprefix("pytest_claims").strip(".").partition(".")[0]
 
 
+def name_of(path: Path) -> str:
+    """`pytest_claims/spec/load.py` → `pytest_claims.spec.load`."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+PATHS = sorted(PACKAGE.rglob("*.py"))
+KNOWN = {name_of(path) for path in PATHS}
+"""The modules of the package."""
+
+
 @cache
 def modules() -> tuple[tuple[str, ast.Module], ...]:
-    """The package's modules by dotted name. They are read once."""
-    found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        found.append((name, ast.parse(path.read_text(encoding="utf-8"))))
-    return tuple(found)
-
-
-KNOWN = {name for name, _ in modules()}
-"""The modules of the package."""
+    """The package's modules by dotted name. They are read once, by the first test that asks for them."""
+    return tuple((name_of(path), ast.parse(path.read_text(encoding="utf-8"))) for path in PATHS)
 
 
 class Imports(ast.NodeVisitor):
