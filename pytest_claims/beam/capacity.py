@@ -95,7 +95,7 @@ def choose_slots(
 
 def caption(
     build: Callable[[int], BeamSearch],
-    images: Iterable[tuple[str, Tensor]],
+    images: Iterable[tuple[str, Tensor] | None],
     budget: SlotBudget,
     *,
     keep: Callable[[BeamSearch], object] = lambda _: None,
@@ -116,9 +116,13 @@ def caption(
     pending: dict[str, Tensor] = {}  # taken from `images` and not finished; at most `slots` of them
     broken: list[BaseException] = []
 
-    def remembered() -> Iterator[tuple[str, Tensor]]:
+    def remembered() -> Iterator[tuple[str, Tensor] | None]:
         try:
-            for image_id, pixels in images:
+            for image in images:
+                if image is None:
+                    yield None
+                    continue
+                image_id, pixels = image
                 if image_id in pending:
                     raise EvaluationError(f"Image {image_id} comes twice.")
                 pending[image_id] = pixels

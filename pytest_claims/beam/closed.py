@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
@@ -27,6 +26,7 @@ from torch.nn import functional  # noqa: TID253 - as above
 from pytest_claims import devices
 from pytest_claims.beam.decoder import Decoder
 from pytest_claims.beam.encoder import Encoder
+from pytest_claims.beam.intake import take
 from pytest_claims.beam.prompts import Prompts
 from pytest_claims.beam.search import may_pack
 from pytest_claims.beam.settings import BeamSettings, supports
@@ -111,15 +111,17 @@ class Ranking(ABC):
         lengths = [float((len(tokens) + 1) ** closed.length_penalty) for tokens in closed.answers]
         self._normalisers = torch.tensor(lengths, dtype=torch.float32, device=place)
 
-    def run(self, images: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    def run(self, images: Iterable[tuple[str, Tensor] | None]) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Rank the list for each question: (id, pixel values (3, H, W)) → (id, numbers of the best answers, best first).
 
         Raises:
             EvaluationError: the model gives no finite numbers.
         """
-        source = iter(images)
-        while taken := list(islice(source, self.slots)):
-            yield from self._ranked(taken)
+        source, exhausted = iter(images), False
+        while not exhausted:
+            taken, exhausted = take(source, self.slots)
+            if taken:
+                yield from self._ranked(taken)
 
     @torch.inference_mode()
     def _ranked(self, images: list[tuple[str, Tensor]]) -> list[tuple[str, tuple[int, ...]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
@@ -12,6 +11,7 @@ from pytest_claims.beam.decoder import Decoder
 from pytest_claims.beam.encoder import Encoder
 from pytest_claims.beam.graphs import WIDTH, Graphs
 from pytest_claims.beam.hypotheses import Hypotheses
+from pytest_claims.beam.intake import take
 from pytest_claims.beam.prompts import Prompts
 from pytest_claims.beam.settings import BeamSettings, supports
 from pytest_claims.beam.turnover import Turnover
@@ -93,12 +93,13 @@ class BeamSearch:
                 step=self._advance,
             )
 
-    def run(self, images: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    def run(self, images: Iterable[tuple[str, Tensor] | None]) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Caption images.
 
         Args:
             images: (id, pixel values of shape (3, H, W)). An image is taken only when a slot is free, or, on a GPU, a place in
-                the waiting room, so at most about twice `slots` images are held at a time.
+                the waiting room, so at most about twice `slots` images are held at a time. None: there is none now; see
+                `intake`.
 
         Yields:
             (id, token ids) of finished images, in any order. The token ids are those that `generate` returns after the
@@ -115,8 +116,7 @@ class BeamSearch:
         while True:
             free = self.slots - len(active)
             if not exhausted and (not active or free * _REFILL >= self.slots):
-                waiting = list(islice(source, free))
-                exhausted = len(waiting) < free
+                waiting, exhausted = take(source, free)
                 if waiting:
                     done = self._admit(waiting, len(active))
                     active += [image_id for image_id, _ in waiting]
@@ -125,7 +125,9 @@ class BeamSearch:
                     yield from self._leave(active, steps, done)
                     continue
             if not active:
-                return
+                if exhausted:
+                    return
+                continue
             done = self._step(len(active), max(steps))
             steps = [step + 1 for step in steps]
             yield from self._leave(active, steps, done)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch  # noqa: TID253 - this room is imported only when a model is evaluated
@@ -23,6 +22,7 @@ import torch  # noqa: TID253 - this room is imported only when a model is evalua
 from pytest_claims import devices
 from pytest_claims.beam.decoder import Decoder
 from pytest_claims.beam.hypotheses import Hypotheses
+from pytest_claims.beam.intake import take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -95,7 +95,7 @@ class Turnover:
         self._queue = torch.zeros(2, dtype=torch.long, device=where)  # the first waiting image, and how many wait
         self._numbers = torch.arange(max(self.slots, self._most + 1), device=where)
 
-    def run(self, images: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, list[int], float]]:
+    def run(self, images: Iterable[tuple[str, Tensor] | None]) -> Iterator[tuple[str, list[int], float]]:
         """Caption images: (id, tokens, score) of decided images, in any order."""
         source = iter(images)
         self._names: dict[int, str] = {}  # of the images in flight, by ticket
@@ -110,13 +110,16 @@ class Turnover:
         exhausted = False
         while True:
             while not exhausted and (space := self._space()):
-                taken = list(islice(source, space))
-                exhausted = len(taken) < space
+                taken, exhausted = take(source, space)
+                if not taken:
+                    break
                 youngest = 1
                 self._admit(taken)
                 del taken
             if not self._names:
-                return
+                if exhausted:
+                    return
+                continue
             # Where nothing waits, all that is in a slot is decided when the youngest has its last token.
             for _ in range(LOOK if self._count else min(LOOK, max(1, most - youngest))):
                 self._step(len(self._seats), furthest)

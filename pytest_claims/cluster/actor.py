@@ -294,7 +294,6 @@ class _Run:
                     self.changed.wait_for(lambda: self.waiting or self.stopped)
                 if self.stopped:
                     return
-                # The iterator ends when nothing waits: then the batch is decoded to its end, and nobody waits for anybody.
                 for found in self.setup.caption(self._next()):
                     with self.changed:
                         self.ready.append(found)
@@ -304,9 +303,11 @@ class _Run:
                 self.error = failed(error)
                 self.changed.notify_all()
 
-    def _next(self) -> Iterator[str]:
+    def _next(self) -> Iterator[str | None]:
+        """The images as they arrive; None while none waits and others are decoded. It ends when there is nothing to do."""
         while True:
-            try:
-                yield self.waiting.popleft()
-            except IndexError:
-                return
+            with self.changed:
+                name = self.waiting.popleft() if self.waiting else None
+                if self.stopped or (name is None and self.held == len(self.ready)):
+                    return
+            yield name

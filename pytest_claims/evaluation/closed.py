@@ -43,7 +43,7 @@ class Ranked:
         """See `Decoder.batch_size`."""
         return self.ranking.slots
 
-    def decode(self, images: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, Sequence[int]]]:
+    def decode(self, images: Iterable[tuple[str, torch.Tensor] | None]) -> Iterator[tuple[str, Sequence[int]]]:
         """See `Decoder.decode`."""
         return self.ranking.run(images)
 

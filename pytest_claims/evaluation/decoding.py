@@ -43,7 +43,7 @@ class Decoder(Protocol):
     def batch_size(self) -> int:
         """How many images are processed at a time. In float32, it does not change the captions."""
 
-    def decode(self, images: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, Sequence[int]]]:
+    def decode(self, images: Iterable[tuple[str, torch.Tensor] | None]) -> Iterator[tuple[str, Sequence[int]]]:
         """Decode images: (id, pixel values (3, H, W)) → (id, generated tokens without the prompt), in any order.
 
         Of a closed list: the numbers of the best answers, best first, in place of tokens.
@@ -100,17 +100,19 @@ def _search_key(settings: BeamSettings, fed: Fed) -> tuple[Any, ...]:
     return settings, fed.digest
 
 
-def alike(images: Iterable[tuple[str, T]], size: int, fed: Fed) -> Iterator[list[tuple[str, T]]]:
+def alike(images: Iterable[tuple[str, T] | None], size: int, fed: Fed) -> Iterator[list[tuple[str, T]]]:
     """Batches of at most `size` images whose prompts have the same number of tokens.
 
     So `generate` never pads a prompt. Where positions are absolute and are not counted from the mask (BERT in BLIP), padding
-    would change the output.
+    would change the output. None: no image is there now (see `beam.intake`), so a batch is not waited for.
     """
     waiting: dict[int, list[tuple[str, T]]] = {}
     for image in images:
-        group = waiting.setdefault(len(fed.tokens(image[0])), [])
-        group.append(image)
-        full = len(group) == size
+        full = image is None and bool(waiting)
+        if image is not None:
+            group = waiting.setdefault(len(fed.tokens(image[0])), [])
+            group.append(image)
+            full = len(group) == size
         if full or sum(map(len, waiting.values())) > HELD * size:
             longest = max(waiting, key=lambda length: len(waiting[length]))
             yield waiting.pop(longest)
@@ -132,7 +134,7 @@ class SharedPrefix:
         """How many images are processed at a time; less than at the start if memory ran out."""
         return self.budget.slots
 
-    def decode(self, images: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, Sequence[int]]]:
+    def decode(self, images: Iterable[tuple[str, torch.Tensor] | None]) -> Iterator[tuple[str, Sequence[int]]]:
         """See `Decoder`. If memory runs out, continue with half as many images at a time."""
         import torch
 
@@ -173,7 +175,7 @@ class Stock:
         """See `Decoder`. The name includes the reason why the project's own beam search is not used."""
         return f"transformers.generate ({self.reason.rstrip('.')})"
 
-    def decode(self, images: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, Sequence[int]]]:
+    def decode(self, images: Iterable[tuple[str, torch.Tensor] | None]) -> Iterator[tuple[str, Sequence[int]]]:
         """See `Decoder`. The last batch may be smaller."""
         for batch in alike(images, self.batch_size, self.fed):
             rows = self._generate([pixels for _, pixels in batch], [self.fed.tokens(name) for name, _ in batch])
@@ -206,7 +208,7 @@ class Together:
         chat = ", chat template" if self.loaded.architecture.template else ""
         return f"transformers.generate ({type(self.loaded.model).__name__}{chat})"
 
-    def decode(self, images: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Sequence[int]]]:
+    def decode(self, images: Iterable[tuple[str, Any] | None]) -> Iterator[tuple[str, Sequence[int]]]:
         """See `Decoder`. The input has PIL images instead of pixel values."""
         import torch
 

@@ -68,16 +68,17 @@ class Setup:
             "batch_size": self.decoder.batch_size,
         }
 
-    def caption(self, ids: Iterable[str]) -> Iterator[tuple[Output, str]]:
+    def caption(self, ids: Iterable[str | None]) -> Iterator[tuple[Output, str]]:
         """Caption images, or answer the questions about them.
 
-        The outputs come in the order in which they are ready, each with the digest of its image's bytes.
+        The outputs come in the order in which they are ready, each with the digest of its image's bytes. None among the ids:
+        there is none now, and there may be one later (see `beam.intake`).
         """
         image_digests: dict[str, str] = {}
         ends = token_ids(self.config.eos_token_id)
         if isinstance(ids, Sequence):  # an actor's come one after the other, in the order that the driver chose
             ids = self.split.in_order(ids)
-        for name, tokens in self.decoder.decode(pixels(self.loaded, self.split, ids, image_digests)):
+        for name, tokens in self.decoder.decode(arriving(self.loaded, self.split, ids, image_digests)):
             yield self._output(name, tokens, ends), image_digests.pop(name)
 
     def _output(self, name: str, tokens: Sequence[int], ends: frozenset[int]) -> Output:
@@ -179,7 +180,14 @@ def model_digest(loaded: Loaded) -> str:
 def pixels(
     loaded: Loaded, split: Split, ids: Iterable[str], image_digests: dict[str, str]
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    """The pixel values of images for the vision encoder, (3, H, W) each, in the order of `ids`.
+    """As `arriving`, of images that are all there."""
+    return (image for image in arriving(loaded, split, ids, image_digests) if image is not None)
+
+
+def arriving(
+    loaded: Loaded, split: Split, ids: Iterable[str | None], image_digests: dict[str, str]
+) -> Iterator[tuple[str, torch.Tensor] | None]:
+    """The pixel values of images for the vision encoder, (3, H, W) each, in the order of `ids`; None where that has None.
 
     Threads decode and resize the images in advance, since PIL releases the interpreter lock while it works.
 
@@ -204,10 +212,13 @@ def pixels(
         ahead: deque[tuple[str, Future[torch.Tensor]]] = deque()
         try:
             for name in ids:
-                ahead.append((name, pool.submit(read, name)))
-                if len(ahead) > AHEAD:
+                if name is not None:
+                    ahead.append((name, pool.submit(read, name)))
+                while len(ahead) > (AHEAD if name is not None else 0):
                     done, future = ahead.popleft()
                     yield done, future.result()
+                if name is None:
+                    yield None
             while ahead:
                 done, future = ahead.popleft()
                 yield done, future.result()

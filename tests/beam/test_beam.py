@@ -243,6 +243,31 @@ def test_images_are_pulled_only_when_there_is_room(model: Any, images: Images) -
     assert returned == 40
 
 
+def test_images_that_come_while_others_are_decoded(model: Any, images: Images) -> None:
+    """A stream that has no image now is asked again: what comes later joins what is decoded, and no token changes."""
+    search = BeamSearch(model, settings(**PAPER), input_ids=prompt_ids(model), slots=4)
+    expected = dict(search.run(images))
+    given: list[str] = []
+    returned: list[str] = []
+
+    def stream() -> Iterator[tuple[str, Tensor] | None]:
+        for number, image in enumerate(images):
+            # A pause, or several, as long as something is decoded; none before the first image.
+            for _ in range(number % 4):
+                if len(given) > len(returned):
+                    yield None
+            given.append(image[0])
+            yield image
+
+    found, together = {}, 0
+    for name, tokens in search.run(stream()):
+        together += len(given) > len(returned) + 1
+        returned.append(name)
+        found[name] = tokens
+    assert found == expected
+    assert together > len(images) // 2, "images must be decoded beside others"
+
+
 def test_no_images(model: Any) -> None:
     """No images, no captions, no error."""
     assert ours(model, [], **PAPER) == {}

@@ -139,6 +139,32 @@ def test_no_more_images_are_taken_than_have_a_place(model: Any) -> None:
     assert found == taken == 60
 
 
+def test_images_that_come_while_others_are_decoded(model: Any) -> None:
+    """A stream that has no image now is asked again: what comes later joins what is decoded, and no token changes."""
+    images = random_images(30)
+    search = search_of(model, 4, **PAPER)
+    expected = dict(search.run(images))
+    given: list[str] = []
+    returned: list[str] = []
+
+    def stream() -> Iterator[tuple[str, Tensor] | None]:
+        for number, image in enumerate(images):
+            # A pause, or several, as long as something is decoded; none before the first image.
+            for _ in range(number % 4):
+                if len(given) > len(returned):
+                    yield None
+            given.append(image[0])
+            yield image
+
+    found, together = {}, 0
+    for name, tokens in search.run(stream()):
+        together += len(given) > len(returned) + 1
+        returned.append(name)
+        found[name] = tokens
+    assert found == expected
+    assert together > len(images) // 2, "images must be decoded beside others"
+
+
 def test_a_search_runs_again_after_an_unfinished_run(model: Any) -> None:
     """What an abandoned run has left in slots, waiting room and table is not seen by the next one."""
     images = random_images(30)

@@ -14,7 +14,7 @@ from tests.evaluation.test_models import CROPPED, SIDE, blip, flan_t5, git, llav
 from tests.shapes import SHAPES, torch, transformers, write_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from pytest_claims.bench import Bench
@@ -142,6 +142,23 @@ def test_candidates_are_those_with_the_likeliest_first_token(
         order = sorted(first, key=lambda number: -known[number][0] * known[number][2])
         assert output.ranked == tuple(LISTED[number] for number in order)
     assert [o.ranked for o in found.outputs] != [o.ranked[:4] for o in everything.outputs]
+
+
+def test_questions_that_come_later_are_ranked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no question is there now (None), those that are there are ranked, and the others when they come."""
+    from pytest_claims.evaluation import setup
+
+    whole = {output.id: output.ranked for output in ranked(tmp_path).outputs}
+    arriving = setup.arriving
+
+    def paused(*arguments: Any) -> Iterator[Any]:
+        for number, image in enumerate(arriving(*arguments), 1):
+            yield image
+            if number % 3 == 0:
+                yield None
+
+    monkeypatch.setattr(setup, "arriving", paused)
+    assert {output.id: output.ranked for output in ranked(tmp_path).outputs} == whole
 
 
 def test_the_block_does_not_change_a_ranking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,3 +61,12 @@ def test_a_search_is_kept_for_the_next_run(built: list[int]) -> None:
     run(3, batch=2)
     assert run(6) == expected, "a search for few images is no reason to decode many of them slowly"
     assert built == [6, 6, 6, 2, 6]
+
+
+def test_a_batch_does_not_wait_for_images_that_come_later() -> None:
+    """Where no image is there now (None), those that wait are a batch, prompts of each length apart."""
+    lengths = {"a": 3, "b": 3, "c": 4, "d": 3, "e": 3, "f": 4}
+    fed = Fed(text="", each={name: ("", (1,) * length) for name, length in lengths.items()})
+    images = [("a", 0), None, ("b", 0), ("c", 0), None, None, ("d", 0), ("e", 0), ("f", 0)]
+    batches = [[name for name, _ in batch] for batch in decoding.alike(images, 2, fed)]
+    assert batches == [["a"], ["b"], ["c"], ["d", "e"], ["f"]]
