@@ -75,8 +75,9 @@ class Work:
         decoded = min(at_once, -(-unfinished // max(1, actors)))
         # Ahead of that, half of an equal share: as in guided self-scheduling, so that what is left goes to who is ready first.
         # It is a share of what is left when every actor has what it decodes; otherwise the first to ask would take their part.
-        lacking = decoded * actors - sum(min(len(names), decoded) for names in self._held.values())
-        ahead = min(at_once, max(0, self._waiting - lacking) // (2 * max(1, actors)))
+        # Less than a batch is not prepared: it goes to who has a free place.
+        rest = self._waiting - decoded * actors + sum(min(len(names), decoded) for names in self._held.values())
+        ahead = 0 if rest < at_once else min(at_once, rest // (2 * max(1, actors)))
         room = decoded + ahead - len(held)
         return self._give(held, [self._take() for _ in range(min(room, self._waiting))])
 

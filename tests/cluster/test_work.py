@@ -49,6 +49,17 @@ def test_the_first_to_ask_leaves_the_others_their_part() -> None:
     assert [len(work.hand_out(actor, actors=5, at_once=64)) for actor in range(5)] == [20] * 5
 
 
+def test_the_last_batch_goes_to_free_places() -> None:
+    """Images that are to be prepared are a share of more than a batch; of fewer, each actor gets what it has a place for."""
+    work = Work(IDS[:64])
+    assert [len(work.hand_out(actor, actors=2, at_once=16)) for actor in (1, 2)] == [24, 22]
+    for actor, more in ((1, 8), (2, 10)):
+        for name in work.held(actor)[:16]:
+            work.done(actor, name)
+        assert len(work.hand_out(actor, actors=2, at_once=16)) == more
+    assert [len(work.held(actor)) for actor in (1, 2)] == [16, 16]
+
+
 def test_a_caption_that_nobody_asked_for() -> None:
     """An actor gives captions of the images that it was given, each once."""
     work = Work(IDS)
