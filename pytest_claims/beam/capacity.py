@@ -119,14 +119,11 @@ def caption(
     def remembered() -> Iterator[tuple[str, Tensor] | None]:
         try:
             for image in images:
-                if image is None:
-                    yield None
-                    continue
-                image_id, pixels = image
-                if image_id in pending:
-                    raise EvaluationError(f"Image {image_id} comes twice.")
-                pending[image_id] = pixels
-                yield image_id, pixels
+                if image is not None:
+                    if image[0] in pending:
+                        raise EvaluationError(f"Image {image[0]} comes twice.")
+                    pending.update([image])
+                yield image
         except Exception as error:
             # A generator that has raised cannot continue. Without this, a retry would end as if all images were done.
             broken.append(error)
