@@ -36,7 +36,7 @@ class Fed:
     each: Mapping[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
     """The prompt and the input tokens of each image by its id; empty if all have the same. As `spool.by_name` gives it."""
     noted: tuple[int, str] | None = None
-    """`longest` and `digest`, where they were noted while the prompts were tokenised."""
+    """With `each`, `longest` and `digest`, which were noted while the prompts were tokenised."""
 
     def prompt(self, name: str) -> str:
         """The prompt of an image."""
@@ -49,17 +49,12 @@ class Fed:
     @property
     def longest(self) -> int:
         """The number of input tokens of the image that has most."""
-        if self.noted is not None:
-            return self.noted[0]
-        return max(len(tokens) for _, tokens in self.each.values()) if self.each else len(self.shared)
+        return len(self.shared) if self.noted is None else self.noted[0]
 
     @property
     def digest(self) -> str:
         """SHA-256 over the input tokens of all images."""
-        if self.noted is not None:
-            return self.noted[1]
-        tokens = {name: tokens for name, (_, tokens) in self.each.items()} if self.each else self.shared
-        return digests.of_json(tokens)[: digests.SHORT]
+        return digests.of_json(self.shared)[: digests.SHORT] if self.noted is None else self.noted[1]
 
 
 def observe(

@@ -6,6 +6,7 @@ for more images. As in `spool`, the file has no name, and is gone with the array
 
 from __future__ import annotations
 
+import os
 import tempfile
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,8 +48,6 @@ def empty(rows: int, columns: int, dtype: type[T]) -> NDArray[T]:
 
 def _reserve(file: Any, size: int) -> None:
     """Give a file its room now. A page of a mapped file for which the disk has no room would end the process."""
-    import os
-
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
     else:

@@ -59,6 +59,20 @@ class Layout:
         return self.open(number) if self.open is not None else self.paths[number]
 
 
+def files_of(builder: Any, split: str) -> list[Path]:
+    """The files of a split, by a builder of `datasets` for Parquet files.
+
+    Raises:
+        ValueError: there is no such split, or the card chooses columns or rows.
+    """
+    files: Any = builder.config.data_files
+    if split not in files:
+        raise ValueError(f'Unknown split "{split}". Should be one of {list(files)}.')
+    if any(getattr(builder.config, what, None) is not None for what in ("columns", "filters")):
+        raise ValueError("its card chooses columns or rows, which is not done with --claims-streaming")
+    return [Path(file) for file in files[split]]
+
+
 def layout(paths: Sequence[Path], features: Any = None, *, open_: Callable[[int], Any] | None = None) -> Layout:
     """Where each row of these files lies. Only the footers are read.
 

@@ -74,22 +74,8 @@ def of_split(repo: Repo, split: str) -> tuple[tuple[File, ...], Any] | None:
         repository.check_files(repo.id, builder, outline)
         if not isinstance(builder, Parquet):
             return None
-        listed = parquet_files(builder, split)
+        listed = parquet.files_of(builder, split)
         return tuple(tables[path.relative_to(outline).as_posix()] for path in listed), builder.info.features
-
-
-def parquet_files(builder: Any, split: str) -> list[Path]:
-    """The files of a split, by a builder of `datasets` for Parquet files.
-
-    Raises:
-        ValueError: there is no such split, or the card chooses columns or rows.
-    """
-    files: Any = builder.config.data_files
-    if split not in files:
-        raise ValueError(f'Unknown split "{split}". Should be one of {list(files)}.')
-    if any(getattr(builder.config, what, None) is not None for what in ("columns", "filters")):
-        raise ValueError("its card chooses columns or rows, which is not done with --claims-streaming")
-    return [Path(file) for file in files[split]]
 
 
 def leave(repo: Repo, files: Sequence[File]) -> bool:

@@ -104,7 +104,7 @@ def _streamed(
     if path is not None and path.is_dir():
         with datasets_quiet():
             builder = _builder(dataset.id, path, None)
-        return builder and parquet.Rows(parquet.layout(shards.parquet_files(builder, dataset.split)))
+        return builder and parquet.Rows(parquet.layout(parquet.files_of(builder, dataset.split)))
     return parquet.Rows(parquet.layout([path])) if path and path.suffix.lower() == ".parquet" else None
 
 

@@ -24,6 +24,7 @@ from pytest_claims.beam import (
 )
 from pytest_claims.beam.hypotheses import Hypotheses, _ranked
 from pytest_claims.errors import EvaluationError
+from tests.beam import pauses
 from tests.tiny_models import EOS, PAD, prompt_ids, random_blip2, random_flan_t5, random_images
 
 if TYPE_CHECKING:
@@ -247,23 +248,7 @@ def test_images_that_come_while_others_are_decoded(model: Any, images: Images) -
     """A stream that has no image now is asked again: what comes later joins what is decoded, and no token changes."""
     search = BeamSearch(model, settings(**PAPER), input_ids=prompt_ids(model), slots=4)
     expected = dict(search.run(images))
-    given: list[str] = []
-    returned: list[str] = []
-
-    def stream() -> Iterator[tuple[str, Tensor] | None]:
-        for number, image in enumerate(images):
-            # A pause, or several, as long as something is decoded; none before the first image.
-            for _ in range(number % 4):
-                if len(given) > len(returned):
-                    yield None
-            given.append(image[0])
-            yield image
-
-    found, together = {}, 0
-    for name, tokens in search.run(stream()):
-        together += len(given) > len(returned) + 1
-        returned.append(name)
-        found[name] = tokens
+    found, together = pauses.run(search, images)
     assert found == expected
     assert together > len(images) // 2, "images must be decoded beside others"
 

@@ -12,6 +12,7 @@ from pytest_claims import devices
 from pytest_claims.beam import BeamSearch
 from pytest_claims.beam.turnover import LOOK, Turnover, waiting_room
 from pytest_claims.errors import EvaluationError
+from tests.beam import pauses
 from tests.beam.test_beam import GRID, PAPER, settings, stock
 from tests.tiny_models import PAD, prompt_ids, random_blip2, random_images
 
@@ -144,23 +145,7 @@ def test_images_that_come_while_others_are_decoded(model: Any) -> None:
     images = random_images(30)
     search = search_of(model, 4, **PAPER)
     expected = dict(search.run(images))
-    given: list[str] = []
-    returned: list[str] = []
-
-    def stream() -> Iterator[tuple[str, Tensor] | None]:
-        for number, image in enumerate(images):
-            # A pause, or several, as long as something is decoded; none before the first image.
-            for _ in range(number % 4):
-                if len(given) > len(returned):
-                    yield None
-            given.append(image[0])
-            yield image
-
-    found, together = {}, 0
-    for name, tokens in search.run(stream()):
-        together += len(given) > len(returned) + 1
-        returned.append(name)
-        found[name] = tokens
+    found, together = pauses.run(search, images)
     assert found == expected
     assert together > len(images) // 2, "images must be decoded beside others"
 
